@@ -1,0 +1,2 @@
+//! Who owes whom what for an RSVP reservation.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! Throw-away networks of namespaces, for the demo and the tests.

@@ -1,0 +1,2 @@
+//! RSVP messages and objects as they travel.
+#![forbid(unsafe_code)]
