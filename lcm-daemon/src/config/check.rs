@@ -1,0 +1,313 @@
+//! From `raw` to [`Config`]: fills in defaults and finds what serde cannot.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+
+use super::problem::Problems;
+use super::raw::{self, Given};
+use super::read::File;
+use super::{
+    Account, Charging, Config, Currency, DEFAULT_ACCEPT_REFRESH_MAX_MS,
+    DEFAULT_ACCEPT_REFRESH_MIN_MS, DEFAULT_CHARGING_ENABLED, DEFAULT_CONTROL_SOCKET,
+    DEFAULT_HONOUR_QUOTE, DEFAULT_LIFETIME_MULTIPLIER, DEFAULT_LOG_LEVEL, DEFAULT_MAX_POLICY_BYTES,
+    DEFAULT_MAX_RESERVATIONS_PER_SESSION, DEFAULT_MAX_SENDERS_PER_SESSION, DEFAULT_MAX_SESSIONS,
+    DEFAULT_NAME, DEFAULT_ON_MISSING_PAYMENT, DEFAULT_P_TYPES, DEFAULT_REFRESH_MS, DEFAULT_ROLE,
+    DEFAULT_VALIDITY_MS, Daemon, Limits, PTypes, REFRESH_MS_MAX, REFRESH_MS_MIN, Role, Rsvp,
+    VALIDITY_MS_MAX, interfaces,
+};
+
+/// Longest path of a Unix socket in bytes: `sun_path` less its closing zero (unix(7)).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Longest name of a node in bytes.
+const NAME_BYTES_MAX: usize = 64;
+/// RSVP messages are shorter than 2^16 bytes (RFC 2205 section 3.1.1), and so is their policy data.
+const POLICY_BYTES_MAX: u32 = 65_535;
+/// P-Types below this one are assigned by IANA to other policy elements (RFC 2750 section 8).
+const P_TYPE_MIN: u16 = 7;
+
+/// Checks a whole file. What is wrong is told to `problems`, and the default taken instead.
+pub(super) fn config(file: File, problems: &mut Problems<'_>) -> Config {
+    let daemon = daemon(file.daemon, problems);
+    let rsvp = rsvp(&file.rsvp, problems);
+    let limits = limits(&file.limits, problems);
+    let validity_given = file
+        .charging
+        .as_ref()
+        .and_then(|table| table.get_ref().validity_ms.as_ref().map(Spanned::span));
+    let charging = file.charging.and_then(|table| charging(table, rsvp.role, problems));
+    let inherited = interfaces::Inherited {
+        charges: charging.is_some(),
+        needs_price: charging.is_some() && rsvp.role == Role::Router,
+        refresh_ms: rsvp.refresh_ms,
+        validity_ms: charging.as_ref().map_or(DEFAULT_VALIDITY_MS, |terms| terms.validity_ms),
+        timing_place: validity_given.or(file.rsvp.refresh_ms.map(|given| given.span())),
+    };
+    let (default_interface, interfaces) =
+        interfaces::check(&inherited, file.default_interface, file.interfaces, problems);
+    Config { daemon, rsvp, limits, charging, default_interface, interfaces }
+}
+
+/// The value given, or the default.
+pub(super) fn or<T>(given: Given<T>, default: T) -> T {
+    given.map_or(default, Spanned::into_inner)
+}
+
+/// The number given if it lies in `bounds`, or the default.
+pub(super) fn number<T>(
+    given: Option<&Spanned<u64>>,
+    default: T,
+    bounds: RangeInclusive<T>,
+    unit: &str,
+    problems: &mut Problems<'_>,
+) -> T
+where
+    T: TryFrom<u64> + PartialOrd + Display,
+{
+    let Some(given) = given else { return default };
+    if let Ok(value) = T::try_from(*given.get_ref())
+        && bounds.contains(&value)
+    {
+        return value;
+    }
+    let side = if T::try_from(*given.get_ref()).is_ok_and(|value| value < *bounds.start()) {
+        format!("below the least, {}", bounds.start())
+    } else {
+        format!("above the most, {}", bounds.end())
+    };
+    let remedy = format!("write {} to {}{unit}", bounds.start(), bounds.end());
+    problems.at(given.span(), side, remedy);
+    default
+}
+
+fn daemon(raw: raw::Daemon, problems: &mut Problems<'_>) -> Daemon {
+    let metrics_listen = raw.metrics_listen.and_then(|given| {
+        let address = given.get_ref().parse::<SocketAddr>();
+        if address.is_err() {
+            problems.at(
+                given.span(),
+                "not an address with a port".to_owned(),
+                "write ADDRESS:PORT, as in \"127.0.0.1:9146\" or \"[::1]:9146\"".to_owned(),
+            );
+        }
+        address.ok()
+    });
+    Daemon {
+        name: checked(raw.name, DEFAULT_NAME, node_name_fault, problems),
+        control_socket: PathBuf::from(checked(
+            raw.control_socket,
+            DEFAULT_CONTROL_SOCKET,
+            socket_path_fault,
+            problems,
+        )),
+        metrics_listen,
+        log_level: or(raw.log_level, DEFAULT_LOG_LEVEL),
+    }
+}
+
+/// The text given if `fault` finds nothing wrong with it, or the default.
+fn checked(
+    given: Given<String>,
+    default: &str,
+    fault: fn(&str) -> Option<(String, String)>,
+    problems: &mut Problems<'_>,
+) -> String {
+    let Some(given) = given else { return default.to_owned() };
+    match fault(given.get_ref()) {
+        None => given.into_inner(),
+        Some((what, remedy)) => {
+            problems.at(given.span(), what, remedy);
+            default.to_owned()
+        }
+    }
+}
+
+fn node_name_fault(name: &str) -> Option<(String, String)> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let sound = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.chars().all(allowed);
+    (!sound).then(|| {
+        let remedy = format!(
+            "write 1 to {NAME_BYTES_MAX} letters, digits, full stops, hyphens, underscores"
+        );
+        ("not a name for a node".to_owned(), remedy)
+    })
+}
+
+fn socket_path_fault(path: &str) -> Option<(String, String)> {
+    let what = if !Path::new(path).is_absolute() {
+        "not an absolute path".to_owned()
+    } else if path.len() > SOCKET_PATH_BYTES_MAX {
+        format!("{} bytes long, {SOCKET_PATH_BYTES_MAX} at most", path.len())
+    } else if path.contains('\0') || path.ends_with('/') {
+        "not the path of a file".to_owned()
+    } else {
+        return None;
+    };
+    Some((what, format!("write a path such as \"{DEFAULT_CONTROL_SOCKET}\"")))
+}
+
+fn rsvp(raw: &raw::Rsvp, problems: &mut Problems<'_>) -> Rsvp {
+    let mut refresh = |given: &Given<u64>, default| {
+        let bounds = REFRESH_MS_MIN..=REFRESH_MS_MAX;
+        number(given.as_ref(), default, bounds, " milliseconds", problems)
+    };
+    let refresh_ms = refresh(&raw.refresh_ms, DEFAULT_REFRESH_MS);
+    let min_ms = refresh(&raw.accept_refresh_min_ms, DEFAULT_ACCEPT_REFRESH_MIN_MS);
+    let max_ms = refresh(&raw.accept_refresh_max_ms, DEFAULT_ACCEPT_REFRESH_MAX_MS);
+    if let Some(given) = raw.accept_refresh_min_ms.as_ref().or(raw.accept_refresh_max_ms.as_ref())
+        && min_ms > max_ms
+    {
+        problems.at(
+            given.span(),
+            format!("accept_refresh_min_ms is {min_ms}, but accept_refresh_max_ms {max_ms}"),
+            "no refresh period would be accepted: set the least below the most".to_owned(),
+        );
+    }
+    Rsvp {
+        role: raw.role.as_ref().map_or(DEFAULT_ROLE, |given| *given.get_ref()),
+        refresh_ms,
+        lifetime_multiplier: number(
+            raw.lifetime_multiplier.as_ref(),
+            DEFAULT_LIFETIME_MULTIPLIER,
+            1..=u8::MAX,
+            "",
+            problems,
+        ),
+        accept_refresh_min_ms: min_ms,
+        accept_refresh_max_ms: max_ms,
+        jitter_seed: raw.jitter_seed.as_ref().map(|given| *given.get_ref()),
+    }
+}
+
+fn limits(raw: &raw::Limits, problems: &mut Problems<'_>) -> Limits {
+    let mut limit =
+        |given: &Given<u64>, default, most| number(given.as_ref(), default, 1..=most, "", problems);
+    Limits {
+        max_sessions: limit(&raw.max_sessions, DEFAULT_MAX_SESSIONS, u32::MAX),
+        max_senders_per_session: limit(
+            &raw.max_senders_per_session,
+            DEFAULT_MAX_SENDERS_PER_SESSION,
+            u32::MAX,
+        ),
+        max_reservations_per_session: limit(
+            &raw.max_reservations_per_session,
+            DEFAULT_MAX_RESERVATIONS_PER_SESSION,
+            u32::MAX,
+        ),
+        max_policy_bytes: limit(&raw.max_policy_bytes, DEFAULT_MAX_POLICY_BYTES, POLICY_BYTES_MAX),
+    }
+}
+
+/// Checks `[charging]`; `None` if it is not enabled (it is checked nevertheless).
+fn charging(
+    table: Spanned<raw::Charging>,
+    role: Role,
+    problems: &mut Problems<'_>,
+) -> Option<Charging> {
+    let place = table.span();
+    let raw = table.into_inner();
+    let enabled = or(raw.enabled, DEFAULT_CHARGING_ENABLED);
+    let currency_given = raw.currency.is_some();
+    let currency = raw.currency.and_then(|given| currency(&given, problems));
+    let account_given = raw.account.is_some();
+    let account = raw.account.and_then(|given| account(given, problems));
+    let validity_ms = number(
+        raw.validity_ms.as_ref(),
+        DEFAULT_VALIDITY_MS,
+        1..=VALIDITY_MS_MAX,
+        " milliseconds",
+        problems,
+    );
+    let p_types = raw.p_types.map_or(DEFAULT_P_TYPES, |given| p_types(&given, problems));
+    if !enabled {
+        return None;
+    }
+    let mut missing = |key: &str, what: &str, remedy: &str| {
+        let place = Some(place.clone());
+        problems.missing(place, format!("charging.{key}"), what.to_owned(), remedy.to_owned());
+    };
+    if !currency_given {
+        missing("currency", "a node that charges needs a currency", "add currency = \"EUR\"");
+    }
+    if !account_given && role == Role::Router {
+        missing(
+            "account",
+            "a router that charges also pays its previous hops",
+            "add account = { kind = \"opaque\", id = \"NAME\" }",
+        );
+    }
+    Some(Charging {
+        // Only a file with problems gets XXX, "no currency", and it never becomes a `Config`.
+        currency: currency.unwrap_or(Currency::NONE),
+        account,
+        validity_ms,
+        honour_quote: or(raw.honour_quote, DEFAULT_HONOUR_QUOTE),
+        on_missing_payment: or(raw.on_missing_payment, DEFAULT_ON_MISSING_PAYMENT),
+        p_types,
+    })
+}
+
+fn currency(given: &Spanned<raw::CurrencyCode>, problems: &mut Problems<'_>) -> Option<Currency> {
+    let found = match given.get_ref() {
+        raw::CurrencyCode::Letters(letters) => Currency::from_alphabetic(letters),
+        raw::CurrencyCode::Number(number) => {
+            u16::try_from(*number).ok().and_then(Currency::from_numeric)
+        }
+    };
+    if found.is_none() {
+        problems.at(
+            given.span(),
+            "not a currency of ISO 4217".to_owned(),
+            "write three capital letters, as in \"EUR\", or the number, as in 978".to_owned(),
+        );
+    }
+    found
+}
+
+fn account(given: Spanned<raw::Account>, problems: &mut Problems<'_>) -> Option<Account> {
+    let place = given.span();
+    let (kind, id) = match given.into_inner() {
+        raw::Account { kind: Some(kind), id: Some(id) } => (kind, id),
+        raw::Account { kind, .. } => {
+            let lacks = if kind.is_none() { "a kind" } else { "an id" };
+            let remedy = "write { kind = \"opaque\", id = \"NAME\" }".to_owned();
+            problems.at(place, format!("the account lacks {lacks}"), remedy);
+            return None;
+        }
+    };
+    match Account::new(*kind.get_ref(), id.get_ref()) {
+        Ok(account) => Some(account),
+        Err(what) => {
+            let remedy = "write an id of this kind, or name another kind".to_owned();
+            problems.at(id.span(), what, remedy);
+            None
+        }
+    }
+}
+
+fn p_types(given: &Spanned<raw::PTypes>, problems: &mut Problems<'_>) -> PTypes {
+    let place: Range<usize> = given.span();
+    let raw = given.get_ref();
+    let mut p_type = |given: &Given<u64>, default| {
+        number(given.as_ref(), default, P_TYPE_MIN..=u16::MAX, "", problems)
+    };
+    let types = PTypes {
+        dcpe: p_type(&raw.dcpe, DEFAULT_P_TYPES.dcpe),
+        ucpe: p_type(&raw.ucpe, DEFAULT_P_TYPES.ucpe),
+        chg_err: p_type(&raw.chg_err, DEFAULT_P_TYPES.chg_err),
+    };
+    let PTypes { dcpe, ucpe, chg_err } = types;
+    if dcpe == ucpe || ucpe == chg_err || chg_err == dcpe {
+        problems.at(
+            place,
+            format!(
+                "dcpe {dcpe:#06X}, ucpe {ucpe:#06X} and chg_err {chg_err:#06X} are not distinct"
+            ),
+            "give each its own P-Type, from 0xD000 up (RFC 2750 section 8)".to_owned(),
+        );
+    }
+    types
+}

@@ -1,0 +1,219 @@
+//! The interfaces of a configuration: what each one inherits, and whether it makes sense.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::Range;
+
+use toml::Spanned;
+
+use super::check::number;
+use super::problem::Problems;
+use super::raw;
+use super::{
+    DEFAULT_INTERFACE_CHARGING, DEFAULT_INTERFACE_RSVP, Interface, REFRESH_MS_MAX, REFRESH_MS_MIN,
+    Tariff, VALIDITY_MS_MAX,
+};
+
+/// Longest interface name in bytes: `IFNAMSIZ` less its closing zero (netdevice(7)).
+const NAME_BYTES_MAX: usize = 15;
+
+/// What the other tables lay down for every interface.
+#[derive(Debug)]
+pub(super) struct Inherited {
+    /// Whether the node charges at all.
+    pub(super) charges: bool,
+    /// Whether an interface that charges must have a price: on a router that charges.
+    pub(super) needs_price: bool,
+    /// `rsvp.refresh_ms`.
+    pub(super) refresh_ms: u32,
+    /// `charging.validity_ms`.
+    pub(super) validity_ms: u32,
+    /// Where one of these two is given, if it is: the defaults go together.
+    pub(super) timing_place: Option<Range<usize>>,
+}
+
+/// Settings of an interface before it is known whether a price is missing.
+#[derive(Debug, Clone)]
+struct Settings {
+    rsvp: bool,
+    charging: bool,
+    validity_ms: u32,
+    refresh_ms: u32,
+    /// Where one of these two was set last.
+    timing_place: Option<Range<usize>>,
+    tariff: Option<Tariff>,
+}
+
+/// Checks `[default_interface]` and every `[[interface]]`.
+pub(super) fn check(
+    inherited: &Inherited,
+    default: Option<Spanned<raw::Interface>>,
+    named: Vec<Spanned<raw::Interface>>,
+    problems: &mut Problems<'_>,
+) -> (Interface, BTreeMap<String, Interface>) {
+    let base = Settings {
+        rsvp: DEFAULT_INTERFACE_RSVP,
+        charging: DEFAULT_INTERFACE_CHARGING,
+        validity_ms: inherited.validity_ms,
+        refresh_ms: inherited.refresh_ms,
+        timing_place: inherited.timing_place.clone(),
+        tariff: None,
+    };
+    let default_place = default.as_ref().map(Spanned::span);
+    let raw_default = default.map(Spanned::into_inner).unwrap_or_default();
+    if let Some(name) = &raw_default.name {
+        problems.at(
+            name.span(),
+            "these settings are for interfaces without a name".to_owned(),
+            "remove the name, or write [[interface]] above".to_owned(),
+        );
+    }
+    let fallback = settings(&base, &raw_default, problems);
+
+    let mut interfaces = BTreeMap::new();
+    for table in named {
+        let place = table.span();
+        let raw = table.into_inner();
+        let settings = settings(&fallback, &raw, problems);
+        let Some(name) = name(raw.name, &place, problems) else { continue };
+        let key = format!("interface[{}].tariff", name.get_ref());
+        let interface = settings.finished(inherited, key, Some(place), problems);
+        match interfaces.entry(name.get_ref().clone()) {
+            Entry::Vacant(free) => drop(free.insert(interface)),
+            Entry::Occupied(_) => problems.at(
+                name.span(),
+                "another [[interface]] has this name".to_owned(),
+                "put the settings of an interface into one table".to_owned(),
+            ),
+        }
+    }
+    let key = "default_interface.tariff".to_owned();
+    let default = fallback.finished(inherited, key, default_place, problems);
+    (default, interfaces)
+}
+
+impl Settings {
+    /// The effective settings, with a complaint under `key` if the interface needs a price.
+    fn finished(
+        self,
+        inherited: &Inherited,
+        key: String,
+        place: Option<Range<usize>>,
+        problems: &mut Problems<'_>,
+    ) -> Interface {
+        if inherited.needs_price && self.rsvp && self.charging && self.tariff.is_none() {
+            problems.missing(
+                place,
+                key,
+                "an interface that charges needs a price".to_owned(),
+                "add tariff = { price_pico_per_s = N }, here or in [default_interface] (which \
+                 also stands for interfaces that have no table), or charging = false"
+                    .to_owned(),
+            );
+        }
+        let charging = self.charging && inherited.charges;
+        if charging && self.rsvp {
+            self.check_validity(problems);
+        }
+        Interface {
+            rsvp: self.rsvp,
+            charging,
+            tariff: self.tariff.unwrap_or(Tariff::FREE),
+            validity_ms: self.validity_ms,
+            refresh_ms: self.refresh_ms,
+        }
+    }
+
+    /// A quote must outlive the longest wait for the next PATH, 1.5 · R (RFC 2205 section 3.7),
+    /// or it lapses while nothing is lost.
+    fn check_validity(&self, problems: &mut Problems<'_>) {
+        let wait_ms = self.refresh_ms.saturating_add(self.refresh_ms / 2);
+        if self.validity_ms >= wait_ms {
+            return;
+        }
+        let what = format!(
+            "prices valid for {} ms would lapse between refreshes, up to {wait_ms} ms apart",
+            self.validity_ms
+        );
+        let remedy = format!("set validity_ms to {wait_ms} or more, or lower refresh_ms");
+        problems.at(self.timing_place.clone().unwrap_or(0..0), what, remedy);
+    }
+}
+
+/// The settings given in one table, the others from `base`.
+fn settings(base: &Settings, raw: &raw::Interface, problems: &mut Problems<'_>) -> Settings {
+    let ms = " milliseconds";
+    let validity = raw.validity_ms.as_ref();
+    let refresh = raw.refresh_ms.as_ref();
+    let refreshes = REFRESH_MS_MIN..=REFRESH_MS_MAX;
+    Settings {
+        rsvp: raw.rsvp.as_ref().map_or(base.rsvp, |given| *given.get_ref()),
+        charging: raw.charging.as_ref().map_or(base.charging, |given| *given.get_ref()),
+        validity_ms: number(validity, base.validity_ms, 1..=VALIDITY_MS_MAX, ms, problems),
+        refresh_ms: number(refresh, base.refresh_ms, refreshes, ms, problems),
+        timing_place: validity
+            .or(refresh)
+            .map_or_else(|| base.timing_place.clone(), |given| Some(given.span())),
+        tariff: raw
+            .tariff
+            .as_ref()
+            .map_or_else(|| base.tariff.clone(), |given| Some(tariff(given, problems))),
+    }
+}
+
+fn tariff(given: &Spanned<raw::Tariff>, problems: &mut Problems<'_>) -> Tariff {
+    let raw = given.get_ref();
+    let raw::TariffKind::Flat =
+        raw.kind.as_ref().map_or(raw::TariffKind::Flat, |kind| *kind.get_ref());
+    let Some(price) = &raw.price_pico_per_s else {
+        problems.at(
+            given.span(),
+            "a flat tariff needs a price".to_owned(),
+            "add price_pico_per_s = N, in 10^-12 currency units per second".to_owned(),
+        );
+        return Tariff::FREE;
+    };
+    let price_pico_per_s = *price.get_ref();
+    let most = raw.max_price_pico_per_s.as_ref();
+    let max_price_pico_per_s = most.map_or(price_pico_per_s, |most| *most.get_ref());
+    if price_pico_per_s > max_price_pico_per_s {
+        problems.at(
+            price.span(),
+            format!("above max_price_pico_per_s, {max_price_pico_per_s}"),
+            "the most that may be charged is announced to payers: raise it or lower the price"
+                .to_owned(),
+        );
+    }
+    Tariff::Flat { price_pico_per_s, max_price_pico_per_s }
+}
+
+/// The interface's name, if it is one.
+fn name(
+    given: raw::Given<String>,
+    place: &Range<usize>,
+    problems: &mut Problems<'_>,
+) -> Option<Spanned<String>> {
+    let Some(name) = given else {
+        problems.missing(
+            Some(place.clone()),
+            "interface.name".to_owned(),
+            "an [[interface]] needs a name".to_owned(),
+            "add name = \"eth0\", as `ip link` shows it".to_owned(),
+        );
+        return None;
+    };
+    let text = name.get_ref();
+    let sound = (1..=NAME_BYTES_MAX).contains(&text.len())
+        && text != "."
+        && text != ".."
+        && !text.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
+    if sound {
+        return Some(name);
+    }
+    problems.at(
+        name.span(),
+        "not the name of an interface".to_owned(),
+        format!("write 1 to {NAME_BYTES_MAX} bytes as `ip link` shows them, without / and :"),
+    );
+    None
+}

@@ -1,0 +1,370 @@
+//! The configuration of one node: a TOML file, checked as a whole before anything starts.
+//!
+//! ```text
+//!  text ── toml ──▶ tables with places ── serde ──▶ raw ── check ──▶ Config (effective values)
+//!            │                             │                 │
+//!            └──────────── every problem: line, key, value, remedy ──▶ ConfigErrors
+//! ```
+//!
+//! A [`Config`] holds effective values only: defaults are filled in, an interface has what it
+//! inherits, and whatever could contradict something else has been compared with it. All problems
+//! of a file are reported together; the daemon then ends with
+//! [`Exit::Usage`](crate::exit::Exit::Usage) and has started nothing.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::de::DeTable;
+
+mod account;
+mod check;
+mod interfaces;
+mod problem;
+mod raw;
+mod read;
+mod render;
+#[cfg(test)]
+mod tests;
+mod wording;
+
+pub use account::{ACCOUNT_ID_BYTES_MAX, Account, AccountKind, Currency};
+pub use problem::{ConfigErrors, Problem};
+
+/// Largest configuration file that is read, in bytes.
+pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// Name of the node in its logs.
+pub const DEFAULT_NAME: &str = "lcm";
+/// Where `lcmctl` finds the daemon.
+pub const DEFAULT_CONTROL_SOCKET: &str = "/run/lcm/control.sock";
+/// Events below this level are not logged.
+pub const DEFAULT_LOG_LEVEL: LogLevel = LogLevel::Info;
+/// What the node is.
+pub const DEFAULT_ROLE: Role = Role::Router;
+/// Refresh period R in milliseconds (RFC 2205 section 3.7 suggests 30 s).
+pub const DEFAULT_REFRESH_MS: u32 = 30_000;
+/// K of RFC 2205 section 3.7: K − 1 successive refreshes may be lost before state expires.
+pub const DEFAULT_LIFETIME_MULTIPLIER: u8 = 3;
+/// Shortest refresh period that a neighbour may announce, in milliseconds.
+pub const DEFAULT_ACCEPT_REFRESH_MIN_MS: u32 = REFRESH_MS_MIN;
+/// Longest refresh period that a neighbour may announce, in milliseconds: it bounds for how long
+/// a payer that fell silent is carried.
+pub const DEFAULT_ACCEPT_REFRESH_MAX_MS: u32 = 300_000;
+/// Sessions that a node keeps.
+pub const DEFAULT_MAX_SESSIONS: u32 = 100_000;
+/// Senders (PSBs) that a node keeps in one session.
+pub const DEFAULT_MAX_SENDERS_PER_SESSION: u32 = 256;
+/// Reservations (RSBs) that a node keeps in one session.
+pub const DEFAULT_MAX_RESERVATIONS_PER_SESSION: u32 = 1_024;
+/// POLICY_DATA bytes that one message may carry.
+pub const DEFAULT_MAX_POLICY_BYTES: u32 = 8_192;
+/// Whether a node charges.
+pub const DEFAULT_CHARGING_ENABLED: bool = false;
+/// For how long a quoted price stands, in milliseconds.
+pub const DEFAULT_VALIDITY_MS: u32 = 60_000;
+/// Whether a price once quoted is honoured until its validity ends, though it has changed since.
+/// The paper holds the provider not liable (rule T6).
+pub const DEFAULT_HONOUR_QUOTE: bool = false;
+/// What becomes of a RESV without payment.
+pub const DEFAULT_ON_MISSING_PAYMENT: MissingPayment = MissingPayment::Reject;
+/// P-Types of the charging elements, in the private range of RFC 2750.
+pub const DEFAULT_P_TYPES: PTypes = PTypes { dcpe: 0xD001, ucpe: 0xD002, chg_err: 0xD003 };
+/// Whether RSVP runs on an interface.
+pub const DEFAULT_INTERFACE_RSVP: bool = true;
+/// Whether an interface of a charging node charges.
+pub const DEFAULT_INTERFACE_CHARGING: bool = true;
+
+/// Shortest refresh period, in milliseconds.
+pub const REFRESH_MS_MIN: u32 = 100;
+/// Longest refresh period, in milliseconds: one hour.
+pub const REFRESH_MS_MAX: u32 = 3_600_000;
+/// Longest validity of a price, in milliseconds: one day.
+pub const VALIDITY_MS_MAX: u32 = 86_400_000;
+
+/// A checked configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `[daemon]`: the process.
+    pub daemon: Daemon,
+    /// `[rsvp]`: the protocol.
+    pub rsvp: Rsvp,
+    /// `[limits]`: how much others may make this node keep.
+    pub limits: Limits,
+    /// `[charging]`: who pays and in what; `None` if this node does not charge.
+    pub charging: Option<Charging>,
+    /// `[default_interface]`: what holds for an interface that the file does not name.
+    pub default_interface: Interface,
+    /// `[[interface]]` by name.
+    pub interfaces: BTreeMap<String, Interface>,
+}
+
+/// The process: its name and its doors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Daemon {
+    /// Name of the node in its logs: 1 to 64 letters, digits, `.`, `_`, `-`.
+    pub name: String,
+    /// Unix socket for `lcmctl`; an absolute path.
+    pub control_socket: PathBuf,
+    /// Where `/metrics` is served over HTTP; port 0 lets the kernel choose one.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Events below this level are not logged.
+    pub log_level: LogLevel,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// What needs somebody's hand.
+    Error,
+    /// What may need it soon.
+    Warn,
+    /// What an operator wants to know about in retrospect.
+    Info,
+    /// Every decision.
+    Debug,
+    /// Every message.
+    Trace,
+}
+
+impl LogLevel {
+    /// The level's name in configuration files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+    }
+}
+
+/// The RSVP protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rsvp {
+    /// What the node is.
+    pub role: Role,
+    /// Refresh period R in milliseconds, where an interface has no other.
+    pub refresh_ms: u32,
+    /// K of RFC 2205 section 3.7, at least 1: state lives (K + ½) · 1.5 · R.
+    pub lifetime_multiplier: u8,
+    /// Shortest R accepted in a neighbour's TIME_VALUES, in milliseconds.
+    pub accept_refresh_min_ms: u32,
+    /// Longest R accepted in a neighbour's TIME_VALUES, in milliseconds; not below the shortest.
+    pub accept_refresh_max_ms: u32,
+    /// Seed of the refresh jitter; `None` takes one from the system.
+    pub jitter_seed: Option<u64>,
+}
+
+/// What a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Forwards PATH and RESV of others.
+    Router,
+    /// Sends and receives for the applications of its own machine; never forwards.
+    Host,
+}
+
+impl Role {
+    /// The role's name in configuration files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Router => "router",
+            Role::Host => "host",
+        }
+    }
+}
+
+/// How much others may make this node keep. Every limit is at least 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions.
+    pub max_sessions: u32,
+    /// Senders (PSBs) in one session.
+    pub max_senders_per_session: u32,
+    /// Reservations (RSBs) in one session.
+    pub max_reservations_per_session: u32,
+    /// POLICY_DATA bytes in one message.
+    pub max_policy_bytes: u32,
+}
+
+/// Who pays, in what currency, on what terms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charging {
+    /// The currency of every price and payment of this node.
+    pub currency: Currency,
+    /// The account that we pay our previous hops from; always there on a router.
+    pub account: Option<Account>,
+    /// For how long a quoted price stands, in milliseconds, where an interface has no other.
+    pub validity_ms: u32,
+    /// Whether a price once quoted is honoured until its validity ends (rule T6).
+    pub honour_quote: bool,
+    /// What becomes of a RESV without UCPE.
+    pub on_missing_payment: MissingPayment,
+    /// P-Types of the charging elements.
+    pub p_types: PTypes,
+}
+
+/// What becomes of a RESV without UCPE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingPayment {
+    /// It is refused: ERR_PD_MISS, "policy data missing" (RFC 2750 section 4).
+    Reject,
+    /// It is carried for nothing.
+    Free,
+}
+
+impl MissingPayment {
+    /// The choice's name in configuration files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            MissingPayment::Reject => "reject",
+            MissingPayment::Free => "free",
+        }
+    }
+}
+
+/// P-Types of the charging elements (RFC 2750 section 8); distinct, none of them assigned by IANA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PTypes {
+    /// Downstream charging policy element, in PATH.
+    pub dcpe: u16,
+    /// Upstream charging policy element, in RESV.
+    pub ucpe: u16,
+    /// Reason of a refusal, in PATHERR and RESVERR.
+    pub chg_err: u16,
+}
+
+/// One interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// Whether RSVP runs on it at all.
+    pub rsvp: bool,
+    /// Whether next hops behind it are quoted a price and must pay it. If not, POLICY_DATA crosses
+    /// the interface unread, as through a policy-ignorant node (RFC 2750). Always false where the
+    /// node does not charge.
+    pub charging: bool,
+    /// The price of sending data out of it.
+    pub tariff: Tariff,
+    /// For how long that price stands once quoted, in milliseconds.
+    pub validity_ms: u32,
+    /// Refresh period R of what we send on it, in milliseconds.
+    pub refresh_ms: u32,
+}
+
+/// How the local price of an interface (L of the charging model) is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tariff {
+    /// So much per second, whatever is reserved.
+    Flat {
+        /// L, in 10⁻¹² currency units per second.
+        price_pico_per_s: u64,
+        /// Lmax, the most that L will ever be while this tariff stands; not below the price.
+        max_price_pico_per_s: u64,
+    },
+}
+
+impl Tariff {
+    /// The tariff that charges nothing.
+    pub const FREE: Tariff = Tariff::Flat { price_pico_per_s: 0, max_price_pico_per_s: 0 };
+
+    /// L, in 10⁻¹² currency units per second.
+    #[must_use]
+    pub fn price_pico_per_s(&self) -> u64 {
+        match self {
+            Tariff::Flat { price_pico_per_s, .. } => *price_pico_per_s,
+        }
+    }
+
+    /// Lmax, in 10⁻¹² currency units per second.
+    #[must_use]
+    pub fn max_price_pico_per_s(&self) -> u64 {
+        match self {
+            Tariff::Flat { max_price_pico_per_s, .. } => *max_price_pico_per_s,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a configuration file of at most [`CONFIG_BYTES_MAX`] bytes.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, or for whatever is wrong in it.
+    pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+        let name = path.display().to_string();
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes))
+            .map_err(|error| {
+            ConfigErrors::unreadable(
+                &name,
+                format!("cannot be read: {error}"),
+                "name an existing, readable file with --config",
+            )
+        })?;
+        if bytes.len() as u64 > CONFIG_BYTES_MAX {
+            return Err(ConfigErrors::unreadable(
+                &name,
+                format!("longer than {CONFIG_BYTES_MAX} bytes"),
+                "a configuration is far smaller; is this the right file?",
+            ));
+        }
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Config::parse(text, &name),
+            Err(error) => {
+                let line = bytes.iter().take(error.valid_up_to()).filter(|b| **b == b'\n').count();
+                Err(ConfigErrors::unreadable(
+                    &name,
+                    format!("line {} is not UTF-8", line + 1),
+                    "save the file as UTF-8",
+                ))
+            }
+        }
+    }
+
+    /// Checks the text of a configuration; `name` stands for the file in messages.
+    ///
+    /// The empty text is valid: a plain RSVP router that does not charge.
+    ///
+    /// # Errors
+    ///
+    /// For whatever is wrong: all that is no TOML, or else all that is no valid setting.
+    pub fn parse(text: &str, name: &str) -> Result<Config, ConfigErrors> {
+        let mut problems = problem::Problems::new(name, text);
+        let (root, syntax) = DeTable::parse_recoverable(text);
+        problems.learn_keys(root.get_ref());
+        for error in &syntax {
+            problems.toml(error);
+        }
+        // What a reader recovered from broken TOML is a guess; complaints about it would mislead.
+        if !problems.is_empty() {
+            return Err(problems.into_errors());
+        }
+        let file = read::File::read(root.into_inner(), &mut problems);
+        let config = check::config(file, &mut problems);
+        if problems.is_empty() { Ok(config) } else { Err(problems.into_errors()) }
+    }
+
+    /// What holds for the interface of this name: its own settings, else the default ones.
+    #[must_use]
+    pub fn interface(&self, name: &str) -> &Interface {
+        self.interfaces.get(name).unwrap_or(&self.default_interface)
+    }
+
+    /// Every effective setting as a configuration file, which parses back to the same.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        render::config(self)
+    }
+}

@@ -1,0 +1,141 @@
+//! The configuration as it stands in the file: every key optional, every value with its place.
+//!
+//! One struct per table; nothing is checked here but the shape. `check` turns these into
+//! [`Config`](super::Config).
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Visitor};
+use toml::Spanned;
+
+/// A value that may be left out, with its place in the file if not.
+pub(super) type Given<T> = Option<Spanned<T>>;
+
+/// `[daemon]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Daemon {
+    pub(super) name: Given<String>,
+    pub(super) control_socket: Given<String>,
+    pub(super) metrics_listen: Given<String>,
+    pub(super) log_level: Given<super::LogLevel>,
+}
+
+/// `[rsvp]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rsvp {
+    pub(super) role: Given<super::Role>,
+    pub(super) refresh_ms: Given<u64>,
+    pub(super) lifetime_multiplier: Given<u64>,
+    pub(super) accept_refresh_min_ms: Given<u64>,
+    pub(super) accept_refresh_max_ms: Given<u64>,
+    pub(super) jitter_seed: Given<u64>,
+}
+
+/// `[limits]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) max_sessions: Given<u64>,
+    pub(super) max_senders_per_session: Given<u64>,
+    pub(super) max_reservations_per_session: Given<u64>,
+    pub(super) max_policy_bytes: Given<u64>,
+}
+
+/// `[charging]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Charging {
+    pub(super) enabled: Given<bool>,
+    pub(super) currency: Given<CurrencyCode>,
+    pub(super) account: Given<Account>,
+    pub(super) validity_ms: Given<u64>,
+    pub(super) honour_quote: Given<bool>,
+    pub(super) on_missing_payment: Given<super::MissingPayment>,
+    pub(super) p_types: Given<PTypes>,
+}
+
+/// `account = { kind = …, id = … }`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Account {
+    pub(super) kind: Given<super::AccountKind>,
+    pub(super) id: Given<String>,
+}
+
+/// `p_types = { dcpe = …, ucpe = …, chg_err = … }`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PTypes {
+    pub(super) dcpe: Given<u64>,
+    pub(super) ucpe: Given<u64>,
+    pub(super) chg_err: Given<u64>,
+}
+
+/// `[default_interface]` and `[[interface]]`; only the latter has a name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Interface {
+    pub(super) name: Given<String>,
+    pub(super) rsvp: Given<bool>,
+    pub(super) charging: Given<bool>,
+    pub(super) validity_ms: Given<u64>,
+    pub(super) refresh_ms: Given<u64>,
+    pub(super) tariff: Given<Tariff>,
+}
+
+/// `tariff = { kind = "flat", … }`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tariff {
+    pub(super) kind: Given<TariffKind>,
+    pub(super) price_pico_per_s: Given<u64>,
+    pub(super) max_price_pico_per_s: Given<u64>,
+}
+
+/// The ways to set a price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum TariffKind {
+    Flat,
+}
+
+/// A currency by its ISO 4217 letters or number.
+#[derive(Debug)]
+pub(super) enum CurrencyCode {
+    Letters(String),
+    Number(u64),
+}
+
+impl<'de> Deserialize<'de> for CurrencyCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CurrencyCode, D::Error> {
+        struct CodeVisitor;
+
+        impl Visitor<'_> for CodeVisitor {
+            type Value = CurrencyCode;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an ISO 4217 code such as \"EUR\" or 978")
+            }
+
+            fn visit_str<E>(self, letters: &str) -> Result<CurrencyCode, E> {
+                Ok(CurrencyCode::Letters(letters.to_owned()))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<CurrencyCode, E> {
+                Ok(CurrencyCode::Number(number))
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<CurrencyCode, E> {
+                let unexpected = serde::de::Unexpected::Signed(number);
+                u64::try_from(number)
+                    .map(CurrencyCode::Number)
+                    .map_err(|_| E::invalid_value(unexpected, &self))
+            }
+        }
+
+        deserializer.deserialize_any(CodeVisitor)
+    }
+}

@@ -1,0 +1,99 @@
+//! From TOML tables to `raw`: serde refuses what has the wrong shape, and we go on to the next key.
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::problem::Problems;
+use super::raw;
+use super::wording::suggestion;
+
+/// Names of the tables that a file may have.
+const TABLES: [&str; 6] =
+    ["daemon", "rsvp", "limits", "charging", "default_interface", "interface"];
+
+/// A configuration file whose tables have the right shape; what had not was left out.
+#[derive(Debug, Default)]
+pub(super) struct File {
+    pub(super) daemon: raw::Daemon,
+    pub(super) rsvp: raw::Rsvp,
+    pub(super) limits: raw::Limits,
+    /// With its place, for what is missing in it.
+    pub(super) charging: Option<Spanned<raw::Charging>>,
+    pub(super) default_interface: Option<Spanned<raw::Interface>>,
+    pub(super) interfaces: Vec<Spanned<raw::Interface>>,
+}
+
+impl File {
+    pub(super) fn read(root: DeTable<'_>, problems: &mut Problems<'_>) -> File {
+        let mut file = File::default();
+        for (key, value) in root {
+            match &**key.get_ref() {
+                "daemon" => file.daemon = table(value, problems),
+                "rsvp" => file.rsvp = table(value, problems),
+                "limits" => file.limits = table(value, problems),
+                "charging" => file.charging = Some(placed(value, problems)),
+                "default_interface" => file.default_interface = Some(placed(value, problems)),
+                "interface" => file.interfaces = tables(value, problems),
+                name => problems.at(
+                    key.span(),
+                    "there is no such table or setting".to_owned(),
+                    suggestion(name, &TABLES, "remove it"),
+                ),
+            }
+        }
+        file
+    }
+}
+
+fn tables<T: DeserializeOwned + Default>(
+    value: Spanned<DeValue<'_>>,
+    problems: &mut Problems<'_>,
+) -> Vec<Spanned<T>> {
+    let span = value.span();
+    match value.into_inner() {
+        DeValue::Array(items) => items.into_iter().map(|item| placed(item, problems)).collect(),
+        _ => {
+            let remedy = "write [[interface]], in double brackets, above each one".to_owned();
+            problems.at(span, "one interface where a list belongs".to_owned(), remedy);
+            Vec::new()
+        }
+    }
+}
+
+fn placed<T: DeserializeOwned + Default>(
+    value: Spanned<DeValue<'_>>,
+    problems: &mut Problems<'_>,
+) -> Spanned<T> {
+    let span = value.span();
+    Spanned::new(span, table(value, problems))
+}
+
+/// Reads one table. serde stops at its first complaint, so a table that it refuses is given to it
+/// again key by key; the keys that pass are kept.
+fn table<T: DeserializeOwned + Default>(
+    value: Spanned<DeValue<'_>>,
+    problems: &mut Problems<'_>,
+) -> T {
+    let span = value.span();
+    let DeValue::Table(entries) = value.into_inner() else {
+        let remedy = "write [NAME] once above its settings, in single brackets".to_owned();
+        problems.at(span, "not a table of settings".to_owned(), remedy);
+        return T::default();
+    };
+    let read = |entries: DeTable<'_>| {
+        T::deserialize(ValueDeserializer::from(Spanned::new(span.clone(), DeValue::Table(entries))))
+    };
+    if let Ok(whole) = read(entries.clone()) {
+        return whole;
+    }
+    let mut sound = DeTable::new();
+    for (key, value) in entries {
+        let single: DeTable<'_> = [(key.clone(), value.clone())].into_iter().collect();
+        match read(single) {
+            Ok(_) => drop(sound.insert(key, value)),
+            Err(error) => problems.toml(&error),
+        }
+    }
+    read(sound).unwrap_or_default()
+}

@@ -1,0 +1,100 @@
+//! A [`Config`] written out as the file that it could have come from.
+
+use std::fmt::{self, Write as _};
+
+use super::{Account, Config, Interface, Tariff};
+
+/// Every effective setting of a configuration, as TOML.
+pub(super) fn config(config: &Config) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = tables(&mut text, config);
+    text
+}
+
+fn tables(out: &mut String, config: &Config) -> fmt::Result {
+    let daemon = &config.daemon;
+    writeln!(out, "[daemon]")?;
+    writeln!(out, "name = {}", quoted(&daemon.name))?;
+    writeln!(out, "control_socket = {}", quoted(&daemon.control_socket.to_string_lossy()))?;
+    if let Some(address) = daemon.metrics_listen {
+        writeln!(out, "metrics_listen = {}", quoted(&address.to_string()))?;
+    }
+    writeln!(out, "log_level = {}", quoted(daemon.log_level.name()))?;
+
+    let rsvp = &config.rsvp;
+    writeln!(out, "\n[rsvp]")?;
+    writeln!(out, "role = {}", quoted(rsvp.role.name()))?;
+    writeln!(out, "refresh_ms = {}", rsvp.refresh_ms)?;
+    writeln!(out, "lifetime_multiplier = {}", rsvp.lifetime_multiplier)?;
+    writeln!(out, "accept_refresh_min_ms = {}", rsvp.accept_refresh_min_ms)?;
+    writeln!(out, "accept_refresh_max_ms = {}", rsvp.accept_refresh_max_ms)?;
+    if let Some(seed) = rsvp.jitter_seed {
+        writeln!(out, "jitter_seed = {seed}")?;
+    }
+
+    let limits = &config.limits;
+    writeln!(out, "\n[limits]")?;
+    writeln!(out, "max_sessions = {}", limits.max_sessions)?;
+    writeln!(out, "max_senders_per_session = {}", limits.max_senders_per_session)?;
+    writeln!(out, "max_reservations_per_session = {}", limits.max_reservations_per_session)?;
+    writeln!(out, "max_policy_bytes = {}", limits.max_policy_bytes)?;
+
+    writeln!(out, "\n[charging]")?;
+    writeln!(out, "enabled = {}", config.charging.is_some())?;
+    if let Some(charging) = &config.charging {
+        writeln!(out, "currency = {}", quoted(charging.currency.alphabetic()))?;
+        if let Some(account) = &charging.account {
+            writeln!(out, "account = {}", account_table(account))?;
+        }
+        writeln!(out, "validity_ms = {}", charging.validity_ms)?;
+        writeln!(out, "honour_quote = {}", charging.honour_quote)?;
+        writeln!(out, "on_missing_payment = {}", quoted(charging.on_missing_payment.name()))?;
+        let types = charging.p_types;
+        writeln!(
+            out,
+            "p_types = {{ dcpe = {:#06X}, ucpe = {:#06X}, chg_err = {:#06X} }}",
+            types.dcpe, types.ucpe, types.chg_err
+        )?;
+    }
+
+    writeln!(out, "\n[default_interface]")?;
+    interface(out, &config.default_interface)?;
+    for (name, settings) in &config.interfaces {
+        writeln!(out, "\n[[interface]]")?;
+        writeln!(out, "name = {}", quoted(name))?;
+        interface(out, settings)?;
+    }
+    Ok(())
+}
+
+fn interface(out: &mut String, settings: &Interface) -> fmt::Result {
+    writeln!(out, "rsvp = {}", settings.rsvp)?;
+    writeln!(out, "charging = {}", settings.charging)?;
+    writeln!(out, "validity_ms = {}", settings.validity_ms)?;
+    writeln!(out, "refresh_ms = {}", settings.refresh_ms)?;
+    let Tariff::Flat { price_pico_per_s, max_price_pico_per_s } = settings.tariff;
+    writeln!(
+        out,
+        "tariff = {{ kind = \"flat\", price_pico_per_s = {price_pico_per_s}, \
+         max_price_pico_per_s = {max_price_pico_per_s} }}"
+    )
+}
+
+fn account_table(account: &Account) -> String {
+    format!("{{ kind = \"{}\", id = {} }}", account.kind, quoted(&account.id_text()))
+}
+
+/// A TOML basic string: escapes the quote, the backslash and control characters.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\U{:08X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}

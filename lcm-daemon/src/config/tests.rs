@@ -1,0 +1,498 @@
+//! Tests of the configuration as a whole.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A router that charges, complete.
+const CHARGING: &str = r#"[charging]
+enabled = true
+currency = "EUR"
+account = { kind = "nai", id = "isp@example.net" }
+[default_interface]
+tariff = { price_pico_per_s = 100, max_price_pico_per_s = 120 }
+"#;
+
+fn parse(text: &str) -> Result<Config, ConfigErrors> {
+    Config::parse(text, "lcm.toml")
+}
+
+fn problems(text: &str) -> Vec<Problem> {
+    parse(text).expect_err(text).problems().to_vec()
+}
+
+/// The only problem of a text: its line, key and value.
+fn only_problem(text: &str) -> (usize, String, Option<String>) {
+    let problems = problems(text);
+    assert_eq!(problems.len(), 1, "{text}\n{problems:#?}");
+    let problem = problems.into_iter().next().unwrap();
+    assert!(!problem.what.is_empty() && !problem.remedy.is_empty(), "{problem:?}");
+    (problem.position.unwrap().0, problem.key, problem.value)
+}
+
+#[test]
+fn empty_text_is_a_plain_router_with_the_defaults() {
+    let config = parse("").unwrap();
+    assert_eq!(config.daemon.name, DEFAULT_NAME);
+    assert_eq!(config.daemon.control_socket, Path::new(DEFAULT_CONTROL_SOCKET));
+    assert_eq!(config.daemon.metrics_listen, None);
+    assert_eq!(config.rsvp.role, Role::Router);
+    assert_eq!(config.rsvp.refresh_ms, DEFAULT_REFRESH_MS);
+    assert_eq!(config.charging, None);
+    assert!(config.interface("eth7").rsvp);
+    assert!(!config.interface("eth7").charging);
+    assert_eq!(config.interface("eth7").tariff, Tariff::FREE);
+}
+
+#[test]
+fn every_setting_arrives() {
+    let config = parse(
+        r#"
+[daemon]
+name = "IS1"
+control_socket = "/run/is1.sock"
+metrics_listen = "[::1]:9146"
+log_level = "debug"
+[rsvp]
+role = "host"
+refresh_ms = 100
+lifetime_multiplier = 5
+accept_refresh_min_ms = 200
+accept_refresh_max_ms = 3600000
+jitter_seed = 18446744073709551615
+[limits]
+max_sessions = 1
+max_senders_per_session = 2
+max_reservations_per_session = 3
+max_policy_bytes = 4
+[charging]
+enabled = true
+currency = 978
+account = { kind = "ipv4", id = "192.0.2.1" }
+validity_ms = 1000
+honour_quote = true
+on_missing_payment = "free"
+p_types = { dcpe = 0xD011, ucpe = 0xD012, chg_err = 0xD013 }
+[default_interface]
+rsvp = false
+[[interface]]
+name = "eth1"
+rsvp = true
+charging = true
+validity_ms = 500
+refresh_ms = 200
+tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pico_per_s = 18446744073709551615 }
+"#,
+    )
+    .unwrap();
+    let daemon = Daemon {
+        name: "IS1".to_owned(),
+        control_socket: PathBuf::from("/run/is1.sock"),
+        metrics_listen: Some("[::1]:9146".parse().unwrap()),
+        log_level: LogLevel::Debug,
+    };
+    assert_eq!(config.daemon, daemon);
+    let rsvp = Rsvp {
+        role: Role::Host,
+        refresh_ms: 100,
+        lifetime_multiplier: 5,
+        accept_refresh_min_ms: 200,
+        accept_refresh_max_ms: 3_600_000,
+        jitter_seed: Some(u64::MAX),
+    };
+    assert_eq!(config.rsvp, rsvp);
+    let limits = Limits {
+        max_sessions: 1,
+        max_senders_per_session: 2,
+        max_reservations_per_session: 3,
+        max_policy_bytes: 4,
+    };
+    assert_eq!(config.limits, limits);
+    let charging = Charging {
+        currency: Currency::from_alphabetic("EUR").unwrap(),
+        account: Some(Account::new(AccountKind::Ipv4, "192.0.2.1").unwrap()),
+        validity_ms: 1000,
+        honour_quote: true,
+        on_missing_payment: MissingPayment::Free,
+        p_types: PTypes { dcpe: 0xD011, ucpe: 0xD012, chg_err: 0xD013 },
+    };
+    assert_eq!(config.charging, Some(charging));
+    let eth1 = Interface {
+        rsvp: true,
+        charging: true,
+        tariff: Tariff::Flat { price_pico_per_s: u64::MAX - 1, max_price_pico_per_s: u64::MAX },
+        validity_ms: 500,
+        refresh_ms: 200,
+    };
+    assert_eq!(config.interface("eth1"), &eth1);
+    assert!(!config.interface("eth2").rsvp);
+}
+
+#[test]
+fn interfaces_inherit_key_by_key() {
+    let text = format!(
+        "{CHARGING}validity_ms = 90000\n[[interface]]\nname = \"eth1\"\nrefresh_ms = 1000\n\
+         [[interface]]\nname = \"eth2\"\ntariff = {{ price_pico_per_s = 7 }}\n\
+         [[interface]]\nname = \"eth3\"\ncharging = false\n"
+    );
+    let config = parse(&text).unwrap();
+    let eth1 = config.interface("eth1");
+    assert_eq!((eth1.refresh_ms, eth1.validity_ms), (1000, 90_000));
+    assert_eq!((eth1.tariff.price_pico_per_s(), eth1.tariff.max_price_pico_per_s()), (100, 120));
+    let eth2 = config.interface("eth2");
+    assert_eq!((eth2.tariff.price_pico_per_s(), eth2.tariff.max_price_pico_per_s()), (7, 7));
+    assert!(eth2.charging && !config.interface("eth3").charging);
+}
+
+#[test]
+fn a_problem_names_file_line_key_value_and_remedy() {
+    let error = parse("[rsvp]\nrole = \"router\"\n\trefresh_ms = 50 # fast\n").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "lcm.toml:3:15: rsvp.refresh_ms = 50: below the least, 100; \
+         write 100 to 3600000 milliseconds\n\
+         \x20 3 | \trefresh_ms = 50 # fast\n\
+         \x20   | \t             ^^\n"
+    );
+}
+
+#[test]
+fn unknown_keys_are_refused_where_they_stand() {
+    for (text, line, key) in [
+        ("[rsvp]\n\nrefesh_ms = 100\n", 3, "rsvp.refesh_ms"),
+        ("[routing]\nx = 1\n", 1, "routing"),
+        ("verbose = true\n", 1, "verbose"),
+        (
+            "[charging]\naccount = { kind = \"nai\", id = \"a@b\", pin = 1 }",
+            2,
+            "charging.account.pin",
+        ),
+        ("[[interface]]\nname = \"eth1\"\nprice = 4\n", 3, "interface[eth1].price"),
+        (
+            "[[interface]]\nname = \"eth1\"\n[interface.tariff]\nprice = 4\n",
+            4,
+            "interface[eth1].tariff.price",
+        ),
+    ] {
+        assert_eq!(only_problem(text), (line, key.to_owned(), None), "{text}");
+    }
+    let remedy = &problems("[rsvp]\nrefesh_ms = 100\n")[0].remedy;
+    assert_eq!(remedy, "did you mean refresh_ms?");
+}
+
+#[test]
+fn wrong_types_are_refused_where_they_stand() {
+    for (text, line, key, value) in [
+        ("[rsvp]\nrefresh_ms = \"fast\"\n", 2, "rsvp.refresh_ms", "\"fast\""),
+        ("[rsvp]\nrefresh_ms = 0.5\n", 2, "rsvp.refresh_ms", "0.5"),
+        ("[rsvp]\nrefresh_ms = -1\n", 2, "rsvp.refresh_ms", "-1"),
+        ("[rsvp]\nrole = \"switch\"\n", 2, "rsvp.role", "\"switch\""),
+        ("[rsvp]\nrole = 3\n", 2, "rsvp.role", "3"),
+        ("[charging]\nenabled = 1\n", 2, "charging.enabled", "1"),
+        ("[charging]\ncurrency = 1.5\n", 2, "charging.currency", "1.5"),
+        ("[charging]\ncurrency = -978\n", 2, "charging.currency", "-978"),
+        ("[daemon]\nname = []\n", 2, "daemon.name", ""),
+        ("rsvp = 3\n", 1, "rsvp", "3"),
+        ("[interface]\nname = \"eth1\"\n", 1, "interface", ""),
+        ("[[rsvp]]\nrefresh_ms = 100\n", 1, "rsvp[1]", ""),
+        (
+            "[default_interface]\ntariff = { kind = \"vast\" }",
+            2,
+            "default_interface.tariff.kind",
+            "\"vast\"",
+        ),
+    ] {
+        let value = (!value.is_empty()).then(|| value.to_owned());
+        assert_eq!(only_problem(text), (line, key.to_owned(), value), "{text}");
+    }
+}
+
+#[test]
+fn values_out_of_bounds_are_refused() {
+    let hundred = "x".repeat(100);
+    for (table, key, value) in [
+        ("rsvp", "refresh_ms", "99"),
+        ("rsvp", "refresh_ms", "3600001"),
+        ("rsvp", "refresh_ms", "18446744073709551615"),
+        ("rsvp", "lifetime_multiplier", "0"),
+        ("rsvp", "lifetime_multiplier", "256"),
+        ("rsvp", "accept_refresh_min_ms", "0"),
+        ("rsvp", "accept_refresh_max_ms", "3600001"),
+        ("limits", "max_sessions", "0"),
+        ("limits", "max_senders_per_session", "0"),
+        ("limits", "max_reservations_per_session", "4294967296"),
+        ("limits", "max_policy_bytes", "0"),
+        ("limits", "max_policy_bytes", "65536"),
+        ("charging", "validity_ms", "0"),
+        ("charging", "validity_ms", "86400001"),
+        ("charging", "currency", "\"eur\""),
+        ("charging", "currency", "\"XXX\""),
+        ("charging", "currency", "12345678"),
+        ("daemon", "name", "\"\""),
+        ("daemon", "name", "\"a b\""),
+        ("daemon", "control_socket", "\"run/lcm.sock\""),
+        ("daemon", "control_socket", "\"/run/\""),
+        ("daemon", "metrics_listen", "\"127.0.0.1\""),
+        ("daemon", "metrics_listen", "\"localhost:9146\""),
+        ("daemon", "log_level", "\"loud\""),
+        ("default_interface", "refresh_ms", "1"),
+        ("default_interface", "name", "\"eth1\""),
+        ("charging.p_types", "dcpe", "2"),
+        ("charging.p_types", "dcpe", "65536"),
+    ] {
+        let text = format!("[{table}]\n{key} = {value}\n");
+        let expected = (2, format!("{table}.{key}"), Some(value.to_owned()));
+        assert_eq!(only_problem(&text), expected, "{text}");
+    }
+    let long = format!("[daemon]\ncontrol_socket = \"/{hundred}/{hundred}\"\n");
+    let (line, key, value) = only_problem(&long);
+    assert_eq!((line, &*key), (2, "daemon.control_socket"));
+    assert!(value.unwrap().ends_with('…'), "a long value is quoted in part");
+}
+
+#[test]
+fn the_bounds_themselves_are_accepted() {
+    for (table, key, value) in [
+        ("rsvp", "refresh_ms", "100"),
+        ("rsvp", "refresh_ms", "3600000"),
+        ("rsvp", "lifetime_multiplier", "1"),
+        ("rsvp", "lifetime_multiplier", "255"),
+        ("limits", "max_sessions", "4294967295"),
+        ("limits", "max_policy_bytes", "65535"),
+        ("charging", "validity_ms", "86400000"),
+        ("charging.p_types", "dcpe", "65535"),
+    ] {
+        let text = format!("[{table}]\n{key} = {value}\n");
+        assert!(parse(&text).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn contradictions_are_refused() {
+    let interface = |settings: &str| format!("[[interface]]\nname = \"eth1\"\n{settings}\n");
+    for (text, line, key) in [
+        ("[rsvp]\naccept_refresh_min_ms = 300001\n".to_owned(), 2, "rsvp.accept_refresh_min_ms"),
+        (
+            interface("tariff = { price_pico_per_s = 5, max_price_pico_per_s = 4 }"),
+            3,
+            "interface[eth1].tariff.price_pico_per_s",
+        ),
+        (interface("tariff = { max_price_pico_per_s = 4 }"), 3, "interface[eth1].tariff"),
+        (interface("[[interface]]\nname = \"eth1\""), 4, "interface[eth1].name"),
+        (interface("[[interface]]\nname = \"a/b\""), 4, "interface[a/b].name"),
+        (
+            interface("[[interface]]\nname = \"0123456789abcdef\""),
+            4,
+            "interface[0123456789abcdef].name",
+        ),
+        (interface("[[interface]]\nrsvp = true"), 3, "interface.name"),
+        ("[charging]\naccount = { id = \"x\" }\n".to_owned(), 2, "charging.account"),
+        ("[charging]\naccount = { kind = \"nai\" }\n".to_owned(), 2, "charging.account"),
+        (
+            "[charging]\naccount = { kind = \"ipv6\", id = \"192.0.2.1\" }\n".to_owned(),
+            2,
+            "charging.account.id",
+        ),
+        ("[charging]\np_types = { dcpe = 0xD002 }\n".to_owned(), 2, "charging.p_types"),
+        // A quote must outlive 1.5 refresh periods.
+        (format!("{CHARGING}refresh_ms = 40001\n"), 7, "default_interface.refresh_ms"),
+        (format!("{CHARGING}validity_ms = 44999\n"), 7, "default_interface.validity_ms"),
+        (format!("{CHARGING}[rsvp]\nrefresh_ms = 40001\n"), 8, "rsvp.refresh_ms"),
+        (
+            format!(
+                "{CHARGING}{}[[interface]]\nname = \"eth2\"\n",
+                interface("refresh_ms = 50000")
+            ),
+            9,
+            "interface[eth1].refresh_ms",
+        ),
+    ] {
+        let (found_line, found_key, _) = only_problem(&text);
+        assert_eq!((found_line, &*found_key), (line, key), "{text}");
+    }
+    assert!(parse(&format!("{CHARGING}refresh_ms = 40000\n")).is_ok());
+    assert!(parse(&format!("{CHARGING}validity_ms = 45000\n")).is_ok());
+}
+
+#[test]
+fn charging_needs_currency_account_and_prices() {
+    let keys = |text: &str| -> Vec<(usize, String)> {
+        problems(text).into_iter().map(|p| (p.position.unwrap().0, p.key)).collect()
+    };
+    let bare = "[daemon]\n[charging]\nenabled = true\n";
+    assert_eq!(
+        keys(bare),
+        [
+            (1, "default_interface.tariff".to_owned()),
+            (2, "charging.currency".to_owned()),
+            (2, "charging.account".to_owned()),
+        ]
+    );
+    // A host forwards nothing, so it sells nothing; whom it pays for may say who pays.
+    let host = format!("{bare}[rsvp]\nrole = \"host\"\n");
+    assert_eq!(keys(&host), [(2, "charging.currency".to_owned())]);
+    let unpriced = CHARGING.replace("tariff =", "#") + "charging = false\n";
+    assert!(parse(&unpriced).is_ok());
+    let one_unpriced = format!("{unpriced}[[interface]]\nname = \"eth1\"\ncharging = true\n");
+    assert_eq!(keys(&one_unpriced), [(8, "interface[eth1].tariff".to_owned())]);
+}
+
+#[test]
+fn all_problems_are_told_at_once_in_order() {
+    let found = problems(
+        "[rsvp]\nrole = \"switch\"\nrefresh_ms = 1\ncolour = 3\nlifetime_multiplier = \"x\"\n\
+         [limits]\nmax_sessions = 0\n[[interface]]\nname = \"\"\n[[interface]]\nrsvp = 3\n",
+    );
+    let lines: Vec<usize> = found.iter().map(|problem| problem.position.unwrap().0).collect();
+    assert_eq!(lines, [2, 3, 4, 5, 7, 9, 10, 11]);
+}
+
+#[test]
+fn broken_toml_is_shown_at_its_line() {
+    for (text, line) in [
+        ("[rsvp]\nrefresh_ms = \n", 2),
+        ("[rsvp\n", 1),
+        ("[rsvp]\nrefresh_ms = 100\nrefresh_ms = 200\n", 3),
+        ("[rsvp]\n[rsvp]\n", 2),
+        ("[daemon]\nname = \"unclosed\n[rsvp]\n", 2),
+    ] {
+        let problems = problems(text);
+        assert_eq!(problems[0].position.unwrap().0, line, "{text}\n{problems:#?}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let directory = std::env::temp_dir();
+    let missing = directory.join("lcm-no-such-file.toml");
+    for (path, what) in [(&missing, "cannot be read"), (&directory, "cannot be read")] {
+        let text = Config::load(path).unwrap_err().to_string();
+        assert!(text.contains(&*path.to_string_lossy()) && text.contains(what), "{text}");
+    }
+    let zero = Path::new("/dev/zero");
+    assert!(Config::load(zero).unwrap_err().to_string().contains("longer than"));
+}
+
+/// A name that an interface may have.
+fn interface_name() -> impl Strategy<Value = String> {
+    "[a-z][a-z0-9.\"\\\\é-]{0,12}".prop_filter("name fits", |name| name.len() <= 15)
+}
+
+prop_compose! {
+    fn any_interface(charges: bool)(
+        rsvp in any::<bool>(),
+        charging in any::<bool>(),
+        price_pico_per_s in any::<u64>(),
+        above in any::<u64>(),
+        refresh_ms in REFRESH_MS_MIN..=REFRESH_MS_MAX,
+        spare_ms in 0_u32..1000,
+    ) -> Interface {
+        Interface {
+            rsvp,
+            charging: charging && charges,
+            tariff: Tariff::Flat {
+                price_pico_per_s,
+                max_price_pico_per_s: price_pico_per_s.saturating_add(above),
+            },
+            validity_ms: refresh_ms + refresh_ms / 2 + spare_ms,
+            refresh_ms,
+        }
+    }
+}
+
+fn any_account() -> impl Strategy<Value = Account> {
+    let text = "[ -~é\u{7f}]{1,60}";
+    prop_oneof![
+        text.prop_map(|id| Account::new(AccountKind::Opaque, &id).unwrap()),
+        "[a-z]{1,9}@[a-z]{1,9}".prop_map(|id| Account::new(AccountKind::Nai, &id).unwrap()),
+        any::<[u8; 4]>().prop_map(|id| Account { kind: AccountKind::Ipv4, id: id.to_vec() }),
+        any::<[u8; 16]>().prop_map(|id| Account { kind: AccountKind::Ipv6, id: id.to_vec() }),
+        any::<[u8; 32]>().prop_map(|id| Account { kind: AccountKind::KeyHash, id: id.to_vec() }),
+        "sip:[!-~]{1,60}".prop_map(|id| Account::new(AccountKind::Uri, &id).unwrap()),
+    ]
+}
+
+prop_compose! {
+    fn any_charging()(
+        account in proptest::option::of(any_account()),
+        validity_ms in 1..=VALIDITY_MS_MAX,
+        honour_quote in any::<bool>(),
+        free in any::<bool>(),
+        dcpe in 7_u16..0xFF00,
+    ) -> Charging {
+        Charging {
+            currency: Currency::from_numeric(756).unwrap(),
+            account,
+            validity_ms,
+            honour_quote,
+            on_missing_payment: if free { MissingPayment::Free } else { MissingPayment::Reject },
+            p_types: PTypes { dcpe, ucpe: dcpe + 1, chg_err: dcpe + 2 },
+        }
+    }
+}
+
+prop_compose! {
+    fn any_config()(charging in proptest::option::of(any_charging()))(
+        name in "[A-Za-z0-9._-]{1,64}",
+        socket in "/[a-z \"\\\\é]{0,40}[a-z]",
+        metrics in proptest::option::of(any::<([u8; 4], u16)>()),
+        jitter_seed in any::<Option<u64>>(),
+        refreshes in proptest::array::uniform3(REFRESH_MS_MIN..=REFRESH_MS_MAX),
+        limits in proptest::array::uniform3(1..=u32::MAX),
+        max_policy_bytes in 1_u32..=65_535,
+        lifetime_multiplier in 1..=u8::MAX,
+        default_interface in any_interface(charging.is_some()),
+        interfaces in proptest::collection::btree_map(
+            interface_name(), any_interface(charging.is_some()), 0..4),
+        host in any::<bool>(),
+        charging in Just(charging),
+    ) -> Config {
+        let unpaid = charging.as_ref().is_some_and(|charging| charging.account.is_none());
+        Config {
+            daemon: Daemon {
+                name,
+                control_socket: PathBuf::from(socket),
+                metrics_listen: metrics.map(SocketAddr::from),
+                log_level: LogLevel::Trace,
+            },
+            rsvp: Rsvp {
+                role: if host || unpaid { Role::Host } else { Role::Router },
+                refresh_ms: refreshes[0],
+                lifetime_multiplier,
+                accept_refresh_min_ms: refreshes[1].min(refreshes[2]),
+                accept_refresh_max_ms: refreshes[1].max(refreshes[2]),
+                jitter_seed,
+            },
+            limits: Limits {
+                max_sessions: limits[0],
+                max_senders_per_session: limits[1],
+                max_reservations_per_session: limits[2],
+                max_policy_bytes,
+            },
+            charging,
+            default_interface,
+            interfaces,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_out_reads_back_the_same(config in any_config()) {
+        let text = config.to_toml();
+        prop_assert_eq!(parse(&text).map_err(|error| error.to_string()), Ok(config), "{}", text);
+    }
+
+    /// Whatever the text, the answer is a configuration or problems within the text.
+    #[test]
+    fn no_text_makes_it_panic(text in "(\\[|\\]|=|\"|\n|\t|é|[a-z]{1,4}|rsvp|interface|[0-9]|\\{|\\}|,|\\.){0,40}") {
+        if let Err(error) = parse(&text) {
+            prop_assert!(!error.problems().is_empty());
+            for problem in error.problems() {
+                let (line, column) = problem.position.unwrap();
+                prop_assert!(line <= text.lines().count() + 1 && column <= text.len() + 1);
+            }
+            prop_assert!(error.to_string().starts_with("lcm.toml:"));
+        }
+    }
+}
