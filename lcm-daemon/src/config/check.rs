@@ -38,9 +38,11 @@ pub(super) fn config(file: File, problems: &mut Problems<'_>) -> Config {
         .charging
         .as_ref()
         .and_then(|table| table.get_ref().validity_ms.as_ref().map(Spanned::span));
+    let charging_place = file.charging.as_ref().map_or(0..0, Spanned::span);
     let charging = file.charging.and_then(|table| charging(table, rsvp.role, problems));
     let inherited = interfaces::Inherited {
         charges: charging.is_some(),
+        charging_place,
         needs_price: charging.is_some() && rsvp.role == Role::Router,
         refresh_ms: rsvp.refresh_ms,
         validity_ms: charging.as_ref().map_or(DEFAULT_VALIDITY_MS, |terms| terms.validity_ms),
@@ -226,8 +228,7 @@ fn charging(
         return None;
     }
     let mut missing = |key: &str, what: &str, remedy: &str| {
-        let place = Some(place.clone());
-        problems.missing(place, format!("charging.{key}"), what.to_owned(), remedy.to_owned());
+        problems.missing(place.clone(), format!("charging.{key}"), what, remedy);
     };
     if !currency_given {
         missing("currency", "a node that charges needs a currency", "add currency = \"EUR\"");

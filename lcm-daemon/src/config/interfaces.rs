@@ -22,6 +22,8 @@ const NAME_BYTES_MAX: usize = 15;
 pub(super) struct Inherited {
     /// Whether the node charges at all.
     pub(super) charges: bool,
+    /// The `[charging]` table.
+    pub(super) charging_place: Range<usize>,
     /// Whether an interface that charges must have a price: on a router that charges.
     pub(super) needs_price: bool,
     /// `rsvp.refresh_ms`.
@@ -103,12 +105,11 @@ impl Settings {
     ) -> Interface {
         if inherited.needs_price && self.rsvp && self.charging && self.tariff.is_none() {
             problems.missing(
-                place,
+                place.unwrap_or_else(|| inherited.charging_place.clone()),
                 key,
-                "an interface that charges needs a price".to_owned(),
+                "an interface that charges needs a price",
                 "add tariff = { price_pico_per_s = N }, here or in [default_interface] (which \
-                 also stands for interfaces that have no table), or charging = false"
-                    .to_owned(),
+                 also stands for interfaces that have no table), or charging = false",
             );
         }
         let charging = self.charging && inherited.charges;
@@ -195,10 +196,10 @@ fn name(
 ) -> Option<Spanned<String>> {
     let Some(name) = given else {
         problems.missing(
-            Some(place.clone()),
+            place.clone(),
             "interface.name".to_owned(),
-            "an [[interface]] needs a name".to_owned(),
-            "add name = \"eth0\", as `ip link` shows it".to_owned(),
+            "an [[interface]] needs a name",
+            "add name = \"eth0\", as `ip link` shows it",
         );
         return None;
     };

@@ -160,15 +160,17 @@ impl<'t> Problems<'t> {
         self.push(span, key, value, what, remedy);
     }
 
-    /// Notes that `key` is missing from the table at `table` (from the top, if `None`).
-    pub(super) fn missing(
-        &mut self,
-        table: Option<Range<usize>>,
-        key: String,
-        what: String,
-        remedy: String,
-    ) {
-        self.push(table.unwrap_or(0..0), key, None, what, remedy);
+    /// Notes that `key` is missing from the table at `table`, unless it is there and was refused.
+    pub(super) fn missing(&mut self, table: Range<usize>, key: String, what: &str, remedy: &str) {
+        let refused = |problem: &Problem| {
+            problem
+                .key
+                .strip_prefix(&*key)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        if !self.found.iter().any(|(_, problem)| refused(problem)) {
+            self.push(table, key, None, what.to_owned(), remedy.to_owned());
+        }
     }
 
     /// Notes an error of the TOML reader or of serde.

@@ -59,7 +59,7 @@ pub(super) struct Charging {
 
 /// `account = { kind = …, id = … }`
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { kind = \"opaque\", id = \"NAME\" }")]
 pub(super) struct Account {
     pub(super) kind: Given<super::AccountKind>,
     pub(super) id: Given<String>,
@@ -67,7 +67,10 @@ pub(super) struct Account {
 
 /// `p_types = { dcpe = …, ucpe = …, chg_err = … }`
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { dcpe = 0xD001, ucpe = 0xD002, chg_err = 0xD003 }"
+)]
 pub(super) struct PTypes {
     pub(super) dcpe: Given<u64>,
     pub(super) ucpe: Given<u64>,
@@ -88,7 +91,10 @@ pub(super) struct Interface {
 
 /// `tariff = { kind = "flat", … }`
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { kind = \"flat\", price_pico_per_s = N }"
+)]
 pub(super) struct Tariff {
     pub(super) kind: Given<TariffKind>,
     pub(super) price_pico_per_s: Given<u64>,

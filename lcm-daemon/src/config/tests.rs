@@ -323,9 +323,9 @@ fn charging_needs_currency_account_and_prices() {
     assert_eq!(
         keys(bare),
         [
-            (1, "default_interface.tariff".to_owned()),
             (2, "charging.currency".to_owned()),
             (2, "charging.account".to_owned()),
+            (2, "default_interface.tariff".to_owned()),
         ]
     );
     // A host forwards nothing, so it sells nothing; whom it pays for may say who pays.
@@ -335,6 +335,16 @@ fn charging_needs_currency_account_and_prices() {
     assert!(parse(&unpriced).is_ok());
     let one_unpriced = format!("{unpriced}[[interface]]\nname = \"eth1\"\ncharging = true\n");
     assert_eq!(keys(&one_unpriced), [(8, "interface[eth1].tariff".to_owned())]);
+}
+
+#[test]
+fn what_is_there_but_wrong_is_not_called_missing() {
+    let text = CHARGING.replace("\"EUR\"", "true").replace("nai", "name").replace("= 100", "= {}");
+    let keys: Vec<String> = problems(&text).into_iter().map(|problem| problem.key).collect();
+    assert_eq!(
+        keys,
+        ["charging.currency", "charging.account.kind", "default_interface.tariff.price_pico_per_s"]
+    );
 }
 
 #[test]

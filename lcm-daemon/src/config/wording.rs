@@ -11,7 +11,7 @@ pub(super) fn reword(message: &str) -> (String, String) {
     if let Some(expected) = message.rsplit_once(", expected ").map(|(_, expected)| expected)
         && message.starts_with("invalid ")
     {
-        return (message.to_owned(), expectation(expected));
+        return expectation(expected);
     }
     if message.starts_with("duplicate key") {
         return (message.to_owned(), "remove one of the two".to_owned());
@@ -41,17 +41,15 @@ pub(super) fn suggestion(name: &str, known: &[&str], otherwise: &str) -> String 
     }
 }
 
-fn expectation(expected: &str) -> String {
-    let form = match expected {
-        "u8" => "a whole number from 0 to 255, without quotes",
-        "u16" => "a whole number from 0 to 65535, without quotes",
-        "u32" => "a whole number from 0 to 4294967295, without quotes",
-        "u64" => "a whole number from 0 up, without quotes",
-        "a boolean" => "true or false, without quotes",
-        "a string" => "text in double quotes",
-        other => return format!("write {}", other.trim_start_matches("struct ")),
+/// `expected` is what serde names: a type of Rust, or words of our own.
+fn expectation(expected: &str) -> (String, String) {
+    let (form, how) = match expected {
+        "u64" => ("a whole number from 0 up", ", without quotes"),
+        "a boolean" => ("true or false", ", without quotes"),
+        "a string" => ("text", " in double quotes"),
+        other => (other, ""),
     };
-    format!("write {form}")
+    (format!("not {form}"), format!("write {form}{how}"))
 }
 
 /// Edits (insertions, deletions, substitutions) that turn one word into the other.
