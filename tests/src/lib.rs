@@ -1,1 +1,3 @@
 //! Support for the tests that drive real daemons.
+
+pub mod harness;

@@ -30,6 +30,8 @@ use super::rsvp_packet::RsvpPacket;
 
 /// Receive buffer of a packet socket in bytes: some ten thousand messages.
 const RECEIVE_BUFFER: usize = 16 << 20;
+/// How long a packet is held back for earlier ones that come from another socket.
+const SETTLING: Duration = Duration::from_millis(1);
 /// Longest frame that is taken, in bytes.
 const FRAME_BYTES: usize = 65_536;
 
@@ -242,7 +244,7 @@ impl Listener {
     }
 
     /// Takes all frames that are there.
-    fn read(&mut self, buffer: &mut [u8], packets: &Sender<Captured>) -> Result<(), LabError> {
+    fn read(&mut self, buffer: &mut [u8], packets: &mut Vec<Captured>) -> Result<(), LabError> {
         while let Some(arrival) =
             receive(&self.socket, buffer).attempt(|| format!("capturing in node {}", self.node))?
         {
@@ -255,8 +257,7 @@ impl Listener {
                 file.write(arrival.timestamp_ns, frame)
                     .attempt(|| format!("writing the capture of {}", place.label))?;
             }
-            // Nobody listens any more when the capture is being dropped: the files still count.
-            let _ = packets.send(Captured {
+            packets.push(Captured {
                 timestamp_ns: arrival.timestamp_ns,
                 label: Arc::clone(&place.label),
                 node: Arc::clone(&place.node),
@@ -275,28 +276,48 @@ impl Listener {
 }
 
 /// The capture thread: reads until the other end of `stopped` is closed.
+///
+/// Between two sockets a later packet may be read first; so packets rest for [`SETTLING`] and go on
+/// in the order of their times.
 fn read_all(
     mut listeners: Vec<Listener>,
     stopped: &PipeReader,
     packets: &Sender<Captured>,
 ) -> Result<(), LabError> {
     let mut buffer = vec![0; FRAME_BYTES];
+    let mut resting: Vec<Captured> = Vec::new();
     loop {
         let mut fds = vec![PollFd::new(stopped.as_fd(), PollFlags::POLLIN)];
         let sockets = listeners.iter().map(|listener| listener.socket.as_fd());
         fds.extend(sockets.map(|socket| PollFd::new(socket, PollFlags::POLLIN)));
-        match poll(&mut fds, PollTimeout::NONE) {
+        let timeout = if resting.is_empty() { PollTimeout::NONE } else { PollTimeout::from(1u8) };
+        match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(LabError::caused("waiting for packets", error)),
         }
         let stop = fds.first().and_then(PollFd::any).unwrap_or(false);
+        let settled_ns = nanoseconds(unix_time().saturating_sub(SETTLING));
         for listener in &mut listeners {
-            listener.read(&mut buffer, packets)?;
+            listener.read(&mut buffer, &mut resting)?;
+        }
+        resting.sort_by_key(|packet| packet.timestamp_ns);
+        let count = resting.partition_point(|packet| stop || packet.timestamp_ns < settled_ns);
+        for packet in resting.drain(..count) {
+            // Nobody listens any more when the capture is being dropped: the files still count.
+            let _ = packets.send(packet);
         }
         if stop {
             return Ok(());
         }
     }
+}
+
+fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    time.as_nanos().try_into().unwrap_or(u64::MAX)
 }
 
 /// One frame from a packet socket, or `None` if there is none.
@@ -320,13 +341,12 @@ fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> std::io::Result<Option<Arriva
         }
         _ => None,
     });
-    let stamp = stamp.or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).ok());
     let outgoing = address.pkttype() == libc::PACKET_OUTGOING;
     Ok(Some(Arrival {
         length: message.bytes,
         ifindex: u32::try_from(address.ifindex()).unwrap_or(0),
         direction: if outgoing { Direction::Out } else { Direction::In },
-        timestamp_ns: stamp.map_or(0, |stamp| stamp.as_nanos().try_into().unwrap_or(u64::MAX)),
+        timestamp_ns: nanoseconds(stamp.unwrap_or_else(unix_time)),
     }))
 }
 
