@@ -126,7 +126,8 @@ fn enter_user_namespace() -> Result<(), LabError> {
     Ok(())
 }
 
-fn refused(what: &str, error: impl std::fmt::Display) -> LabError {
+/// The kernel said no to `what`: with the setting that may be the reason.
+pub(crate) fn refused(what: &str, error: impl std::fmt::Display) -> LabError {
     LabError::caused(what, error).advise(advice())
 }
 

@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
 
+use super::enter::refused;
 use super::error::{Attempt, LabError};
 use super::netlink::Rtnetlink;
 use super::process::Process;
@@ -302,9 +303,7 @@ impl AsFd for NamespaceOf {
 
 fn hold_namespace(inbox: &Receiver<Job>, ready: &Sender<Result<File, LabError>>) {
     let made = unshare(CloneFlags::CLONE_NEWNET)
-        .map_err(|error| {
-            LabError::from(error).advise("call lab::enter() at the start of main, or run as root")
-        })
+        .map_err(|error| refused("leaving the network namespace of the process", error))
         .and_then(|()| Ok(File::open("/proc/thread-self/ns/net")?));
     let failed = made.is_err();
     if ready.send(made).is_err() || failed {
