@@ -292,8 +292,8 @@ mod tests {
             for _ in 0..3 {
                 ask(address, &get("/metrics")).await;
             }
-            let unanswered = ask(address, &get("/metrics"));
-            let answer = tokio::time::timeout(HEAD_TIME_MAX, unanswered).await;
+            let request = get("/metrics");
+            let answer = tokio::time::timeout(HEAD_TIME_MAX, ask(address, &request)).await;
             assert_eq!(answer.as_deref(), Ok(""));
         });
     }

@@ -1,0 +1,190 @@
+//! Metrics for Prometheus.
+//!
+//! The engine keeps plain `u64` counters and knows nothing of this module. Whoever serves a scrape
+//! copies the readings over: [`Counter::set`] takes the absolute reading and raises the exported
+//! counter to it. Values are 64-bit floats on their way to Prometheus; nobody reconciles money
+//! from them.
+
+use prometheus::core::Collector;
+use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+
+pub mod descriptors;
+#[cfg(test)]
+mod tests;
+
+use descriptors::{Descriptor, Kind};
+
+/// Counters of one name, told apart by the values of `N` labels.
+#[derive(Debug, Clone)]
+pub struct Counter<const N: usize> {
+    family: IntCounterVec,
+}
+
+impl<const N: usize> Counter<N> {
+    /// Raises the counter with these label values to the absolute `reading`. A reading below the
+    /// last one is ignored, for an exported counter never falls.
+    pub fn set(&self, labels: [&str; N], reading: u64) {
+        // The only error is a wrong number of labels, which the type rules out.
+        if let Ok(counter) = self.family.get_metric_with_label_values(&labels) {
+            counter.inc_by(reading.saturating_sub(counter.get()));
+        }
+    }
+}
+
+/// Gauges of one name, told apart by the values of `N` labels.
+#[derive(Debug, Clone)]
+pub struct Gauge<const N: usize> {
+    family: IntGaugeVec,
+}
+
+impl<const N: usize> Gauge<N> {
+    /// Sets the gauge with these label values; what exceeds 2^63 − 1 is shown as that.
+    pub fn set(&self, labels: [&str; N], value: u64) {
+        if let Ok(gauge) = self.family.get_metric_with_label_values(&labels) {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+/// Every metric of the daemon; [`descriptors`] tells what each one means.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// See [`descriptors::BUILD_INFO`]; set by [`Metrics::new`].
+    pub build_info: Gauge<1>,
+    /// See [`descriptors::START_TIME`].
+    pub start_time: Gauge<0>,
+    /// See [`descriptors::MESSAGES_RECEIVED`].
+    pub messages_received: Counter<1>,
+    /// See [`descriptors::MESSAGES_SENT`].
+    pub messages_sent: Counter<1>,
+    /// See [`descriptors::DECODE_ERRORS`].
+    pub decode_errors: Counter<1>,
+    /// See [`descriptors::MESSAGES_DROPPED`].
+    pub messages_dropped: Counter<1>,
+    /// See [`descriptors::PROTOCOL_ERRORS_SENT`].
+    pub protocol_errors_sent: Counter<3>,
+    /// See [`descriptors::PROTOCOL_ERRORS_RECEIVED`].
+    pub protocol_errors_received: Counter<2>,
+    /// See [`descriptors::OBJECTS_UNKNOWN`].
+    pub objects_unknown: Counter<1>,
+    /// See [`descriptors::OBJECTS_BAD`].
+    pub objects_bad: Counter<1>,
+    /// See [`descriptors::SESSIONS`].
+    pub sessions: Gauge<0>,
+    /// See [`descriptors::PATH_STATES`].
+    pub path_states: Gauge<0>,
+    /// See [`descriptors::RESERVATION_STATES`].
+    pub reservation_states: Gauge<0>,
+    /// See [`descriptors::STATES_REMOVED`].
+    pub states_removed: Counter<2>,
+    /// See [`descriptors::LIMIT_REFUSALS`].
+    pub limit_refusals: Counter<1>,
+    /// See [`descriptors::CHARGING_ACCEPTS`].
+    pub charging_accepts: Counter<0>,
+    /// See [`descriptors::CHARGING_REFUSALS`].
+    pub charging_refusals: Counter<1>,
+    /// See [`descriptors::CHARGING_QUOTES`].
+    pub charging_quotes: Counter<0>,
+    /// See [`descriptors::KERNEL_DROPS`].
+    pub kernel_drops: Counter<1>,
+    /// See [`descriptors::SEND_ERRORS`].
+    pub send_errors: Counter<1>,
+    /// See [`descriptors::ROUTE_QUERIES`].
+    pub route_queries: Counter<1>,
+    /// See [`descriptors::KERNEL_NEWS`].
+    pub kernel_news: Counter<1>,
+    /// See [`descriptors::TIMERS_FIRED`].
+    pub timers_fired: Counter<1>,
+    /// See [`descriptors::TIMERS_PENDING`].
+    pub timers_pending: Gauge<0>,
+    /// See [`descriptors::CONTROL_REQUESTS`].
+    pub control_requests: Counter<2>,
+}
+
+impl Metrics {
+    /// All metrics, without readings.
+    ///
+    /// # Errors
+    ///
+    /// If two metrics have one name, or a name is malformed: a fault of this program.
+    pub fn new() -> Result<Metrics, prometheus::Error> {
+        let registry = Registry::new();
+        let r = &registry;
+        let metrics = Metrics {
+            build_info: gauge(r, &descriptors::BUILD_INFO)?,
+            start_time: gauge(r, &descriptors::START_TIME)?,
+            messages_received: counter(r, &descriptors::MESSAGES_RECEIVED)?,
+            messages_sent: counter(r, &descriptors::MESSAGES_SENT)?,
+            decode_errors: counter(r, &descriptors::DECODE_ERRORS)?,
+            messages_dropped: counter(r, &descriptors::MESSAGES_DROPPED)?,
+            protocol_errors_sent: counter(r, &descriptors::PROTOCOL_ERRORS_SENT)?,
+            protocol_errors_received: counter(r, &descriptors::PROTOCOL_ERRORS_RECEIVED)?,
+            objects_unknown: counter(r, &descriptors::OBJECTS_UNKNOWN)?,
+            objects_bad: counter(r, &descriptors::OBJECTS_BAD)?,
+            sessions: gauge(r, &descriptors::SESSIONS)?,
+            path_states: gauge(r, &descriptors::PATH_STATES)?,
+            reservation_states: gauge(r, &descriptors::RESERVATION_STATES)?,
+            states_removed: counter(r, &descriptors::STATES_REMOVED)?,
+            limit_refusals: counter(r, &descriptors::LIMIT_REFUSALS)?,
+            charging_accepts: counter(r, &descriptors::CHARGING_ACCEPTS)?,
+            charging_refusals: counter(r, &descriptors::CHARGING_REFUSALS)?,
+            charging_quotes: counter(r, &descriptors::CHARGING_QUOTES)?,
+            kernel_drops: counter(r, &descriptors::KERNEL_DROPS)?,
+            send_errors: counter(r, &descriptors::SEND_ERRORS)?,
+            route_queries: counter(r, &descriptors::ROUTE_QUERIES)?,
+            kernel_news: counter(r, &descriptors::KERNEL_NEWS)?,
+            timers_fired: counter(r, &descriptors::TIMERS_FIRED)?,
+            timers_pending: gauge(r, &descriptors::TIMERS_PENDING)?,
+            control_requests: counter(r, &descriptors::CONTROL_REQUESTS)?,
+            registry,
+        };
+        metrics.build_info.set([env!("CARGO_PKG_VERSION")], 1);
+        Ok(metrics)
+    }
+
+    /// The last readings in Prometheus' text format, version 0.0.4. A metric without a reading
+    /// does not appear, nor does a label value that was never set.
+    ///
+    /// # Errors
+    ///
+    /// If the text cannot be encoded: a fault of this program.
+    pub fn text(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+fn counter<const N: usize>(
+    registry: &Registry,
+    descriptor: &Descriptor<N>,
+) -> Result<Counter<N>, prometheus::Error> {
+    let family = IntCounterVec::new(options(descriptor), &descriptor.labels)?;
+    register(registry, descriptor, Kind::Counter, family.clone())?;
+    Ok(Counter { family })
+}
+
+fn gauge<const N: usize>(
+    registry: &Registry,
+    descriptor: &Descriptor<N>,
+) -> Result<Gauge<N>, prometheus::Error> {
+    let family = IntGaugeVec::new(options(descriptor), &descriptor.labels)?;
+    register(registry, descriptor, Kind::Gauge, family.clone())?;
+    Ok(Gauge { family })
+}
+
+fn options<const N: usize>(descriptor: &Descriptor<N>) -> Opts {
+    Opts::new(descriptor.name, descriptor.help)
+}
+
+fn register<const N: usize>(
+    registry: &Registry,
+    descriptor: &Descriptor<N>,
+    kind: Kind,
+    family: impl Collector + 'static,
+) -> Result<(), prometheus::Error> {
+    if descriptor.kind != kind {
+        let name = descriptor.name;
+        return Err(prometheus::Error::Msg(format!("{name} is declared as another kind")));
+    }
+    registry.register(Box::new(family))
+}
