@@ -1,0 +1,289 @@
+//! Upstream charging state: one installed branch (paper 3.3, three fields and ours).
+
+use super::charge::{Charge, Member};
+use super::messages::{Account, BranchView, Payment, Price};
+use crate::meter::Meter;
+use crate::money::{Overflow, Rate};
+use crate::split::{BranchFacts, BranchKey, LOCAL_GROUP};
+use crate::time::{Millis, Span};
+
+/// What was last announced to a branch, or to an interface without one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Offered {
+    pub(super) charge: Charge,
+    pub(super) established: Option<u32>,
+    /// `None` until something was announced.
+    pub(super) epoch: Option<u32>,
+}
+
+impl Offered {
+    /// Takes what is to be announced now; true if that differs and so needs `epoch`.
+    pub(super) fn update(&mut self, charge: Charge, established: Option<u32>, force: bool) -> bool {
+        let old = &self.charge;
+        let same = (old.total(), old.sponsored, old.fraction)
+            == (charge.total(), charge.sponsored, charge.fraction);
+        let changed = force || !same || self.established != established || self.epoch.is_none();
+        self.charge = charge;
+        self.established = established;
+        changed
+    }
+}
+
+/// An outgoing interface that the PATH is forwarded on.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    pub(super) id: u32,
+    pub(super) price: Price,
+    /// The quote for a hop that would join here.
+    pub(super) join: Offered,
+    /// A quote on this interface changed since the changes were last taken.
+    pub(super) dirty: bool,
+}
+
+/// Where a branch is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    /// Admitted, not yet in place end to end: rate 0 (T12).
+    Pending,
+    /// Counts in the split and in the sums.
+    Active,
+    /// Not heard of for 2H: counts nowhere (T9).
+    Lapsed,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Branch {
+    pub(super) key: BranchKey,
+    pub(super) account: Account,
+    pub(super) status: Status,
+    /// The hop carries one unit of RP that a re-split's rounding added (T4).
+    pub(super) carries_unit: bool,
+    pub(super) receivers_below: u32,
+    pub(super) quantity: u64,
+
+    // The last accepted UCPE.
+    pub(super) ceiling: Rate,
+    announced_total: Rate,
+    pub(super) sender_payment: Rate,
+    local_sum: Rate,
+    pub(super) epoch_echo: u32,
+    pub(super) sequence: u32,
+    pub(super) instance: u32,
+    /// The sequence that first carried the present quantity (T12).
+    pub(super) flow_sequence: u32,
+    /// Which of our own sequences must stand for this branch to be ACTIVE; `None` while the UCPE
+    /// that carries it upstream is still to be sent.
+    pub(super) needs: Option<u32>,
+    pub(super) approved_at: Millis,
+    pub(super) refresh: Span,
+
+    /// What was agreed: c, L and S; RP is debited.
+    pub(super) agreed: Charge,
+    /// S_k as it counts in X_j: above the agreed S while an increase waits (T8).
+    pub(super) floor: Rate,
+    /// When an increase must be covered; the end of time if none waits.
+    pub(super) deadline: Millis,
+    pub(super) offered: Offered,
+
+    /// RP received: counts.
+    pub(super) rp: Meter,
+    /// SP paid: a shadow.
+    pub(super) sp: Meter,
+}
+
+pub(super) const NEVER: Millis = Millis(u64::MAX);
+
+impl Branch {
+    /// A branch as `payment` installs it at `agreed`, approved from `now` on.
+    pub(super) fn new(key: BranchKey, payment: &Payment, agreed: Charge, now: Millis) -> Self {
+        let mut branch = Self {
+            key,
+            account: payment.account.clone(),
+            status: Status::Pending,
+            carries_unit: false,
+            receivers_below: 0,
+            quantity: 0,
+            ceiling: Rate::ZERO,
+            announced_total: Rate::ZERO,
+            sender_payment: Rate::ZERO,
+            local_sum: Rate::ZERO,
+            epoch_echo: 0,
+            sequence: 0,
+            instance: 0,
+            flow_sequence: payment.sequence,
+            needs: None,
+            approved_at: now,
+            refresh: Span(0),
+            agreed,
+            floor: agreed.sponsored,
+            deadline: NEVER,
+            offered: Offered::default(),
+            rp: Meter::default(),
+            sp: Meter::default(),
+        };
+        branch.approve(payment, now);
+        branch
+    }
+
+    /// Takes the fields of an accepted UCPE, which approves [now, now + H] (T3).
+    pub(super) fn approve(&mut self, payment: &Payment, now: Millis) {
+        if self.account != payment.account {
+            self.account = payment.account.clone();
+        }
+        let local = self.key.group == LOCAL_GROUP;
+        let unless_local = |rate| if local { Rate::ZERO } else { rate };
+        self.ceiling = payment.payment;
+        self.announced_total = unless_local(payment.announced_total);
+        self.sender_payment = unless_local(payment.sender_payment);
+        self.local_sum = unless_local(payment.local_sum);
+        self.epoch_echo = payment.epoch_echo;
+        self.sequence = payment.sequence;
+        self.instance = payment.instance;
+        self.quantity = payment.quantity;
+        self.receivers_below = payment.receivers_below;
+        self.approved_at = now;
+        self.refresh = payment.refresh;
+    }
+
+    /// RP_{k,j}, as agreed.
+    pub(super) fn receiver_payment(&self) -> Rate {
+        self.agreed.receiver_payment()
+    }
+
+    /// c_{j,k} as it counts in U_j: where the sender covers more than was agreed, the hop carries
+    /// less.
+    pub(super) fn carried(&self) -> Rate {
+        let more = self.floor.0.saturating_sub(self.agreed.sponsored.0);
+        Rate(self.agreed.carried.0.saturating_add(more))
+    }
+
+    /// A: what k reports, or what a local receiver was told.
+    pub(super) fn announced_total(&self) -> Rate {
+        if self.key.group == LOCAL_GROUP { self.agreed.total() } else { self.announced_total }
+    }
+
+    /// What this branch adds to our B: B_k + L_k.
+    pub(super) fn local_sum(&self) -> u128 {
+        self.local_sum.wide() + self.agreed.local.wide()
+    }
+
+    /// The end of the approval: t + H, and where an increase waits not beyond the deadline.
+    pub(super) fn approved_until(&self) -> Millis {
+        self.approved_at.after(self.refresh.approval()).min(self.deadline)
+    }
+
+    /// The last instant at which the branch counts in SP and in our own UCPE: t + 2H (T9).
+    pub(super) fn counts_until(&self) -> Millis {
+        self.approved_at.after(self.refresh.approval().twice())
+    }
+
+    /// Whether the ceiling, and the unit that this hop may carry, cover `charge`.
+    pub(super) fn covers(&self, charge: &Charge) -> bool {
+        let ceiling = self.ceiling.0.saturating_add(u64::from(self.carries_unit));
+        charge.receiver_payment().0 <= ceiling
+    }
+
+    /// Agrees to a charge that is covered; a unit that only this hop covers is taken off c.
+    pub(super) fn agree(&mut self, mut charge: Charge) {
+        if charge.receiver_payment() > self.ceiling {
+            charge.carried = Rate(charge.carried.0.saturating_sub(1));
+        }
+        self.agreed = charge;
+        self.floor = charge.sponsored;
+    }
+
+    /// This branch as a member of the split.
+    pub(super) fn member(&self, price: Rate) -> Member {
+        Member { facts: self.facts(), price }
+    }
+
+    fn facts(&self) -> BranchFacts {
+        let Self { key, quantity, receivers_below, .. } = *self;
+        BranchFacts { key, quantity, receivers_below }
+    }
+
+    /// Whether what k reports agrees with what it was told: A − B = C_k, and the receivers below
+    /// did not pay a negative sum.
+    pub(super) fn is_consistent(&self) -> bool {
+        if self.key.group == LOCAL_GROUP {
+            return true;
+        }
+        let (a, b) = (self.announced_total.wide(), self.local_sum.wide());
+        a == b + self.agreed.total().wide()
+            && a >= self.agreed.sponsored.wide() + self.sender_payment.wide()
+    }
+
+    pub(super) fn view(&self) -> BranchView {
+        BranchView {
+            key: self.key,
+            status: match self.status {
+                Status::Pending => "PENDING",
+                Status::Active => "ACTIVE",
+                Status::Lapsed => "LAPSED",
+            },
+            local: self.agreed.local,
+            sender_payment: self.sender_payment,
+            announced_total: self.announced_total(),
+            local_sum: self.local_sum,
+            total: self.agreed.total(),
+            carried: self.carried(),
+            sponsored: self.floor,
+            receiver_payment: self.receiver_payment(),
+            ceiling: self.ceiling,
+            required: self.offered.charge.receiver_payment(),
+            approved_until: self.approved_until(),
+            deadline: (self.deadline != NEVER).then_some(self.deadline),
+            account: self.account.clone(),
+            epoch_echo: self.epoch_echo,
+            sequence: self.sequence,
+            instance: self.instance,
+            consistent: self.is_consistent(),
+        }
+    }
+}
+
+/// The sums of the branches that count, over 128 bits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sums {
+    pub(super) sponsored: u128,
+    pub(super) carried: u128,
+    pub(super) receiver_payment: u128,
+    pub(super) sender_payment: u128,
+    pub(super) announced_total: u128,
+    pub(super) local_sum: u128,
+    pub(super) locals: u128,
+    pub(super) ceilings: u128,
+    pub(super) receivers_below: u64,
+    pub(super) quantity: u64,
+    pub(super) count: usize,
+}
+
+impl Sums {
+    pub(super) fn over<'a>(branches: impl Iterator<Item = &'a Branch>) -> Self {
+        let mut sums = Self::default();
+        for b in branches {
+            sums.sponsored += b.floor.wide();
+            sums.carried += b.carried().wide();
+            sums.receiver_payment += b.receiver_payment().wide();
+            sums.sender_payment += b.sender_payment.wide();
+            sums.announced_total += b.announced_total().wide();
+            sums.local_sum += b.local_sum();
+            sums.locals += b.agreed.local.wide();
+            sums.ceilings += b.ceiling.wide();
+            sums.receivers_below += u64::from(b.receivers_below);
+            sums.quantity = sums.quantity.max(b.quantity);
+            sums.count += 1;
+        }
+        sums
+    }
+
+    /// Whether the sums fit the wire, with C_j and all local prices on top, so that no later split
+    /// can make them overflow.
+    pub(super) fn fit(&self, total: Rate, prices: u128) -> Result<(), Overflow> {
+        let fits = |sum: u128, operation| Rate::from_wide(sum, operation).map(|_| ());
+        fits(self.announced_total, "A = ΣA_k")?;
+        let reported = self.local_sum.saturating_sub(self.locals);
+        fits(reported + prices.max(self.locals), "B = Σ(B_k + L_k)")?;
+        fits(self.sender_payment + total.wide() + prices, "SP = ΣSP_k + X_j")
+    }
+}

@@ -1,0 +1,164 @@
+//! What each branch of a set is charged under one claim.
+
+use super::messages::Limits;
+use crate::equations::{sponsored, total_charge};
+use crate::money::{Overflow, Ppm, Rate};
+use crate::split::{BranchFacts, SplitPolicy, equal_share, largest_remainder};
+
+/// What the previous hop claims: C_j and S_j; the claim on this hop is C_j − S_j (paper 3.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) total: Rate,
+    pub(super) sponsored: Rate,
+}
+
+impl Claim {
+    /// RP_{j,i}; S_j ≤ C_j was checked as the announcement came in.
+    pub(super) fn receiver_payment(self) -> Rate {
+        self.total.minus(self.sponsored, "RP = C − S").unwrap_or_default()
+    }
+}
+
+/// A claim and the sender's terms for passing it on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub(super) claim: Claim,
+    pub(super) fraction: Ppm,
+    pub(super) limits: Limits,
+    /// The sender itself, which checks nothing.
+    pub(super) origin: bool,
+}
+
+/// One branch of the set, in the order of the keys.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    pub(super) facts: BranchFacts,
+    /// L of its interface, which all branches there share.
+    pub(super) price: Rate,
+}
+
+/// What one branch is charged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Charge {
+    /// c_{j,k}
+    pub(super) carried: Rate,
+    /// Its part of L.
+    pub(super) local: Rate,
+    /// S_k
+    pub(super) sponsored: Rate,
+    /// s_{j,k}: the part of S_j that goes with c_{j,k}; never above S_k.
+    pub(super) share: Rate,
+    /// r towards the branch: 0 after a cut.
+    pub(super) fraction: Ppm,
+}
+
+impl Charge {
+    /// C_k
+    pub(super) fn total(&self) -> Rate {
+        Rate(self.carried.0.saturating_add(self.local.0))
+    }
+
+    /// RP_{k,j}
+    pub(super) fn receiver_payment(&self) -> Rate {
+        Rate(self.total().0.saturating_sub(self.sponsored.0))
+    }
+}
+
+/// Charges each of `members`, which stand in the order of their keys. The carried parts sum to
+/// C_j, the local parts to the L of every interface that occurs, the shares to S_j.
+pub(super) fn charges(
+    terms: &Terms,
+    members: &[Member],
+    policy: &dyn SplitPolicy,
+) -> Result<Vec<Charge>, Overflow> {
+    let mut out = Vec::with_capacity(members.len());
+    for (carried, local) in carried_parts(terms, members, policy).into_iter().zip(locals(members)) {
+        let total = total_charge(carried, local)?;
+        let full = sponsored(terms.fraction, total);
+        out.push(Charge {
+            carried,
+            local,
+            sponsored: full,
+            share: Rate::ZERO,
+            fraction: terms.fraction,
+        });
+    }
+    share_sponsorship(terms, &mut out);
+    let all_cut = cut_for_all(terms, &out);
+    for charge in &mut out {
+        if all_cut || exceeds(charge.sponsored, terms, terms.limits.per_receiver) {
+            charge.sponsored = charge.share;
+            charge.fraction = Ppm::ZERO;
+        } else {
+            // Equal unless S_j is above ⌈r·C_j⌉, which a previous hop may say: no negative take.
+            charge.sponsored = charge.sponsored.max(charge.share);
+        }
+    }
+    Ok(out)
+}
+
+fn carried_parts(terms: &Terms, members: &[Member], policy: &dyn SplitPolicy) -> Vec<Rate> {
+    let (total, count) = (terms.claim.total.0, members.len());
+    if count <= 1 || policy.is_equal() {
+        return (0..count).map(|index| Rate(equal_share(total, index, count))).collect();
+    }
+    let facts: Vec<_> = members.iter().map(|m| m.facts).collect();
+    let mut weights = Vec::with_capacity(count);
+    policy.weights(&facts, &mut weights);
+    weights.resize(count, 0);
+    let mut shares = Vec::with_capacity(count);
+    largest_remainder(total, &weights, &mut shares);
+    shares.into_iter().map(Rate).collect()
+}
+
+/// The L of each interface, divided equally among its branches: a lone next hop has it all.
+fn locals(members: &[Member]) -> impl Iterator<Item = Rate> {
+    members.chunk_by(|a, b| a.facts.key.group == b.facts.key.group).flat_map(|run| {
+        let price = run.first().map_or(0, |m| m.price.0);
+        (0..run.len()).map(move |index| Rate(equal_share(price, index, run.len())))
+    })
+}
+
+/// s_{j,k}: parts of S_j by c. While S_j is ⌈r·C_j⌉, differences of ⌈r·(c_1+…+c_k)⌉, so that no
+/// part exceeds ⌈r·c_k⌉; otherwise (a hop above has cut) the largest remainder.
+fn share_sponsorship(terms: &Terms, charges: &mut [Charge]) {
+    let Claim { total, sponsored: below } = terms.claim;
+    if below == Rate::ZERO {
+        return;
+    }
+    if terms.fraction.ceil_of(total) == below {
+        let (mut sum, mut before) = (0_u64, 0_u64);
+        for charge in charges {
+            sum = sum.saturating_add(charge.carried.0);
+            let upto = terms.fraction.ceil_of(Rate(sum)).0;
+            charge.share = Rate(upto.saturating_sub(before));
+            before = upto;
+        }
+    } else {
+        let weights: Vec<_> = charges.iter().map(|c| c.carried.0).collect();
+        let mut shares = Vec::with_capacity(weights.len());
+        largest_remainder(below.0, &weights, &mut shares);
+        for (charge, share) in charges.iter_mut().zip(shares) {
+            charge.share = Rate(share);
+        }
+    }
+}
+
+/// Checks 1 to 3 (paper 3.4) as far as they hit every branch: hops used up, r·C_j above the limit
+/// per receiver, ΣL (all of it, not r·ΣL) above the limit per hop.
+fn cut_for_all(terms: &Terms, charges: &[Charge]) -> bool {
+    let Limits { per_receiver, per_hop, max_hops } = terms.limits;
+    if terms.origin {
+        return false;
+    }
+    let sponsored_here = terms.fraction.ceil_of(terms.claim.total);
+    let local_sum: u128 = charges.iter().map(|c| c.local.wide()).sum();
+    max_hops.is_some_and(|hops| hops <= 1)
+        || exceeds(sponsored_here, terms, per_receiver)
+        || per_hop.is_some_and(|limit| local_sum > limit.wide())
+}
+
+/// Whether r·C, rounded up, is above an integer limit; it is if and only if the exact r·C is.
+fn exceeds(sponsored: Rate, terms: &Terms, limit: Option<Rate>) -> bool {
+    !terms.origin && limit.is_some_and(|limit| sponsored > limit)
+}

@@ -1,0 +1,100 @@
+//! What most flows have none of most of the time: kept in one box, so that the others stay small.
+
+use super::FlowConfig;
+use super::branch::{Group, Offered};
+use super::charge::Charge;
+use crate::ledger::{Entry, Posting};
+use crate::meter::Segment;
+use crate::split::BranchKey;
+use crate::time::{Millis, serial_newer};
+
+/// How many removed instances a flow remembers; the oldest goes first.
+const REMOVED_MAX: usize = 64;
+/// How many replaced quotes a flow remembers where quotes are honoured.
+const QUOTES_MAX: usize = 64;
+
+/// A replaced quote that may still be honoured (T6).
+#[derive(Clone, Copy, Debug)]
+struct OldQuote {
+    group: u32,
+    epoch: u32,
+    charge: Charge,
+    until: Millis,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Content {
+    postings: Vec<Posting>,
+    /// The last instance of every branch that was removed (T17).
+    removed: Vec<(BranchKey, u32)>,
+    quotes: Vec<OldQuote>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Extra(Option<Box<Content>>);
+
+impl Extra {
+    fn content(&mut self) -> &mut Content {
+        self.0.get_or_insert_default()
+    }
+
+    pub(super) fn post(&mut self, entry: Entry, segment: Option<Segment>) {
+        if let Some(segment) = segment {
+            self.push(Posting { entry, segment, gap: false });
+        }
+    }
+
+    pub(super) fn push(&mut self, posting: Posting) {
+        self.content().postings.push(posting);
+    }
+
+    pub(super) fn take_postings(&mut self) -> Vec<Posting> {
+        let Some(content) = &mut self.0 else { return Vec::new() };
+        let postings = std::mem::take(&mut content.postings);
+        if content.removed.is_empty() && content.quotes.is_empty() {
+            self.0 = None;
+        }
+        postings
+    }
+
+    /// Remembers that `instance` of the branch is gone for good.
+    pub(super) fn bury(&mut self, key: BranchKey, instance: u32) {
+        let removed = &mut self.content().removed;
+        removed.retain(|(old, _)| *old != key);
+        if removed.len() >= REMOVED_MAX {
+            removed.remove(0);
+        }
+        removed.push((key, instance));
+    }
+
+    /// Whether `instance` of the branch was removed.
+    pub(super) fn is_buried(&self, key: BranchKey, instance: u32) -> bool {
+        let removed = self.0.as_deref().map(|c| c.removed.as_slice()).unwrap_or_default();
+        removed.iter().any(|(old, last)| *old == key && !serial_newer(instance, *last))
+    }
+
+    /// Remembers the quote that `group` made until `now`, where the configuration honours it.
+    pub(super) fn remember_quote(
+        &mut self,
+        config: &FlowConfig,
+        now: Millis,
+        group: &Group,
+        old: Offered,
+    ) {
+        let (true, Some(epoch)) = (config.honour_quote, old.epoch) else { return };
+        let until = now.after(group.price.validity);
+        let quotes = &mut self.content().quotes;
+        quotes.retain(|q| q.until >= now);
+        if quotes.len() >= QUOTES_MAX {
+            quotes.remove(0);
+        }
+        quotes.push(OldQuote { group: group.id, epoch, charge: old.charge, until });
+    }
+
+    /// The charge that `group` quoted under `epoch`, if it may still be paid.
+    pub(super) fn honoured(&self, group: u32, epoch: u32, now: Millis) -> Option<Charge> {
+        let quotes = self.0.as_deref().map(|c| c.quotes.as_slice()).unwrap_or_default();
+        let found = quotes.iter().find(|q| (q.group, q.epoch) == (group, epoch) && now <= q.until);
+        found.map(|q| q.charge)
+    }
+}

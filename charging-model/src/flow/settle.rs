@@ -1,0 +1,308 @@
+//! After every input: who is quoted, charged and debited what.
+//!
+//! Quotes follow the newest claim of the previous hop; debits follow the claim that this node has
+//! itself approved there. A branch whose target is covered by its ceiling agrees at once; any
+//! other keeps what it agreed to, a deadline runs, and this hop carries U_j (T4, T5, T7, T8).
+
+use super::branch::{Branch, NEVER, Status};
+use super::charge::{Charge, Claim, Member, charges};
+use super::downstream::Downstream;
+use super::{Flow, equal_or_newer};
+use crate::equations::{sender_payment, sender_take};
+use crate::ledger::{Entry, Posting};
+use crate::meter::Segment;
+use crate::money::{Overflow, Rate};
+use crate::time::{Clock, Millis, next_serial};
+
+/// Why the flow settles anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Only who shares has changed: a unit of rounding is this hop's to carry (T4).
+    Resplit,
+    /// Anything else.
+    Terms,
+    /// Something that every quote carries has changed: all of them are new.
+    AllQuotes,
+}
+
+/// What the present branches are charged, in their order; `None` for those that do not count.
+type Targets = Vec<Option<Charge>>;
+
+impl Flow {
+    /// Brings quotes, agreements and meters in line with the state. The bounds of the state were
+    /// checked before it was changed, so an overflow cannot occur; should it, all stays as agreed.
+    pub(super) fn settle(&mut self, clock: Clock, why: Why) {
+        self.activate();
+        if self.requote(clock, why).is_ok() {
+            self.approve_upstream(clock);
+            let _unchanged_on_overflow = self.agree();
+        }
+        self.run_meters(clock.now);
+    }
+
+    /// PENDING branches become ACTIVE once the path above them stands (T12).
+    fn activate(&mut self) {
+        for index in 0..self.branches.len() {
+            let stands = self.branches.get(index).is_some_and(|b| self.stands_for(b));
+            if let Some(b) = self.branches.get_mut(index)
+                && b.status == Status::Pending
+                && stands
+            {
+                b.status = Status::Active;
+            }
+        }
+    }
+
+    /// Whether the path above stands for what `branch` reserves, so that it may be billed.
+    pub(super) fn stands_for(&self, branch: &Branch) -> bool {
+        if !self.config.require_established || self.config.origin {
+            return true;
+        }
+        let Some(down) = &self.down else { return false };
+        if down.epoch.is_none() {
+            return true;
+        }
+        match (down.established, branch.needs) {
+            (Some(established), Some(needs)) => equal_or_newer(established, needs),
+            _ => false,
+        }
+    }
+
+    /// Whether `branch` takes part in the split: if none is ACTIVE yet, all PENDING ones do.
+    pub(super) fn counts(&self, branch: &Branch) -> bool {
+        match branch.status {
+            Status::Active => true,
+            Status::Lapsed => false,
+            Status::Pending => !self.branches.iter().any(|b| b.status == Status::Active),
+        }
+    }
+
+    pub(super) fn members(&self) -> Vec<Member> {
+        let none_active = !self.branches.iter().any(|b| b.status == Status::Active);
+        let counts = |b: &&Branch| {
+            b.status == Status::Active || (none_active && b.status == Status::Pending)
+        };
+        self.branches.iter().filter(counts).map(|b| b.member(self.price(b.key.group))).collect()
+    }
+
+    /// The targets of all present branches under `claim`.
+    fn targets(&self, down: &Downstream, claim: Claim) -> Result<Targets, Overflow> {
+        let members = self.members();
+        let terms = down.terms(claim, self.config.origin);
+        let mut shared = charges(&terms, &members, &*self.config.policy)?.into_iter();
+        let mut targets = Vec::with_capacity(self.branches.len());
+        for b in &self.branches {
+            targets.push(match b.status {
+                Status::Lapsed => None,
+                _ if self.counts(b) => shared.next(),
+                _ => Some(self.charge_joining(
+                    down,
+                    claim,
+                    &members,
+                    b.member(self.price(b.key.group)),
+                )?),
+            });
+        }
+        Ok(targets)
+    }
+
+    /// What `joiner` would be charged if it joined `members`.
+    pub(super) fn charge_joining(
+        &self,
+        down: &Downstream,
+        claim: Claim,
+        members: &[Member],
+        joiner: Member,
+    ) -> Result<Charge, Overflow> {
+        let place = members.partition_point(|m| m.facts.key < joiner.facts.key);
+        let mut with = Vec::with_capacity(members.len() + 1);
+        with.extend_from_slice(members.get(..place).unwrap_or_default());
+        with.push(joiner);
+        with.extend_from_slice(members.get(place..).unwrap_or_default());
+        let all = charges(&down.terms(claim, self.config.origin), &with, &*self.config.policy)?;
+        all.get(place).copied().ok_or(Overflow::new("join quote"))
+    }
+
+    /// Renews all quotes under the newest claim, with a new epoch where one differs, and lets a
+    /// deadline run for each branch that no longer covers its quote.
+    fn requote(&mut self, clock: Clock, why: Why) -> Result<(), Overflow> {
+        let Some(down) = &self.down else { return Ok(()) };
+        let quotes = self.targets(down, down.newest())?;
+        let joins = self.join_charges(down)?;
+        let force = why == Why::AllQuotes;
+        let epoch = next_serial(self.last_epoch, clock.unix_s);
+        let mut used = false;
+        for index in 0..self.branches.len() {
+            let established = self.branches.get(index).and_then(|b| self.established_for(b));
+            let Some(b) = self.branches.get_mut(index) else { continue };
+            let Some(quote) = quotes.get(index).copied().flatten() else { continue };
+            let before = b.offered.charge.receiver_payment();
+            let changed = b.offered.update(quote, established, force);
+            if changed {
+                b.offered.epoch = Some(epoch);
+                used = true;
+            }
+            let key = b.key;
+            judge(b, &quote, before, clock.now, why);
+            if changed {
+                self.mark_dirty(key.group);
+            }
+        }
+        for (group, join) in self.groups.iter_mut().zip(joins) {
+            let Some(charge) = join else { continue };
+            let old = group.join;
+            if group.join.update(charge, None, force) {
+                group.join.epoch = Some(epoch);
+                group.dirty = true;
+                used = true;
+                self.extra.remember_quote(&self.config, clock.now, group, old);
+            }
+        }
+        if used {
+            self.last_epoch = Some(epoch);
+        }
+        Ok(())
+    }
+
+    /// The join charges of the interfaces that have no installed branch, in their order.
+    fn join_charges(&self, down: &Downstream) -> Result<Vec<Option<Charge>>, Overflow> {
+        let members = self.members();
+        let mut joins = Vec::with_capacity(self.groups.len());
+        for group in &self.groups {
+            joins.push(if self.has_branch(group.id) {
+                None
+            } else {
+                let joiner = self.anyone_in(group.id, group.price.local);
+                Some(self.charge_joining(down, down.newest(), &members, joiner)?)
+            });
+        }
+        Ok(joins)
+    }
+
+    /// Decreases upstream apply at once; an increase is approved when all branches cover it, or
+    /// shortly before the previous hop may give this node up (T8).
+    fn approve_upstream(&mut self, clock: Clock) {
+        let Some(down) = &self.down else { return };
+        let newest = down.newest();
+        let mut counted = self.branches.iter().filter(|b| self.counts(b)).peekable();
+        if counted.peek().is_none() {
+            self.up.approved = None;
+            self.up.deadline = NEVER;
+            return;
+        }
+        let claim = newest.receiver_payment();
+        let covered = self.up.approved.is_none()
+            || self.up.ceiling().is_none_or(|ceiling| claim <= ceiling)
+            || counted.all(|b| b.covers(&b.offered.charge))
+            || clock.now >= self.up.deadline.before(self.config.margin);
+        if covered {
+            self.up.approved = Some(newest);
+            self.up.deadline = NEVER;
+        } else if self.up.deadline == NEVER {
+            self.up.deadline = clock.now.after(self.config.refresh.approval());
+        }
+    }
+
+    /// Moves every branch to its target under the approved claim, where its ceiling covers that.
+    fn agree(&mut self) -> Result<(), Overflow> {
+        let (Some(down), Some(approved)) = (&self.down, self.up.approved) else { return Ok(()) };
+        let targets = self.targets(down, approved)?;
+        for (b, target) in self.branches.iter_mut().zip(targets) {
+            let Some(target) = target else { continue };
+            if b.covers(&target) {
+                b.agree(target);
+            } else {
+                b.floor = b.agreed.sponsored.max(target.share);
+                // The sender covers more of the same agreed RP; the hop carries so much less.
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets all meters run at what is agreed now.
+    pub(super) fn run_meters(&mut self, now: Millis) {
+        for index in 0..self.branches.len() {
+            let Some(b) = self.branches.get(index) else { continue };
+            let counted = b.status == Status::Active;
+            let billed = counted && self.stands_for(b);
+            let (rp_until, sp_until) = self.branch_ends(b);
+            let Some(b) = self.branches.get_mut(index) else { continue };
+            let rp = if billed { b.receiver_payment() } else { Rate::ZERO };
+            let sp = if billed { b.sender_payment } else { Rate::ZERO };
+            let (key, rp, sp) = (b.key, b.rp.set(now, rp_until, rp), b.sp.set(now, sp_until, sp));
+            self.extra.post(Entry::ReceiverPaymentFrom(key), rp);
+            self.extra.post(Entry::SenderPaymentTo(key), sp);
+        }
+        let (rp_until, sp_until) = self.upstream_ends();
+        let (rp, sp) = self.upstream_rates();
+        let (rp, sp) = (self.up.rp.set(now, rp_until, rp), self.up.sp.set(now, sp_until, sp));
+        self.extra.post(Entry::ReceiverPaymentToUpstream, rp);
+        self.extra.post(Entry::SenderPaymentFromUpstream, sp);
+    }
+
+    /// RP that the previous hop debits and SP that it owes, as far as this node knows.
+    fn upstream_rates(&self) -> (Rate, Rate) {
+        if self.config.origin || !self.stands() {
+            return (Rate::ZERO, Rate::ZERO);
+        }
+        let rp = match (self.up.ceiling(), self.up.approved) {
+            (Some(ceiling), Some(claim)) => claim.receiver_payment().min(ceiling),
+            _ => Rate::ZERO,
+        };
+        let rp = if self.next_to_sender() { Rate::ZERO } else { rp };
+        (rp, self.sender_payment_due())
+    }
+
+    /// X_j = ΣS_k − S_j of the approved claim.
+    pub(super) fn sender_take(&self) -> Rate {
+        let sums = self.sums();
+        let here = self.up.approved.map_or(Rate::ZERO, |claim| claim.sponsored);
+        sender_take(sums.sponsored, here).unwrap_or_default()
+    }
+
+    /// SP_{i,j} = ΣSP_k + X_j.
+    pub(super) fn sender_payment_due(&self) -> Rate {
+        if self.up.approved.is_none() || self.config.origin {
+            return Rate::ZERO;
+        }
+        sender_payment(self.sums().sender_payment, self.sender_take()).unwrap_or(Rate::MAX)
+    }
+
+    /// Ends of the approvals of a branch: for RP and for SP.
+    pub(super) fn branch_ends(&self, b: &Branch) -> (Millis, Millis) {
+        let stands = self.stands_until();
+        (b.approved_until().min(stands), b.counts_until().min(stands))
+    }
+
+    /// Ends of the approvals upstream: ours for RP, the sender's by PATH for SP (T15).
+    pub(super) fn upstream_ends(&self) -> (Millis, Millis) {
+        let stands = self.stands_until();
+        let own = self.config.refresh.approval();
+        let rp = self.up.sent.map_or(Millis(0), |sent| sent.at.after(own));
+        let sp = self.down.as_ref().map_or(Millis(0), Downstream::approved_until);
+        (rp.min(stands), sp.min(stands))
+    }
+
+    pub(super) fn post_gap(&mut self, entry: Entry, segment: Option<Segment>) {
+        if let Some(segment) = segment {
+            self.extra.push(Posting { entry, segment, gap: true });
+        }
+    }
+}
+
+/// Judges a branch against its new quote: a deadline runs from the moment at which the quote rose
+/// above what the branch covers, and anew whenever it rises further.
+fn judge(b: &mut Branch, quote: &Charge, before: Rate, now: Millis, why: Why) {
+    let required = quote.receiver_payment();
+    let one_short = b.ceiling.0.checked_add(1) == Some(required.0);
+    if required <= b.ceiling || !one_short {
+        b.carries_unit = false;
+    } else if why == Why::Resplit && b.deadline == NEVER && quote.carried > Rate::ZERO {
+        b.carries_unit = true;
+    }
+    if b.covers(quote) {
+        b.deadline = NEVER;
+    } else if b.deadline == NEVER || required > before {
+        b.deadline = now.after(b.refresh.approval());
+    }
+}

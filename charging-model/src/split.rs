@@ -1,0 +1,192 @@
+//! How a hop divides what it is charged among its branches.
+//!
+//! The mechanism is the largest remainder: whole units whose sum is exactly the total, ties going
+//! to the branch that comes first. The strategy, which only says how the branches weigh against
+//! each other, is a [`SplitPolicy`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+/// The outgoing interface of local receivers: a branch that ends in this very node, at price zero.
+pub const LOCAL_GROUP: u32 = 0;
+
+/// One branch: a next hop behind an outgoing interface. Branches stand in this order everywhere,
+/// which is the order that decides ties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct BranchKey {
+    /// The outgoing interface (kernel index); [`LOCAL_GROUP`] for receivers in this node.
+    pub group: u32,
+    /// The charging next hop (the UCPE's Originating RSVP_HOP).
+    pub hop: IpAddr,
+}
+
+impl fmt::Display for BranchKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on interface {}", self.hop, self.group)
+    }
+}
+
+/// What a policy may know about a branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BranchFacts {
+    /// Which branch.
+    pub key: BranchKey,
+    /// What is reserved there, bit/s.
+    pub quantity: u64,
+    /// Receivers below, as reported (1 if nobody said).
+    pub receivers_below: u32,
+}
+
+/// The strategy of a split: weights, nothing else. Whole units are the mechanism's business.
+pub trait SplitPolicy: fmt::Debug + Send + Sync {
+    /// Appends one weight for each of `branches`, in their order. If all weights are zero, the
+    /// branches share equally; a missing weight counts as zero and a superfluous one is ignored.
+    fn weights(&self, branches: &[BranchFacts], weights: &mut Vec<u64>);
+
+    /// Whether all weights are always the same: then the mechanism never asks.
+    fn is_equal(&self) -> bool {
+        false
+    }
+}
+
+/// Every next hop carries the same share (HSE97's equal next-hop split); the default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EqualNextHop;
+
+impl SplitPolicy for EqualNextHop {
+    fn weights(&self, branches: &[BranchFacts], weights: &mut Vec<u64>) {
+        weights.extend(branches.iter().map(|_| 1));
+    }
+
+    fn is_equal(&self) -> bool {
+        true
+    }
+}
+
+/// Weights that the operator gives to interfaces.
+#[derive(Clone, Debug, Default)]
+pub struct OperatorWeights {
+    /// Weight by outgoing interface.
+    pub by_group: BTreeMap<u32, u64>,
+    /// The weight of an interface that is not listed.
+    pub otherwise: u64,
+}
+
+impl SplitPolicy for OperatorWeights {
+    fn weights(&self, branches: &[BranchFacts], weights: &mut Vec<u64>) {
+        let weight = |b: &BranchFacts| self.by_group.get(&b.key.group).copied();
+        weights.extend(branches.iter().map(|b| weight(b).unwrap_or(self.otherwise)));
+    }
+}
+
+/// Every branch carries in proportion to what it reserves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByQuantity;
+
+impl SplitPolicy for ByQuantity {
+    fn weights(&self, branches: &[BranchFacts], weights: &mut Vec<u64>) {
+        weights.extend(branches.iter().map(|b| b.quantity));
+    }
+}
+
+/// Every branch carries in proportion to the receivers below it (HSE97's equal link split
+/// downstream).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByReceivers;
+
+impl SplitPolicy for ByReceivers {
+    fn weights(&self, branches: &[BranchFacts], weights: &mut Vec<u64>) {
+        weights.extend(branches.iter().map(|b| u64::from(b.receivers_below)));
+    }
+}
+
+/// The part of `total` that branch `index` of `count` equal ones carries: the first
+/// `total mod count` branches carry one unit more. Zero branches carry nothing.
+pub fn equal_share(total: u64, index: usize, count: usize) -> u64 {
+    // usize is at most 64 bits on every supported target.
+    let (index, count) = (index as u64, count as u64);
+    match (total.checked_div(count), total.checked_rem(count)) {
+        (Some(share), Some(rest)) if index < count => share + u64::from(index < rest),
+        _ => 0,
+    }
+}
+
+/// Replaces `shares` by whole parts of `total`, one for each weight, whose sum is exactly `total`
+/// (no parts if there are no weights). Each part is the floor or the ceiling of its exact quota;
+/// the units left over go to the largest remainders, ties to the earlier branch.
+pub fn largest_remainder(total: u64, weights: &[u64], shares: &mut Vec<u64>) {
+    shares.clear();
+    let count = weights.len();
+    let sum: u128 = weights.iter().map(|w| u128::from(*w)).sum();
+    let first = weights.first().copied().unwrap_or(0);
+    if sum == 0 || weights.iter().all(|w| *w == first) {
+        shares.extend((0..count).map(|i| equal_share(total, i, count)));
+        return;
+    }
+    let mut left = total;
+    let mut remainders = Vec::with_capacity(count);
+    for (index, weight) in weights.iter().enumerate() {
+        let product = u128::from(total) * u128::from(*weight);
+        // weight ≤ sum, so the quotient is at most total and fits.
+        let floor = u64::try_from(product / sum).unwrap_or(total);
+        shares.push(floor);
+        left = left.saturating_sub(floor);
+        remainders.push((std::cmp::Reverse(product % sum), index));
+    }
+    remainders.sort_unstable();
+    for (_, index) in remainders {
+        if left == 0 {
+            break;
+        }
+        if let Some(share) = shares.get_mut(index) {
+            *share += 1;
+            left -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(total: u64, weights: &[u64]) -> Vec<u64> {
+        let mut shares = vec![9; 3];
+        largest_remainder(total, weights, &mut shares);
+        shares
+    }
+
+    #[test]
+    fn ties_go_to_the_earlier_branch() {
+        assert_eq!(split(100, &[1, 1, 1]), [34, 33, 33]);
+        assert_eq!(split(101, &[7, 7, 7]), [34, 34, 33]);
+        assert_eq!(split(5, &[0, 0]), [3, 2]);
+        assert_eq!(split(5, &[]), [0; 0]);
+        assert_eq!(split(1, &[0, 1]), [0, 1]);
+    }
+
+    #[test]
+    fn largest_remainders_get_the_units_left() {
+        // Quotas 1.4, 2.1, 3.5: floors 1 2 3, one unit left, to the remainder .5.
+        assert_eq!(split(7, &[20, 30, 50]), [1, 2, 4]);
+        let all = [u64::MAX, u64::MAX - 1, 1];
+        assert_eq!(
+            split(u64::MAX, &all).iter().map(|s| u128::from(*s)).sum::<u128>(),
+            u64::MAX.into()
+        );
+    }
+
+    #[test]
+    fn the_quick_equal_share_is_the_largest_remainder() {
+        for total in 0..40 {
+            for count in 1..9 {
+                let slow = split(total, &vec![3; count]);
+                let quick: Vec<_> = (0..count).map(|i| equal_share(total, i, count)).collect();
+                assert_eq!(slow, quick);
+                assert_eq!(quick.iter().sum::<u64>(), total);
+            }
+        }
+        assert_eq!(equal_share(7, 0, 0), 0);
+    }
+}
