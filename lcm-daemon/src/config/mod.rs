@@ -28,6 +28,8 @@ mod raw;
 mod read;
 mod render;
 #[cfg(test)]
+mod shipped_tests;
+#[cfg(test)]
 mod tests;
 mod wording;
 

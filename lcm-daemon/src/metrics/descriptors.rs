@@ -73,6 +73,13 @@ pub const MESSAGES_SENT: Descriptor<1> = Descriptor::counter(
     "RSVP messages handed to the kernel for sending, by message type.",
 );
 
+/// Messages longer than the interface's MTU, which the kernel sent in fragments.
+pub const MESSAGES_FRAGMENTED: Descriptor<0> = Descriptor::counter(
+    "lcm_messages_fragmented_total",
+    [],
+    "RSVP messages longer than the interface's MTU, which the kernel sent in fragments.",
+);
+
 /// Messages that could not be decoded (RFC 2205 section 3.1), by reason.
 pub const DECODE_ERRORS: Descriptor<1> = Descriptor::counter(
     "lcm_decode_errors_total",

@@ -58,6 +58,8 @@ pub struct Metrics {
     pub messages_received: Counter<1>,
     /// See [`descriptors::MESSAGES_SENT`].
     pub messages_sent: Counter<1>,
+    /// See [`descriptors::MESSAGES_FRAGMENTED`].
+    pub messages_fragmented: Counter<0>,
     /// See [`descriptors::DECODE_ERRORS`].
     pub decode_errors: Counter<1>,
     /// See [`descriptors::MESSAGES_DROPPED`].
@@ -116,6 +118,7 @@ impl Metrics {
             start_time: gauge(r, &descriptors::START_TIME)?,
             messages_received: counter(r, &descriptors::MESSAGES_RECEIVED)?,
             messages_sent: counter(r, &descriptors::MESSAGES_SENT)?,
+            messages_fragmented: counter(r, &descriptors::MESSAGES_FRAGMENTED)?,
             decode_errors: counter(r, &descriptors::DECODE_ERRORS)?,
             messages_dropped: counter(r, &descriptors::MESSAGES_DROPPED)?,
             protocol_errors_sent: counter(r, &descriptors::PROTOCOL_ERRORS_SENT)?,

@@ -10,6 +10,7 @@ fn filled() -> Metrics {
     m.start_time.set([], 1_700_000_000);
     m.messages_received.set(["path"], 3);
     m.messages_sent.set(["resv"], 2);
+    m.messages_fragmented.set([], 1);
     m.decode_errors.set(["checksum"], 1);
     m.messages_dropped.set(["no_path_state"], 1);
     m.protocol_errors_sent.set(["resverr", "2", "4"], 1);
