@@ -315,6 +315,8 @@ pub enum Cause {
 /// What a branch had come to when it was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed {
+    /// Why it was closed.
+    pub cause: Cause,
     /// RP received from it.
     pub receiver_payment: Amount,
     /// SP paid to it (our shadow).

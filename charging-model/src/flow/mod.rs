@@ -377,6 +377,7 @@ impl Flow {
         }
         self.settle(clock, Why::Resplit);
         Some(Closed {
+            cause,
             receiver_payment: b.rp.amount_at(clock.now, clock.now),
             sender_payment: b.sp.amount_at(clock.now, clock.now),
         })
