@@ -34,7 +34,7 @@ mod tests;
 mod wording;
 
 pub use account::{ACCOUNT_ID_BYTES_MAX, Account, AccountKind, Currency};
-pub use problem::{ConfigErrors, Problem};
+pub use problem::{ConfigErrors, PROBLEMS_MAX, Problem};
 
 /// Largest configuration file that is read, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;

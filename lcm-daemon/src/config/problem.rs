@@ -9,6 +9,9 @@ use toml::de::{DeTable, DeValue};
 /// Longest value that a problem quotes, in characters; longer ones end in `…`.
 const QUOTED_VALUE_MAX: usize = 60;
 
+/// Most problems that are told of one file; whoever has more will run the daemon again anyway.
+pub const PROBLEMS_MAX: usize = 100;
+
 /// One thing wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -27,7 +30,7 @@ pub struct Problem {
     excerpt: Option<(String, Range<usize>)>,
 }
 
-/// Everything that is wrong with one configuration file; never empty.
+/// What is wrong with one configuration file: at least one problem, at most [`PROBLEMS_MAX`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors {
     file: String,
@@ -151,6 +154,9 @@ impl<'t> Problems<'t> {
 
     /// Notes a problem with whatever stands at `span` (byte offsets into the text).
     pub(super) fn at(&mut self, span: Range<usize>, what: String, remedy: String) {
+        if self.found.len() >= PROBLEMS_MAX {
+            return;
+        }
         let (key, value) = self.entry_at(&span).map_or((String::new(), None), |entry| {
             let value = (entry.scalar && entry.key != span)
                 .then(|| self.text.get(entry.value.clone()).map(shortened))
@@ -211,7 +217,8 @@ impl<'t> Problems<'t> {
         let problem =
             Problem { position: Some(position), key, value, what, remedy, excerpt: Some(excerpt) };
         // Interfaces that inherit one bad value complain about it once.
-        if !self.found.iter().any(|(_, known)| *known == problem) {
+        if self.found.len() < PROBLEMS_MAX && !self.found.iter().any(|(_, known)| *known == problem)
+        {
             self.found.push((span.start, problem));
         }
     }

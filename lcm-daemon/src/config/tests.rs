@@ -358,6 +358,12 @@ fn all_problems_are_told_at_once_in_order() {
 }
 
 #[test]
+fn a_hopeless_file_is_not_reported_without_end() {
+    let text: String = (0..2 * PROBLEMS_MAX).map(|n| format!("x{n} = 1\n")).collect();
+    assert_eq!(problems(&text).len(), PROBLEMS_MAX);
+}
+
+#[test]
 fn broken_toml_is_shown_at_its_line() {
     for (text, line) in [
         ("[rsvp]\nrefresh_ms = \n", 2),
