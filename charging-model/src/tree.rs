@@ -261,7 +261,7 @@ impl Tree {
         let each = children.iter().zip(carried).zip(shares);
         each.map(|(((_, link), c), s)| {
             let total = c + link.local.wide();
-            let cut = all_cut || too_dear(total);
+            let cut = at.fraction == 0 || all_cut || too_dear(total);
             Incoming {
                 total,
                 sponsored: if cut { s } else { ceil(at.fraction, total) },

@@ -180,21 +180,26 @@ impl Flow {
     }
 
     /// Decreases upstream apply at once; an increase is approved when all branches cover it, or
-    /// shortly before the previous hop may give this node up (T8).
+    /// shortly before the previous hop may give this node up (T8). An end system, where all
+    /// branches are local receivers, has nobody who would carry the difference: it never approves
+    /// what they have not.
     fn approve_upstream(&mut self, clock: Clock) {
         let Some(down) = &self.down else { return };
         let newest = down.newest();
-        let mut counted = self.branches.iter().filter(|b| self.counts(b)).peekable();
-        if counted.peek().is_none() {
+        let counted = || self.branches.iter().filter(|b| self.counts(b));
+        if counted().next().is_none() {
             self.up.approved = None;
             self.up.deadline = NEVER;
             return;
         }
         let claim = newest.receiver_payment();
-        let covered = self.up.approved.is_none()
-            || self.up.ceiling().is_none_or(|ceiling| claim <= ceiling)
-            || counted.all(|b| b.covers(&b.offered.charge))
-            || clock.now >= self.up.deadline.before(self.config.margin);
+        let carries = || {
+            let late = clock.now >= self.up.deadline.before(self.config.margin);
+            (self.up.approved.is_none() || late) && !counted().all(|b| b.key.is_local())
+        };
+        let covered = self.up.ceiling().is_some_and(|ceiling| claim <= ceiling)
+            || counted().all(|b| b.covers(&b.offered.charge))
+            || carries();
         if covered {
             self.up.approved = Some(newest);
             self.up.deadline = NEVER;

@@ -10,6 +10,13 @@ use charging_model::flow::Limits;
 use charging_model::tree::{Link, Solution, Tree};
 use charging_model::*;
 
+/// `count` cases, unless PROPTEST_CASES says otherwise.
+pub(crate) fn cases(count: u32) -> proptest::test_runner::Config {
+    let default = proptest::test_runner::Config::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { count };
+    proptest::test_runner::Config { cases, ..default }
+}
+
 pub(crate) const SENDER: usize = 0;
 pub(crate) const UNIX: u32 = 1_750_000_000;
 

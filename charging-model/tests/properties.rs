@@ -1,0 +1,258 @@
+//! Random networks of flows: conservation at every step, and the whole-tree fixpoint at rest.
+
+mod common;
+
+use charging_model::flow::Limits;
+use charging_model::tree::Tree;
+use charging_model::*;
+use common::{Net, SENDER, Will, key, link, local_key};
+use proptest::prelude::*;
+
+/// One thing that happens to a network.
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    Join(usize),
+    JoinUpTo(usize, u64),
+    Relent(usize),
+    Leave(usize),
+    Price(usize, u64),
+    Fraction(u32),
+    Wait(u64),
+}
+
+fn ppm() -> impl Strategy<Value = u32> {
+    prop_oneof![Just(0), Just(333_333), Just(500_000), Just(1_000_000), 0..=1_000_000_u32]
+}
+
+fn price() -> impl Strategy<Value = u64> {
+    prop_oneof![0..10_u64, 0..1_000_u64, 0..1_000_000_000_u64]
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    let rate = || proptest::option::weighted(0.3, price());
+    (rate(), rate(), proptest::option::weighted(0.3, 0..6_u32)).prop_map(|(r, h, max_hops)| {
+        Limits { per_receiver: r.map(Rate), per_hop: h.map(Rate), max_hops }
+    })
+}
+
+/// Random trees: any node's parent is an earlier one; a node without next hops receives. The
+/// sender's own links cost nothing.
+fn tree(limits: impl Strategy<Value = Limits>) -> impl Strategy<Value = Tree> {
+    let nodes =
+        proptest::collection::vec((any::<prop::sample::Index>(), price(), 0..100_u64), 1..12);
+    (nodes, ppm(), limits).prop_map(|(nodes, ppm, limits)| {
+        let mut links: Vec<_> = Vec::new();
+        for (index, (parent, local, more)) in nodes.iter().enumerate() {
+            let parent = if index == 0 { 0 } else { parent.index(index + 1) };
+            let local = if parent == SENDER { 0 } else { *local };
+            links.push(link(parent, local, local + more, false));
+        }
+        // A router below the sender, so that nobody receives from the sender itself.
+        let parents: Vec<_> = links.iter().map(|l| l.parent).collect();
+        for (index, l) in links.iter_mut().enumerate() {
+            l.receives = !parents.contains(&(index + 1));
+        }
+        Tree { links, fraction: Ppm::new(ppm).unwrap(), limits }
+    })
+}
+
+fn ops(count: usize) -> impl Strategy<Value = Vec<Op>> {
+    let node = || 0..12_usize;
+    let op = prop_oneof![
+        4 => node().prop_map(Op::Join),
+        2 => (node(), price()).prop_map(|(n, p)| Op::JoinUpTo(n, p)),
+        1 => node().prop_map(Op::Relent),
+        2 => node().prop_map(Op::Leave),
+        2 => (node(), price()).prop_map(|(n, p)| Op::Price(n, p)),
+        1 => ppm().prop_map(Op::Fraction),
+        2 => (0..90_000_u64).prop_map(Op::Wait),
+    ];
+    proptest::collection::vec(op, 1..count)
+}
+
+fn receivers(net: &Net) -> Vec<usize> {
+    (1..net.nodes.len()).filter(|n| net.nodes[*n].receives).collect()
+}
+
+/// Applies `op`; the tree follows it.
+fn apply(net: &mut Net, tree: &mut Tree, op: Op) {
+    let all = receivers(net);
+    let pick = |n: usize| all[n % all.len()];
+    match op {
+        Op::Join(n) | Op::JoinUpTo(n, _) if net.nodes[pick(n)].will == Will::Absent => {
+            let will = if let Op::JoinUpTo(_, most) = op { Will::UpTo(most) } else { Will::Any };
+            net.join(pick(n), will);
+            if net.nodes[pick(n)].flow.branch(local_key(pick(n))).is_none() {
+                net.nodes[pick(n)].will = Will::Absent;
+            }
+        }
+        Op::Join(_) | Op::JoinUpTo(..) => {}
+        Op::Relent(n) => {
+            if net.nodes[pick(n)].will != Will::Absent {
+                net.nodes[pick(n)].will = Will::Any;
+                net.answer(pick(n));
+            }
+        }
+        Op::Leave(n) => net.leave(pick(n)),
+        Op::Price(n, local) => {
+            let node = n % (net.nodes.len() - 1) + 1;
+            if net.nodes[node].parent != SENDER {
+                net.set_price(node, local);
+                let l = &mut tree.links[node - 1];
+                l.local = Rate(local);
+                l.max_local = l.max_local.max(l.local);
+            }
+        }
+        Op::Fraction(ppm) => {
+            tree.fraction = Ppm::new(ppm).unwrap();
+            net.terms.fraction = tree.fraction;
+            net.terms.epoch += 1;
+            net.announce();
+        }
+        Op::Wait(ms) => net.run_to(net.now + ms),
+    }
+    net.pump();
+}
+
+/// What must hold at any time, whoever holds out.
+fn assert_invariants(net: &Net) {
+    for (node, n) in net.nodes.iter().enumerate() {
+        let Some((total, sponsored)) = n.flow.approved_claim() else { continue };
+        let counted: Vec<_> = n.flow.branches().filter(|b| b.status == "ACTIVE").collect();
+        let sum = |f: fn(&BranchView) -> Rate| counted.iter().map(|b| f(b).wide()).sum::<u128>();
+        assert!(sum(|b| b.sponsored) >= sponsored.wide(), "negative take at {node}");
+        let sp = if node == SENDER {
+            Rate::from_wide(sum(|b| b.sender_payment), "SP").unwrap()
+        } else {
+            n.flow.preview_payment().map_or(Rate::ZERO, |own| own.sender_payment)
+        };
+        let claim = total.minus(sponsored, "claim").unwrap();
+        if node != SENDER && n.flow.preview_payment().is_some() {
+            let earned = equations::earnings(
+                sum(|b| b.receiver_payment),
+                sp,
+                sum(|b| b.sender_payment),
+                claim,
+            );
+            let due = sum(|b| b.local) as i128 - n.flow.carried_by_hop();
+            assert_eq!(earned, Ok(due), "E_j = ΣL − U_j at {node}");
+        }
+        for b in &counted {
+            assert!(b.receiver_payment <= b.ceiling, "above the ceiling: {node} -> {}", b.key);
+            let quote = n.flow.quote_for(b.key).unwrap();
+            assert!(quote.total <= quote.max_total, "C > M: {node} -> {}", b.key);
+            assert!(quote.sponsored <= quote.total);
+        }
+    }
+    assert_eq!(net.ledger.total(), Some(Amount::ZERO));
+    assert_eq!(net.rates().iter().sum::<i128>(), 0);
+}
+
+proptest! {
+    #![proptest_config(common::cases(300))]
+
+    #[test]
+    fn r051_r055_a_whole_tree_conserves_money(tree in tree(limits())) {
+        let Ok(solution) = tree.solve() else { return Ok(()) };
+        prop_assert_eq!(solution.balances.iter().sum::<i128>(), 0);
+        let mut sponsored = 0;
+        for (node, balance) in solution.balances.iter().enumerate() {
+            let below = || (1..=tree.links.len()).filter(|k| tree.links[k - 1].parent == node);
+            let charges = |k: usize| solution.links[k - 1].unwrap();
+            let prices: u128 = below().map(|k| tree.links[k - 1].local.wide()).sum();
+            let carried: u128 = below().map(|k| charges(k).carried.wide()).sum();
+            let here = node.checked_sub(1).map(|i| solution.links[i].unwrap());
+            if let Some(here) = here.filter(|_| !tree.links[node - 1].receives) {
+                prop_assert_eq!(*balance, prices as i128, "E_j at {}", node);
+                prop_assert_eq!(carried, here.total.wide(), "Σc at {}", node);
+                prop_assert_eq!(here.announced_total.0 - here.local_sum.0, here.total.0);
+            }
+            if let Some(here) = here.filter(|_| tree.links[node - 1].receives) {
+                sponsored += here.sponsored.wide();
+                prop_assert!(here.total <= here.max_total);
+            }
+        }
+        prop_assert_eq!(-solution.balances[SENDER], sponsored as i128);
+    }
+
+    #[test]
+    fn r055_r061_flows_agree_with_the_whole_tree(
+        start in tree(limits()),
+        ops in ops(12),
+    ) {
+        let mut tree = start;
+        let mut net = Net::new(&tree);
+        for op in ops {
+            let op = match op {
+                Op::JoinUpTo(n, _) => Op::Join(n),
+                other => other,
+            };
+            apply(&mut net, &mut tree, op);
+            assert_invariants(&net);
+            net.assert_agrees(&tree);
+        }
+    }
+
+    #[test]
+    fn r006_hold_outs_never_pay_more_and_the_fixpoint_returns(
+        start in tree(limits()),
+        ops in ops(16),
+    ) {
+        let mut tree = start;
+        let mut net = Net::new(&tree);
+        for op in ops {
+            apply(&mut net, &mut tree, op);
+            assert_invariants(&net);
+        }
+        net.run_to(net.now + 400_000);
+        assert_invariants(&net);
+        net.assert_agrees(&tree);
+    }
+
+    #[test]
+    fn r103_an_equal_split_never_raises_another_on_a_join(
+        start in tree(Just(Limits::default())),
+        order in proptest::collection::vec(0..12_usize, 1..12),
+    ) {
+        let mut net = Net::new(&start);
+        let all = receivers(&net);
+        for n in order {
+            let joiner = all[n % all.len()];
+            if net.nodes[joiner].will != Will::Absent {
+                continue;
+            }
+            let totals = |net: &Net| -> Vec<_> {
+                (1..net.nodes.len())
+                    .map(|k| net.nodes[net.nodes[k].parent].flow.branch(key(k)).map(|b| b.total))
+                    .collect()
+            };
+            let before = totals(&net);
+            net.join(joiner, Will::Any);
+            net.pump();
+            for (old, new) in before.iter().zip(totals(&net)) {
+                if let (Some(old), Some(new)) = (old, new) {
+                    prop_assert!(new <= *old);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn r102_no_epoch_moves_without_an_event(start in tree(limits())) {
+        let mut net = Net::new(&start);
+        for node in receivers(&net) {
+            net.join(node, Will::Any);
+            net.pump();
+        }
+        let epochs = |net: &Net| -> Vec<_> {
+            (1..net.nodes.len())
+                .map(|k| net.nodes[net.nodes[k].parent].flow.quote(k as u32).map(|q| q.epoch))
+                .collect()
+        };
+        let (before, messages) = (epochs(&net), net.messages);
+        net.run_to(300_000);
+        prop_assert_eq!(before, epochs(&net));
+        // Ten rounds of refreshes, one PATH and one RESV a link, and nothing else.
+        prop_assert_eq!(net.messages - messages, 10 * 2 * start.links.len());
+    }
+}
