@@ -254,6 +254,7 @@ mod tests {
             let long = format!("GET /metrics HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(9000));
             for (request, status) in [
                 (get("/healthz"), "200"),
+                ("HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "200"),
                 (get("/"), "404"),
                 (get("/metrics/"), "404"),
                 (post.to_owned(), "405"),
@@ -281,6 +282,7 @@ mod tests {
             assert!(ask(address, &get("/healthz")).await.starts_with("HTTP/1.1 200"));
             let waited = started.elapsed();
             assert!(waited >= head_time / 2, "the bound on connections is not kept: {waited:?}");
+            assert!(waited < CONNECTION_TIME_MAX / 2, "silent clients stay: {waited:?}");
             drop((first, second));
         });
     }
