@@ -1,3 +1,5 @@
-//! Support for the tests that drive real daemons.
+//! Support for the tests that drive real daemons, and the benchmark.
 
+pub mod bench;
 pub mod harness;
+pub mod node;

@@ -22,6 +22,9 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
+/// The table of what is this node's own (linux/rtnetlink.h).
+const RT_TABLE_LOCAL: u8 = 255;
+
 /// An address and the length of its prefix in bits.
 pub(crate) type Prefix = (IpAddr, u8);
 
@@ -99,6 +102,17 @@ impl Rtnetlink {
         route.header.scope = if via.is_some() { RouteScope::Universe } else { RouteScope::Link };
         route.attributes.extend(via.map(|gateway| RouteAttribute::Gateway(gateway.into())));
         route.attributes.push(RouteAttribute::Oif(index));
+        self.request(RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_REPLACE)
+    }
+
+    /// Makes every address of a prefix one of this node's own.
+    pub(crate) fn add_local(&mut self, prefix: Prefix, loopback: u32) -> io::Result<()> {
+        let mut route = route_to(prefix);
+        route.header.table = RT_TABLE_LOCAL;
+        route.header.protocol = RouteProtocol::Static;
+        route.header.kind = RouteType::Local;
+        route.header.scope = RouteScope::Host;
+        route.attributes.push(RouteAttribute::Oif(loopback));
         self.request(RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_REPLACE)
     }
 

@@ -223,6 +223,16 @@ impl NodeHandle {
         self.attempt(&what, move || Rtnetlink::open()?.set_route(prefix, via, index))
     }
 
+    /// Makes every address of a prefix one of the node's own, as if it were on the loopback.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn local_prefix(&self, prefix: (IpAddr, u8)) -> Result<(), LabError> {
+        let loopback = self.ifindex("lo")?;
+        let what = format!("taking {}/{} as its own", prefix.0, prefix.1);
+        self.attempt(&what, move || Rtnetlink::open()?.add_local(prefix, loopback))
+    }
+
     /// Deletes the route to a prefix.
     ///
     /// # Errors

@@ -1,0 +1,358 @@
+//! Generator and sink: offers set-ups, answers them, counts both end to end.
+
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use lcm_daemon::io::raw_socket::{RawSocket, SocketSettings};
+use lcm_daemon::io::receive::RecvBatch;
+use lcm_daemon::lab::LabError;
+use lcm_daemon::packet::{TransmitMeta, TransmitQueue};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
+use nix::sys::time::TimeSpec;
+use rsvp_wire::object::Hop;
+
+use super::messages::{MESSAGE_BYTES, Seen, TTL, Templates, read};
+use super::router::{Bench, Kind, PRICE};
+
+/// PATHs sent before the sockets are looked at again.
+const BURST: u32 = 64;
+/// PATHs at an even rate leave in groups, one each time that this has passed. So how many messages
+/// a router finds when it looks does not depend on how fast the generator happens to be.
+const TICK: Duration = Duration::from_micros(250);
+/// Longest wait for the next message.
+const IDLE: Duration = Duration::from_millis(1);
+/// Without any progress for so long, what is still missing is taken for lost.
+const LOST_AFTER: Duration = Duration::from_millis(500);
+/// Time for a router to start and for all neighbours to know each other's addresses.
+const WARM_UP: Duration = Duration::from_secs(10);
+/// After this time a PATH of the warm-up is sent again.
+const WARM_UP_RETRY: Duration = Duration::from_millis(50);
+
+/// What came, beyond what was hoped for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Oddities {
+    /// PATHs and RESVs of sessions whose PATH or RESV was there already.
+    pub(crate) repeated: u64,
+    /// Messages that did not pass through the router's hands: the kernel forwarded them.
+    pub(crate) bypassed: u64,
+    /// Messages that were no PATH and no RESV, such as errors.
+    pub(crate) others: u64,
+    /// Messages that the kernel would not send.
+    pub(crate) unsent: u64,
+    /// What was wrong first, in words.
+    pub(crate) first: Option<String>,
+}
+
+impl Oddities {
+    fn note(&mut self, text: impl FnOnce() -> String) {
+        self.first.get_or_insert_with(text);
+    }
+}
+
+/// One end: its socket and what it writes messages with.
+struct End {
+    socket: RawSocket,
+    queue: TransmitQueue,
+    batch: RecvBatch,
+    templates: Templates,
+    interface: u32,
+    address: Ipv4Addr,
+    /// The router's address on this link.
+    router: Ipv4Addr,
+}
+
+/// Generator and sink of one [`Bench`].
+pub(crate) struct Traffic {
+    generator: End,
+    sink: End,
+    kind: Kind,
+    /// Number of sessions for which a PATH was sent: the next one's number.
+    offered: u32,
+    /// By session: a PATH came to the sink, a RESV to the generator.
+    through: Vec<bool>,
+    returned: Vec<bool>,
+    /// Set-ups whose RESV has come back.
+    delivered: u32,
+    pub(crate) oddities: Oddities,
+}
+
+impl Traffic {
+    /// Opens both ends and passes a first set-up, waiting for the router to be ready.
+    ///
+    /// # Errors
+    /// If sockets are refused, the router ends, or no set-up comes back.
+    pub(crate) fn open(bench: &mut Bench) -> Result<Traffic, LabError> {
+        let (to_generator, to_sink) = bench.router_addresses;
+        let sender = bench.generator_end.1;
+        let end = |node: &lcm_daemon::lab::NodeHandle, (interface, address), router| {
+            let open = || RawSocket::open(&SocketSettings::default());
+            let socket = node.attempt("opening the RSVP socket", open)?;
+            Ok::<End, LabError>(End {
+                socket,
+                queue: TransmitQueue::default(),
+                batch: RecvBatch::new(),
+                templates: Templates::new(address, sender),
+                interface,
+                address,
+                router,
+            })
+        };
+        let mut traffic = Traffic {
+            generator: end(&bench.generator, bench.generator_end, to_generator)?,
+            sink: end(&bench.sink, bench.sink_end, to_sink)?,
+            kind: bench.kind,
+            offered: 0,
+            through: Vec::new(),
+            returned: Vec::new(),
+            delivered: 0,
+            oddities: Oddities::default(),
+        };
+        traffic.warm_up(bench)?;
+        Ok(traffic)
+    }
+
+    /// Set-ups offered so far.
+    pub(crate) fn offered(&self) -> u32 {
+        self.offered
+    }
+
+    /// Set-ups delivered so far.
+    pub(crate) fn delivered(&self) -> u32 {
+        self.delivered
+    }
+
+    /// Offers set-ups at an even rate for a time, then waits for the last ones.
+    pub(crate) fn offer_evenly(&mut self, per_second: u32, time: Duration) -> Result<(), LabError> {
+        let at = |time: Duration| {
+            let count = u128::from(per_second) * time.as_micros() / 1_000_000;
+            u32::try_from(count).unwrap_or(u32::MAX)
+        };
+        let (start, before, total) = (Instant::now(), self.offered, at(time));
+        let mut next_tick = TICK;
+        while self.offered - before < total {
+            let elapsed = start.elapsed();
+            if elapsed >= next_tick {
+                let ticks = elapsed.as_micros() / TICK.as_micros();
+                let last_tick = TICK * u32::try_from(ticks).unwrap_or(u32::MAX);
+                next_tick = last_tick + TICK;
+                // A generator that was held up catches up in bursts of a bounded size.
+                let due = at(last_tick).min(total) - (self.offered - before);
+                self.offer(due.min(BURST))?;
+            }
+            if !self.pump()? {
+                self.wait(next_tick.saturating_sub(start.elapsed()))?;
+            }
+        }
+        self.settle()
+    }
+
+    /// Keeps `window` set-ups on their way for a time; returns how many came back in that time.
+    pub(crate) fn saturate(&mut self, window: u32, time: Duration) -> Result<u32, LabError> {
+        let (start, before) = (Instant::now(), self.delivered);
+        let mut written_off = 0;
+        let mut progress = Instant::now();
+        while start.elapsed() < time {
+            let missing = self.offered - self.delivered - written_off;
+            self.offer(window.saturating_sub(missing).min(BURST))?;
+            if self.pump()? {
+                progress = Instant::now();
+            } else if progress.elapsed() > LOST_AFTER {
+                written_off = self.offered - self.delivered;
+                progress = Instant::now();
+            } else if missing >= window {
+                self.wait(IDLE)?;
+            }
+        }
+        let delivered = self.delivered - before;
+        self.settle()?;
+        Ok(delivered)
+    }
+
+    /// Sends PATHs for so many new sessions.
+    fn offer(&mut self, count: u32) -> Result<(), LabError> {
+        for _ in 0..count {
+            let number = self.offered;
+            self.queue_path(number)?;
+            self.offered += 1;
+            self.through.push(false);
+            self.returned.push(false);
+        }
+        self.oddities.unsent += self.generator.flush()?;
+        Ok(())
+    }
+
+    fn queue_path(&mut self, number: u32) -> Result<(), LabError> {
+        let end = &mut self.generator;
+        let mut buffer = [0; MESSAGE_BYTES];
+        let length = end
+            .templates
+            .path(number, end.interface, &mut buffer)
+            .map_err(|error| LabError::caused("writing a PATH", error))?;
+        let meta = TransmitMeta {
+            interface: Some(end.interface),
+            source: Some(end.address.into()),
+            destination: super::messages::session(number).destination,
+            ttl: TTL,
+            router_alert: true,
+        };
+        end.queue.push(meta, buffer.get(..length).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Takes what has come to both ends and answers it; true if a set-up made progress.
+    fn pump(&mut self) -> Result<bool, LabError> {
+        let mut progress = false;
+        while self.sink.receive()? {
+            for (_, message) in self.sink.batch.iter() {
+                let answer = match read(message) {
+                    Ok(Seen::Path(quote)) if !is(&quote.phop, self.sink.router) => {
+                        self.oddities.bypassed += 1;
+                        None
+                    }
+                    Ok(Seen::Path(quote)) => {
+                        first(&mut self.through, quote.session).then_some(quote)
+                    }
+                    other => {
+                        self.oddities.others += 1;
+                        self.oddities.note(|| format!("at the sink: {other:?}"));
+                        continue;
+                    }
+                };
+                let Some(quote) = answer else {
+                    self.oddities.repeated += 1;
+                    continue;
+                };
+                if self.kind == Kind::Daemon && quote.total != PRICE {
+                    self.oddities.note(|| format!("a quote of {} not {PRICE}", quote.total));
+                }
+                let mut buffer = [0; MESSAGE_BYTES];
+                let written = self.sink.templates.resv(&quote, &mut buffer);
+                let length = written.map_err(|error| LabError::caused("writing a RESV", error))?;
+                let meta = TransmitMeta {
+                    interface: Some(self.sink.interface),
+                    source: Some(self.sink.address.into()),
+                    destination: self.sink.router.into(),
+                    ttl: TTL,
+                    router_alert: false,
+                };
+                self.sink.queue.push(meta, buffer.get(..length).unwrap_or_default());
+                progress = true;
+            }
+            self.oddities.unsent += self.sink.flush()?;
+        }
+        while self.generator.receive()? {
+            for (_, message) in self.generator.batch.iter() {
+                match read(message) {
+                    Ok(Seen::Resv { nhop, .. }) if !is(&nhop, self.generator.router) => {
+                        self.oddities.bypassed += 1;
+                    }
+                    Ok(Seen::Resv { session, .. }) if first(&mut self.returned, session) => {
+                        self.delivered += 1;
+                        progress = true;
+                    }
+                    Ok(Seen::Resv { .. }) => self.oddities.repeated += 1,
+                    other => {
+                        self.oddities.others += 1;
+                        self.oddities.note(|| format!("at the generator: {other:?}"));
+                    }
+                }
+            }
+        }
+        Ok(progress)
+    }
+
+    /// Waits for what is still on its way.
+    fn settle(&mut self) -> Result<(), LabError> {
+        let mut progress = Instant::now();
+        while self.delivered < self.offered && progress.elapsed() < LOST_AFTER {
+            if self.pump()? {
+                progress = Instant::now();
+            } else {
+                self.wait(IDLE)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until something comes to either end, at most for a time.
+    fn wait(&self, time: Duration) -> Result<(), LabError> {
+        let mut fds = [&self.generator, &self.sink]
+            .map(|end| PollFd::new(end.socket.as_fd(), PollFlags::POLLIN));
+        match ppoll(&mut fds, Some(TimeSpec::from_duration(time)), None) {
+            Ok(_) | Err(nix::Error::EINTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Repeats the PATH of the first session until its RESV has come back.
+    fn warm_up(&mut self, bench: &mut Bench) -> Result<(), LabError> {
+        let start = Instant::now();
+        self.offer(1)?;
+        let mut sent = Instant::now();
+        while self.delivered == 0 {
+            bench.check()?;
+            if start.elapsed() > WARM_UP {
+                return Err(LabError::new(format!(
+                    "no set-up came through the {} within {WARM_UP:?}: PATH reached the sink: {}; \
+                     {:?}\n{}",
+                    self.kind.name(),
+                    self.through.first().is_some_and(|&through| through),
+                    self.oddities,
+                    bench.log_tail(),
+                )));
+            }
+            if sent.elapsed() > WARM_UP_RETRY {
+                // The answer may have been lost on the way back as well.
+                self.through.fill(false);
+                self.queue_path(0)?;
+                self.oddities.unsent += self.generator.flush()?;
+                sent = Instant::now();
+            }
+            self.pump()?;
+            self.wait(IDLE)?;
+        }
+        self.oddities = Oddities::default();
+        Ok(())
+    }
+}
+
+impl End {
+    /// Takes one batch off the socket; false if there is nothing.
+    fn receive(&mut self) -> Result<bool, LabError> {
+        match self.socket.recv_batch(&mut self.batch) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sends the queue; returns how many messages the kernel refused.
+    fn flush(&mut self) -> Result<u64, LabError> {
+        let (mut first, mut refused) = (0, 0);
+        while first < self.queue.len() {
+            let report = self.socket.send_batch(&self.queue, first);
+            first = report.next;
+            refused += (report.failed + report.unsupported) as u64;
+            if report.blocked {
+                let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
+                match poll(&mut fds, PollTimeout::NONE) {
+                    Ok(_) | Err(nix::Error::EINTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        self.queue.clear();
+        Ok(refused)
+    }
+}
+
+fn is(hop: &Hop, address: Ipv4Addr) -> bool {
+    hop.address == address
+}
+
+/// Marks a session; true the first time.
+fn first(marks: &mut [bool], session: u32) -> bool {
+    let mark = usize::try_from(session).ok().and_then(|session| marks.get_mut(session));
+    mark.is_some_and(|mark| !std::mem::replace(mark, true))
+}

@@ -1,0 +1,41 @@
+//! One program that is every process of a test: the daemon that ships, and small helpers.
+//!
+//! Cargo builds a daemon for another package's tests only if they ask for it; the daemon's code is
+//! a library, though, so our own programs become the daemon when they are called as
+//! `<program> daemon --config FILE`.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use lcm_daemon::lab::process::die_with_parent;
+
+use crate::bench::forwarder;
+
+/// First argument of a process that is to be the daemon; the daemon's own arguments follow.
+pub const DAEMON: &str = "daemon";
+/// First argument of a process that is to be the bare forwarder of the benchmark.
+pub const FORWARDER: &str = "forwarder";
+
+/// Plays the part that the first argument names, if it names one; to be called first of all in
+/// `main`, and its result to be returned. `None`: the program is called for its own purpose.
+#[must_use]
+pub fn play_part() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    let part = arguments.next()?;
+    let play: fn(Vec<OsString>) -> ExitCode = match part.to_str()? {
+        DAEMON => daemon,
+        FORWARDER => forwarder::main,
+        _ => return None,
+    };
+    if let Err(error) = die_with_parent() {
+        eprintln!("{error}");
+        return Some(ExitCode::FAILURE);
+    }
+    Some(play(arguments.collect()))
+}
+
+/// The daemon, by its own command line.
+fn daemon(arguments: Vec<OsString>) -> ExitCode {
+    let name = OsString::from("lcm-daemon");
+    lcm_daemon::cli::daemon_with(std::iter::once(name).chain(arguments)).into()
+}
