@@ -25,7 +25,7 @@ pub struct ForwardingEntry {
 
 /// The multicast routing sockets of a network's routers, one for each router that has entries. All
 /// entries vanish when it is dropped.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct MulticastRoutes {
     routers: BTreeMap<String, MulticastRouter>,
 }
