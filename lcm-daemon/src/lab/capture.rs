@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, ReceiveTimestampns};
+use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, ReceiveTimestampns, RxqOvfl};
 use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType,
     recvmsg, setsockopt, socket,
@@ -181,7 +181,7 @@ impl Capture {
     /// order of their times.
     ///
     /// # Errors
-    /// If reading or writing failed at any time.
+    /// If reading or writing failed at any time, or the kernel had to drop packets.
     pub fn stop(mut self) -> Result<Vec<Captured>, LabError> {
         self.join()?;
         Ok(self.drain())
@@ -218,6 +218,8 @@ struct Listener {
     socket: OwnedFd,
     /// By interface index.
     places: HashMap<u32, Place>,
+    /// Frames lost to a full receive buffer.
+    lost: u32,
 }
 
 /// One frame's circumstances.
@@ -226,6 +228,8 @@ struct Arrival {
     ifindex: u32,
     direction: Direction,
     timestamp_ns: u64,
+    /// Frames that the socket has lost since it was opened, if any.
+    lost: Option<u32>,
 }
 
 impl Listener {
@@ -234,13 +238,25 @@ impl Listener {
             let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
             let socket = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll)?;
             setsockopt(&socket, ReceiveTimestampns, &true)?;
+            setsockopt(&socket, RxqOvfl, &1)?;
             // Only the first user namespace may exceed net.core.rmem_max.
             if setsockopt(&socket, RcvBufForce, &RECEIVE_BUFFER).is_err() {
                 setsockopt(&socket, RcvBuf, &RECEIVE_BUFFER)?;
             }
             Ok::<OwnedFd, Errno>(socket)
         })?;
-        Ok(Listener { node: node.name().to_owned(), socket, places: HashMap::new() })
+        Ok(Listener { node: node.name().to_owned(), socket, places: HashMap::new(), lost: 0 })
+    }
+
+    fn check_complete(&self) -> Result<(), LabError> {
+        match self.lost {
+            0 => Ok(()),
+            lost => Err(LabError::new(format!(
+                "the capture in node {} lost {lost} frames: it could not keep up",
+                self.node
+            ))
+            .advise("raise net.core.rmem_max, or capture less")),
+        }
     }
 
     /// Takes all frames that are there.
@@ -248,6 +264,7 @@ impl Listener {
         while let Some(arrival) =
             receive(&self.socket, buffer).attempt(|| format!("capturing in node {}", self.node))?
         {
+            self.lost = arrival.lost.unwrap_or(self.lost);
             let frame = buffer.get(..arrival.length).unwrap_or_default();
             let Some(place) = self.places.get_mut(&arrival.ifindex) else { continue };
             if !is_rsvp(frame) {
@@ -307,7 +324,7 @@ fn read_all(
             let _ = packets.send(packet);
         }
         if stop {
-            return Ok(());
+            return listeners.iter().try_for_each(Listener::check_complete);
         }
     }
 }
@@ -322,7 +339,7 @@ fn nanoseconds(time: Duration) -> u64 {
 
 /// One frame from a packet socket, or `None` if there is none.
 fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> std::io::Result<Option<Arrival>> {
-    let mut control = nix::cmsg_space!(TimeSpec);
+    let mut control = nix::cmsg_space!(TimeSpec, u32);
     let mut slices = [IoSliceMut::new(buffer)];
     let flags = MsgFlags::MSG_DONTWAIT;
     let message = loop {
@@ -335,19 +352,26 @@ fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> std::io::Result<Option<Arriva
         }
     };
     let address = message.address.ok_or(ErrorKind::InvalidData)?;
-    let stamp = message.cmsgs()?.find_map(|control| match control {
-        ControlMessageOwned::ScmTimestampns(stamp) => {
-            Some(Duration::new(stamp.tv_sec().try_into().ok()?, stamp.tv_nsec().try_into().ok()?))
+    let (mut stamp, mut lost) = (None, None);
+    for control in message.cmsgs()? {
+        match control {
+            ControlMessageOwned::ScmTimestampns(time) => stamp = duration(time),
+            ControlMessageOwned::RxqOvfl(count) => lost = Some(count),
+            _ => {}
         }
-        _ => None,
-    });
+    }
     let outgoing = address.pkttype() == libc::PACKET_OUTGOING;
     Ok(Some(Arrival {
         length: message.bytes,
         ifindex: u32::try_from(address.ifindex()).unwrap_or(0),
         direction: if outgoing { Direction::Out } else { Direction::In },
         timestamp_ns: nanoseconds(stamp.unwrap_or_else(unix_time)),
+        lost,
     }))
+}
+
+fn duration(time: TimeSpec) -> Option<Duration> {
+    Some(Duration::new(time.tv_sec().try_into().ok()?, time.tv_nsec().try_into().ok()?))
 }
 
 /// True if the frame holds IP protocol 46, in IPv6 perhaps after a hop-by-hop header; fragments
