@@ -20,6 +20,10 @@ const BURST: u32 = 64;
 /// PATHs at an even rate leave in groups, one each time that this has passed. So how many messages
 /// a router finds when it looks does not depend on how fast the generator happens to be.
 const TICK: Duration = Duration::from_micros(250);
+/// Most set-ups kept on their way at saturation.
+const WINDOW: usize = 1024;
+/// Kernel memory that one of our messages takes in a receive buffer, with room to spare.
+const MESSAGE_IN_BUFFER: usize = 1536;
 /// Longest wait for the next message.
 const IDLE: Duration = Duration::from_millis(1);
 /// Without any progress for so long, what is still missing is taken for lost.
@@ -147,8 +151,12 @@ impl Traffic {
         self.settle()
     }
 
-    /// Keeps `window` set-ups on their way for a time; returns how many came back in that time.
-    pub(crate) fn saturate(&mut self, window: u32, time: Duration) -> Result<u32, LabError> {
+    /// Keeps as many set-ups on their way as the router's receive buffer is sure to hold, for a
+    /// time; returns how many came back in that time.
+    pub(crate) fn saturate(&mut self, time: Duration) -> Result<u32, LabError> {
+        // The router is granted what this process is.
+        let room = self.sink.socket.receive_buffer()? / MESSAGE_IN_BUFFER;
+        let window = u32::try_from(room.clamp(1, WINDOW)).unwrap_or(1);
         let (start, before) = (Instant::now(), self.delivered);
         let mut written_off = 0;
         let mut progress = Instant::now();

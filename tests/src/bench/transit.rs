@@ -9,8 +9,6 @@ use super::report::{Report, RouterFigures};
 use super::router::{Bench, Kind, cpus, pin_to};
 use super::traffic::{Oddities, Traffic};
 
-/// Set-ups kept on their way at saturation.
-const WINDOW: u32 = 1024;
 /// Sessions that are set up to see what each holds in memory.
 const SESSIONS_FOR_MEMORY: u32 = 20_000;
 /// Set-ups offered a second while these are made.
@@ -89,7 +87,7 @@ fn saturation(kind: Kind, time: Duration, figures: &mut RouterFigures) -> Result
         let mut traffic = Traffic::open(bench)?;
         let (start, cpu) = (Instant::now(), bench.cpu_time()?);
         let before = traffic.delivered();
-        let in_time = traffic.saturate(WINDOW, time)?;
+        let in_time = traffic.saturate(time)?;
         let cpu = (bench.cpu_time()? - cpu).as_secs_f64();
         let all = f64::from(traffic.delivered() - before);
         figures.setups_per_s = f64::from(in_time) / time.as_secs_f64();
