@@ -4,11 +4,15 @@ use core::fmt;
 
 use crate::error::DecodeError;
 use crate::iana::{self, class, service};
+use crate::message::BundleParts;
 use crate::object::{
-    AdspecView, ErrorSpec, FilterSpec, FlowSpec, Hop, Integrity, PolicyData, PolicyElement,
-    ResvConfirm, ScopeIter, SenderTemplate, Session, Style, TimeValues, Tspec,
+    AdspecView, Challenge, DiagResponse, DiagSelect, Diagnostic, ErrorSpec, FilterSpec, FlowSpec,
+    Hello, Hop, Integrity, MessageId, MessageIdAck, MessageIdList, NodeChar, PolicyData,
+    PolicyElement, ResvConfirm, Route, ScopeIter, SenderTemplate, Session, SessionAssoc, Style,
+    TimeValues, Tspec,
 };
 use crate::packet::{Packet, RawObject};
+use crate::policy::Element;
 
 /// A packet in one line: type, TTL, length, then each object in brackets.
 #[derive(Debug, Clone, Copy)]
@@ -20,26 +24,50 @@ pub struct Lines<'a>(pub Packet<'a>);
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_header(f, &self.0)?;
-        for raw in self.0.objects() {
-            write!(f, " [{raw}]")?;
+        write_summary(f, &self.0)?;
+        for part in BundleParts::of(&self.0) {
+            f.write_str(" {")?;
+            match Packet::parse_header(part) {
+                Ok(part) => write_summary(f, &part)?,
+                Err(error) => write!(f, "{error}")?,
+            }
+            f.write_str("}")?;
         }
         Ok(())
     }
 }
 
+/// One message; the parts of a Bundle are left to the caller, so that Bundles in Bundles, which
+/// are malformed, cannot pile up calls.
+fn write_summary(f: &mut fmt::Formatter<'_>, packet: &Packet<'_>) -> fmt::Result {
+    write_header(f, packet)?;
+    packet.objects().try_for_each(|raw| write!(f, " [{raw}]"))
+}
+
 impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_header(f, &self.0)?;
-        for raw in self.0.objects() {
-            write!(f, "\n  {raw}")?;
-            let policy = PolicyData::decode(&raw).ok().filter(|_| raw.class == class::POLICY_DATA);
-            for element in policy.iter().flat_map(PolicyData::elements) {
-                write!(f, "\n    {element}")?;
+        write_lines(f, &self.0)?;
+        for part in BundleParts::of(&self.0) {
+            f.write_str("\n- ")?;
+            match Packet::parse_header(part) {
+                Ok(part) => write_lines(f, &part)?,
+                Err(error) => write!(f, "{error}")?,
             }
         }
         Ok(())
     }
+}
+
+fn write_lines(f: &mut fmt::Formatter<'_>, packet: &Packet<'_>) -> fmt::Result {
+    write_header(f, packet)?;
+    for raw in packet.objects() {
+        write!(f, "\n  {raw}")?;
+        let policy = PolicyData::decode(&raw).ok().filter(|_| raw.class == class::POLICY_DATA);
+        for element in policy.iter().flat_map(PolicyData::elements) {
+            write!(f, "\n    {element}")?;
+        }
+    }
+    Ok(())
 }
 
 fn write_header(f: &mut fmt::Formatter<'_>, packet: &Packet<'_>) -> fmt::Result {
@@ -92,8 +120,127 @@ fn write_value(
             let Integrity { key_id, sequence, digest, .. } = Integrity::decode(raw)?;
             write!(f, " key {key_id:#x} sequence {sequence} digest {} bytes", digest.len())
         }
+        _ => return write_extension(f, raw),
+    })
+}
+
+/// As [`write_value`], for the objects of RFCs other than 2205.
+fn write_extension(
+    f: &mut fmt::Formatter<'_>,
+    raw: &RawObject<'_>,
+) -> Result<fmt::Result, DecodeError> {
+    Ok(match raw.class {
+        class::HELLO => write!(f, " {}", Hello::decode(raw)?),
+        class::MESSAGE_ID => write!(f, " {}", MessageId::decode(raw)?),
+        class::MESSAGE_ID_ACK => write!(f, " {}", MessageIdAck::decode(raw)?),
+        class::MESSAGE_ID_LIST => write_id_list(f, &MessageIdList::decode(raw)?),
+        class::CHALLENGE => {
+            let Challenge { key_id, cookie } = Challenge::decode(raw)?;
+            write!(f, " key {key_id:#x} cookie {cookie:#018x}")
+        }
+        class::NODE_CHAR => {
+            let tunnel = NodeChar::decode(raw)?.tunnel;
+            f.write_str(if tunnel { " tunnel-capable" } else { " not tunnel-capable" })
+        }
+        class::SESSION_ASSOC => {
+            let SessionAssoc { session, tunnel } = SessionAssoc::decode(raw)?;
+            write!(f, " {session} over {}", tunnel.0)
+        }
+        class::DIAGNOSTIC => write!(f, " {}", Diagnostic::decode(raw)?),
+        class::DIAG_SELECT => {
+            let pairs = DiagSelect::decode(raw)?.pairs().iter();
+            write_list(f, pairs.map(|&[class, ctype]| Pair(class, ctype)))
+        }
+        class::ROUTE => {
+            let Route { pointer, nodes } = Route::decode(raw)?;
+            write!(f, " pointer {pointer}").and_then(|()| write_list(f, nodes))
+        }
+        class::DIAG_RESPONSE => write_response(f, &DiagResponse::decode(raw)?),
         _ => write!(f, " C-Type {} length {}", raw.ctype, raw.bytes.len()),
     })
+}
+
+/// Class-Num and C-Type of a DIAG_SELECT.
+struct Pair(u8, u8);
+
+impl fmt::Display for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match iana::class_name(self.0) {
+            Some(name) => write!(f, "{name}/{}", self.1),
+            None => write!(f, "{}/{}", self.0, self.1),
+        }
+    }
+}
+
+fn write_id_list(f: &mut fmt::Formatter<'_>, list: &MessageIdList<'_>) -> fmt::Result {
+    write!(f, " epoch {:#08x}", list.epoch)?;
+    for entry in list.entries() {
+        write!(f, " {}", entry.identifier)?;
+        if let Some(source) = entry.source {
+            write!(f, " from {source}")?;
+        }
+        if let Some(destination) = entry.destination {
+            write!(f, " to {destination}")?;
+        }
+    }
+    Ok(())
+}
+
+fn write_response(f: &mut fmt::Formatter<'_>, response: &DiagResponse<'_>) -> fmt::Result {
+    let DiagResponse { incoming, outgoing, previous_hop, hops, error, timer, .. } = response;
+    write!(
+        f,
+        " in {incoming} out {outgoing} PHOP {previous_hop} IP hops {hops} error {error} \
+         K {} R {timer} s",
+        response.refresh_multiple
+    )?;
+    if response.merged {
+        f.write_str(" merged")?;
+    }
+    response.objects().try_for_each(|raw| match iana::class_name(raw.class) {
+        Some(name) => write!(f, " {name}"),
+        None => write!(f, " class {}", raw.class),
+    })
+}
+
+impl fmt::Display for Hello {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.ack { "ACK" } else { "REQUEST" };
+        let Self { source_instance, destination_instance, .. } = self;
+        write!(f, "{kind} source {source_instance:#x} destination {destination_instance:#x}")
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "epoch {:#08x} id {}", self.epoch, self.identifier)?;
+        if self.flags & Self::ACK_DESIRED != 0 { f.write_str(" ack desired") } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for MessageIdAck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.nack { "NACK" } else { "ACK" };
+        write!(f, "{kind} epoch {:#08x} id {}", self.epoch, self.identifier)
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "id {:#x} hops {} of {} last hop {} sender {} requester {} MTU {} offset {}",
+            self.request_id,
+            self.hop_count,
+            self.max_hops,
+            self.last_hop,
+            self.sender.0,
+            self.requester.0,
+            self.path_mtu,
+            self.fragment_offset
+        )?;
+        if self.more_fragments { f.write_str(" more fragments") } else { Ok(()) }
+    }
 }
 
 fn write_list<T: fmt::Display>(
@@ -132,7 +279,46 @@ impl fmt::Display for PolicyElement<'_> {
         if let Some(result) = write_charging(f, self) {
             return result;
         }
-        write!(f, " length {}", self.bytes.len())
+        match Element::parse(self) {
+            Ok(element) => write_policy_element(f, &element),
+            Err(error) => write!(f, " malformed: {} is {}", error.field, error.value),
+        }
+    }
+}
+
+/// Writes what an element says, without its name.
+fn write_policy_element(f: &mut fmt::Formatter<'_>, element: &Element<'_>) -> fmt::Result {
+    match element {
+        Element::PreemptionPri(e) => write!(
+            f,
+            " preemption {} defending {} merge {} {}",
+            e.preemption,
+            e.defending,
+            e.merge_strategy.name(),
+            e.error.name()
+        ),
+        Element::AdmissionPri(e) => {
+            let (merge, error) = (e.merge_strategy.name(), e.error.name());
+            write!(f, " priority {} merge {merge} {error}", e.priority)
+        }
+        Element::AppResourcePri(list) => {
+            let mut priorities = list.priorities();
+            priorities.try_for_each(|alrp| write!(f, " {}:{}", alrp.namespace, alrp.value))
+        }
+        Element::AuthUser(data) | Element::AuthApp(data) => {
+            if let Some((kind, dn)) = data.policy_locator() {
+                write!(f, " {} {}", kind.name(), dn.escape_ascii())?;
+            }
+            if let Some((kind, id)) = data.credential() {
+                write!(f, " {} {}", kind.name(), id.escape_ascii())?;
+            }
+            Ok(())
+        }
+        Element::AuthSession(session) => {
+            write!(f, " {} attributes", session.attributes().count())
+        }
+        Element::Empty(_) => f.write_str(" empty"),
+        Element::Other(other) => write!(f, " length {}", other.bytes.len()),
     }
 }
 

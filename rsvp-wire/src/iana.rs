@@ -315,6 +315,8 @@ pub mod policy {
     pub const STYLE: u16 = 18;
     /// Flowspec was rejected (too large).
     pub const FLOWSPEC: u16 = 19;
+    /// Flow was preempted in part; the flowspec says what is left (RFC 4495 section 5.1).
+    pub const PARTIAL_PREEMPT: u16 = 102;
 }
 
 /// Error values of code 21, Traffic Control Error (RFC 2205 appendix B).

@@ -7,7 +7,9 @@
 //! * [`object`]: one value type or checked view per object class.
 //! * [`Message`]: a packet whose objects are those that its type asks for, in an order that RFC
 //!   2205 permits. All checking happens in [`Message::parse`]; what it returns cannot fail.
+//! * [`policy`]: the policy elements of the RFCs.
 //! * `charging`: the policy elements DCPE, UCPE and CHG_ERR (feature `alloc`, on by default).
+//! * `digest`: the keyed digests of INTEGRITY objects (feature `digest`, on by default).
 //! * [`MessageWriter`]: objects into a caller's buffer, or how large that buffer has to be.
 //!
 //! Reading borrows from the packet and does not allocate. Nothing here knows of clocks, sockets
@@ -47,12 +49,15 @@ extern crate std;
 pub mod charging;
 pub mod checksum;
 mod context;
+#[cfg(feature = "digest")]
+pub mod digest;
 mod display;
 mod error;
 pub mod iana;
 pub mod message;
 pub mod object;
 mod packet;
+pub mod policy;
 mod writer;
 
 pub use context::ErrorContext;

@@ -12,6 +12,7 @@
 use crate::checksum;
 use crate::error::{DecodeError, ErrorKind};
 use crate::iana::MessageType;
+use crate::message::BundleParts;
 
 /// Bytes of the common header.
 pub const HEADER_LEN: usize = 8;
@@ -161,7 +162,8 @@ impl<'a> Packet<'a> {
     ///
     /// # Errors
     /// The first fault, in this order: too short for a header, version, RSVP Length, checksum,
-    /// object lengths from the first object on.
+    /// object lengths from the first object on (of a
+    /// Bundle, the lengths, versions and types of its messages).
     pub fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let packet = Self::parse_header(bytes)?;
         let fault = |error: DecodeError| error.in_message(packet.message_type.into());
@@ -169,7 +171,11 @@ impl<'a> Packet<'a> {
             let found = u64::from(packet.checksum);
             return Err(fault(DecodeError::header(ErrorKind::BadChecksum, 2, "checksum", found)));
         }
-        packet.objects().check().map_err(fault)?;
+        if packet.is_bundle() {
+            BundleParts::new(packet.body()).check(HEADER_LEN).map_err(fault)?;
+        } else {
+            packet.objects().check().map_err(fault)?;
+        }
         Ok(packet)
     }
 
@@ -243,10 +249,20 @@ impl<'a> Packet<'a> {
         self.bytes
     }
 
-    /// The objects in the order in which they came.
+    fn body(&self) -> &'a [u8] {
+        self.bytes.get(HEADER_LEN..).unwrap_or_default()
+    }
+
+    fn is_bundle(&self) -> bool {
+        self.message_type == MessageType::Bundle
+    }
+
+    /// The objects in the order in which they came; a Bundle has none, but messages
+    /// ([`crate::message::Bundle::parts`]).
     #[must_use]
     pub fn objects(&self) -> Objects<'a> {
-        Objects::new(self.bytes.get(HEADER_LEN..).unwrap_or_default(), HEADER_LEN)
+        let objects = if self.is_bundle() { &[] } else { self.body() };
+        Objects::new(objects, HEADER_LEN)
     }
 
     /// The objects of one class.

@@ -5,16 +5,22 @@
 //! throughout, every field of every object. What it returns holds the decoded values; its
 //! accessors cannot fail.
 
+mod diagnosis;
 mod flows;
+mod neighbour;
+mod reduction;
 mod scan;
 
+pub use diagnosis::Diagnosis;
 pub use flows::{FilterSpecs, FlowDescriptor, Flows};
+pub use neighbour::{HelloMessage, IntegrityChallenge, IntegrityResponse};
+pub use reduction::{Ack, Bundle, BundleParts, Srefresh};
 
 use crate::error::{DecodeError, ErrorKind};
 use crate::iana::{MessageType, UnknownClassAction, class, unknown_class_action};
 use crate::object::{
-    AdspecView, ErrorSpec, FlowSpec, Hop, Integrity, PolicyData, ResvConfirm, ScopeIter,
-    SenderTemplate, Session, Style, TimeValues, Tspec,
+    AdspecView, ErrorSpec, FlowSpec, Hop, Integrity, MessageId, MessageIdAck, NodeChar, PolicyData,
+    ResvConfirm, ScopeIter, SenderTemplate, Session, SessionAssoc, Style, TimeValues, Tspec,
 };
 use crate::packet::{Packet, RawObject};
 use scan::{Rules, Scan};
@@ -37,6 +43,22 @@ pub enum Message<'a> {
     ResvTear(ResvTear<'a>),
     /// RFC 2205 section 3.1.9.
     ResvConf(ResvConf<'a>),
+    /// Diagnostic request, RFC 2745.
+    Dreq(Diagnosis<'a>),
+    /// Diagnostic reply, RFC 2745.
+    Drep(Diagnosis<'a>),
+    /// RFC 2961 section 3.
+    Bundle(Bundle<'a>),
+    /// RFC 2961 section 4.4.
+    Ack(Ack<'a>),
+    /// RFC 2961 section 5.2.
+    Srefresh(Srefresh<'a>),
+    /// RFC 3209 section 5.
+    Hello(HelloMessage<'a>),
+    /// RFC 2747 section 4.3.
+    IntegrityChallenge(IntegrityChallenge<'a>),
+    /// RFC 2747 section 4.3.
+    IntegrityResponse(IntegrityResponse<'a>),
     /// Any other type: header, checksum and framing are checked, the objects are not.
     Other(Packet<'a>),
 }
@@ -64,7 +86,19 @@ impl<'a> Message<'a> {
             MessageType::PathTear => PathTear::new(packet).map(Self::PathTear),
             MessageType::ResvTear => ResvTear::new(packet).map(Self::ResvTear),
             MessageType::ResvConf => ResvConf::new(packet).map(Self::ResvConf),
-            _ => Ok(Self::Other(packet)),
+            MessageType::Dreq => Diagnosis::new(packet).map(Self::Dreq),
+            MessageType::Drep => Diagnosis::new(packet).map(Self::Drep),
+            MessageType::Bundle => Bundle::new(packet).map(Self::Bundle),
+            MessageType::Ack => Ack::new(packet).map(Self::Ack),
+            MessageType::Srefresh => Srefresh::new(packet).map(Self::Srefresh),
+            MessageType::Hello => HelloMessage::new(packet).map(Self::Hello),
+            MessageType::IntegrityChallenge => {
+                IntegrityChallenge::new(packet).map(Self::IntegrityChallenge)
+            }
+            MessageType::IntegrityResponse => {
+                IntegrityResponse::new(packet).map(Self::IntegrityResponse)
+            }
+            MessageType::Unknown(_) => Ok(Self::Other(packet)),
         };
         parsed.map_err(|error| error.in_message(packet.message_type().into()))
     }
@@ -80,6 +114,13 @@ impl<'a> Message<'a> {
             Self::PathTear(m) => &m.packet,
             Self::ResvTear(m) => &m.packet,
             Self::ResvConf(m) => &m.packet,
+            Self::Dreq(m) | Self::Drep(m) => &m.packet,
+            Self::Bundle(m) => &m.packet,
+            Self::Ack(m) => &m.packet,
+            Self::Srefresh(m) => &m.packet,
+            Self::Hello(m) => &m.packet,
+            Self::IntegrityChallenge(m) => &m.packet,
+            Self::IntegrityResponse(m) => &m.packet,
             Self::Other(packet) => packet,
         }
     }
@@ -95,7 +136,8 @@ impl<'a> Message<'a> {
             Self::PathTear(m) => m.session,
             Self::ResvTear(m) => m.session,
             Self::ResvConf(m) => m.session,
-            Self::Other(_) => return None,
+            Self::Dreq(m) | Self::Drep(m) => m.session,
+            _ => return None,
         })
     }
 }
@@ -113,6 +155,31 @@ impl<'a> Packet<'a> {
         self.objects().filter(|raw| unknown_class_action(raw.class) == UnknownClassAction::Forward)
     }
 
+    /// The MESSAGE_ID, if there is one.
+    #[must_use]
+    pub fn message_id(&self) -> Option<MessageId> {
+        MessageId::decode(&self.objects_of(class::MESSAGE_ID).next()?).ok()
+    }
+
+    /// Acknowledgements of earlier messages, in order.
+    pub fn message_id_acks(&self) -> impl Iterator<Item = MessageIdAck> + Clone + use<'a> {
+        let of_class = self.objects_of(class::MESSAGE_ID_ACK);
+        of_class.filter_map(|raw| MessageIdAck::decode(&raw).ok())
+    }
+
+    /// The tunnel session that carries this session, if the message tells (RFC 2746). Also among
+    /// [`Packet::unknown`], since a node that takes no part in it forwards the object.
+    #[must_use]
+    pub fn session_assoc(&self) -> Option<SessionAssoc> {
+        SessionAssoc::decode(&self.objects_of(class::SESSION_ASSOC).next()?).ok()
+    }
+
+    /// What the node that sent the message can do, if it tells (RFC 2746).
+    #[must_use]
+    pub fn node_char(&self) -> Option<NodeChar> {
+        NodeChar::decode(&self.objects_of(class::NODE_CHAR).next()?).ok()
+    }
+
     /// The INTEGRITY object, which stands first if it is there.
     #[must_use]
     pub fn integrity(&self) -> Option<Integrity<'a>> {
@@ -128,6 +195,17 @@ macro_rules! packet_accessors {
             /// 2205 section 3.10), in order.
             pub fn unknown(&self) -> impl Iterator<Item = RawObject<'a>> + Clone + use<'a> {
                 self.packet.unknown()
+            }
+
+            /// The number of this message (RFC 2961), if it has one.
+            #[must_use]
+            pub fn message_id(&self) -> Option<MessageId> {
+                self.packet.message_id()
+            }
+
+            /// Acknowledgements that go along (RFC 2961).
+            pub fn message_id_acks(&self) -> impl Iterator<Item = MessageIdAck> + Clone + use<'a> {
+                self.packet.message_id_acks()
             }
         }
         $( packet_accessors!(@$more $name); )*

@@ -5,8 +5,8 @@ use core::net::IpAddr;
 use crate::error::{DecodeError, ErrorKind};
 use crate::iana::{UnknownClassAction, class, unknown_class_action};
 use crate::object::{
-    AdspecView, ErrorSpec, Filter, FilterSpec, FlowId, Hop, Integrity, PolicyData, ResvConfirm,
-    ScopeIter, SenderTemplate, Session, Style, TimeValues, Tspec,
+    AdspecView, ErrorSpec, Filter, FilterSpec, FlowId, Hop, Integrity, MessageId, MessageIdAck,
+    PolicyData, ResvConfirm, ScopeIter, SenderTemplate, Session, Style, TimeValues, Tspec,
 };
 use crate::packet::{Objects, Packet, RawObject};
 
@@ -20,7 +20,7 @@ pub(super) struct Rules {
     quoted_sender: bool,
 }
 
-const fn bits(classes: &[u8]) -> u64 {
+pub(super) const fn bits(classes: &[u8]) -> u64 {
     let mut bits = 0;
     let mut rest = classes;
     while let [first, tail @ ..] = rest {
@@ -31,13 +31,15 @@ const fn bits(classes: &[u8]) -> u64 {
 }
 
 /// Classes that may stand in any message.
-const ANYWHERE: u64 = bits(&[class::NULL, class::INTEGRITY, class::SESSION]);
+const ANYWHERE: u64 = bits(&[class::NULL, class::INTEGRITY]);
+/// Classes that may stand in any message about a session.
+const SESSION: u64 = ANYWHERE | bits(&[class::SESSION, class::MESSAGE_ID, class::MESSAGE_ID_ACK]);
 const SENDER: u64 = bits(&[class::SENDER_TEMPLATE, class::SENDER_TSPEC, class::ADSPEC]);
 const FLOW: u64 = bits(&[class::STYLE, class::FLOWSPEC, class::FILTER_SPEC]);
 
 /// Classes that this crate knows: where a message does not allow one of them, it is misplaced;
 /// other classes are unknown.
-const KNOWN: u64 = ANYWHERE
+const KNOWN: u64 = SESSION
     | SENDER
     | FLOW
     | bits(&[
@@ -47,6 +49,8 @@ const KNOWN: u64 = ANYWHERE
         class::SCOPE,
         class::POLICY_DATA,
         class::RESV_CONFIRM,
+        class::HELLO,
+        class::MESSAGE_ID_LIST,
         class::DIAGNOSTIC,
         class::ROUTE,
         class::DIAG_RESPONSE,
@@ -55,7 +59,7 @@ const KNOWN: u64 = ANYWHERE
 
 impl Rules {
     const fn new(classes: &[u8], groups: u64, quoted_sender: bool) -> Self {
-        Self { allowed: ANYWHERE | bits(classes) | groups, quoted_sender }
+        Self { allowed: SESSION | bits(classes) | groups, quoted_sender }
     }
 
     pub(super) const PATH: Self =
@@ -100,12 +104,17 @@ pub(super) struct Scan<'a> {
     pub(super) template: Option<SenderTemplate>,
     pub(super) tspec: Option<(Tspec, &'a [u8])>,
     pub(super) adspec: Option<AdspecView<'a>>,
+    message_id: Option<MessageId>,
     /// The style, and the objects behind it.
     pub(super) style: Option<(Style, Objects<'a>)>,
 }
 
 /// Fills a slot that may be filled once.
-fn once<T>(slot: &mut Option<T>, raw: &RawObject<'_>, value: T) -> Result<(), DecodeError> {
+pub(super) fn once<T>(
+    slot: &mut Option<T>,
+    raw: &RawObject<'_>,
+    value: T,
+) -> Result<(), DecodeError> {
     if slot.is_some() {
         return Err(raw.fault(ErrorKind::DuplicateObject, 2, "class", raw.class.into()));
     }
@@ -156,6 +165,8 @@ impl<'a> Scan<'a> {
             class::STYLE => once(&mut self.style, raw, (Style::decode(raw)?, behind)),
             class::POLICY_DATA => PolicyData::decode(raw).map(drop),
             class::INTEGRITY => Integrity::decode(raw).map(drop),
+            class::MESSAGE_ID => once(&mut self.message_id, raw, MessageId::decode(raw)?),
+            class::MESSAGE_ID_ACK => MessageIdAck::decode(raw).map(drop),
             class::SENDER_TEMPLATE => once(&mut self.template, raw, SenderTemplate::decode(raw)?),
             class::SENDER_TSPEC => match Tspec::decode(raw) {
                 Ok(tspec) => once(&mut self.tspec, raw, (tspec, raw.bytes)),
@@ -208,9 +219,50 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// Goes over the objects of a message whose order does not matter: INTEGRITY first if at all, then
+/// those of the `allowed` classes.
+pub(super) fn walk<'a>(
+    packet: &Packet<'a>,
+    allowed: u64,
+    take: impl FnMut(&RawObject<'a>) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    walk_with(packet, allowed, &[], take)
+}
+
+/// As [`walk`], with further classes that do not fit into the bits.
+pub(super) fn walk_with<'a>(
+    packet: &Packet<'a>,
+    allowed: u64,
+    more: &[u8],
+    mut take: impl FnMut(&RawObject<'a>) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    for (index, raw) in packet.objects().enumerate() {
+        match raw.class {
+            class::NULL => {}
+            class::INTEGRITY if index == 0 => drop(Integrity::decode(&raw)?),
+            class::INTEGRITY => {
+                return Err(raw.fault(ErrorKind::MisplacedObject, 2, "class", raw.class.into()));
+            }
+            listed if more.contains(&listed) => take(&raw)?,
+            listed if listed < 64 && allowed & (1 << listed) != 0 => take(&raw)?,
+            _ => refuse_or_skip(&raw)?,
+        }
+    }
+    Ok(())
+}
+
+/// Checks a MESSAGE_ID or an acknowledgement that goes along.
+pub(super) fn check_reduction(raw: &RawObject<'_>) -> Result<(), DecodeError> {
+    if raw.class == class::MESSAGE_ID {
+        MessageId::decode(raw).map(drop)
+    } else {
+        MessageIdAck::decode(raw).map(drop)
+    }
+}
+
 /// An object that the message's rules do not name: misplaced, unknown, or to be passed over.
 fn refuse_or_skip(raw: &RawObject<'_>) -> Result<(), DecodeError> {
-    if raw.class < 64 && KNOWN & (1 << raw.class) != 0 {
+    if raw.class == class::CHALLENGE || (raw.class < 64 && KNOWN & (1 << raw.class) != 0) {
         return Err(raw.fault(ErrorKind::MisplacedObject, 2, "class", raw.class.into()));
     }
     match unknown_class_action(raw.class) {

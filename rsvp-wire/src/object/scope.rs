@@ -24,7 +24,7 @@ impl EncodeObject for Scope<'_> {
     }
 }
 
-/// The addresses of a SCOPE object, in the order in which they came.
+/// The addresses of a SCOPE or ROUTE object, in the order in which they came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScopeIter<'a> {
     rest: &'a [u8],
@@ -41,16 +41,22 @@ impl<'a> ScopeIter<'a> {
     /// An unknown C-Type, or a length that is not a number of addresses. Their order is not
     /// checked: A.6 asks it of the sender, and a receiver can do without.
     pub fn decode(raw: &RawObject<'a>) -> Result<Self, DecodeError> {
-        let (v6, size) = match raw.ctype {
+        if !matches!(raw.ctype, 1 | 2) {
+            return Err(raw.bad_ctype());
+        }
+        let length = raw.bytes.len() as u64;
+        let fault = || raw.fault(ErrorKind::BadScope, 0, "length", length);
+        Self::over(raw.body, raw.ctype).ok_or_else(fault)
+    }
+
+    /// Addresses of a C-Type's family (1: IPv4, 2: IPv6), if the bytes are whole addresses.
+    pub(super) fn over(bytes: &'a [u8], ctype: u8) -> Option<Self> {
+        let (v6, size) = match ctype {
             1 => (false, 4),
             2 => (true, 16),
-            _ => return Err(raw.bad_ctype()),
+            _ => return None,
         };
-        if !raw.body.len().is_multiple_of(size) {
-            let length = raw.bytes.len() as u64;
-            return Err(raw.fault(ErrorKind::BadScope, 0, "length", length));
-        }
-        Ok(Self { rest: raw.body, v6 })
+        bytes.len().is_multiple_of(size).then_some(Self { rest: bytes, v6 })
     }
 
     /// Whether the addresses are IPv6.
