@@ -53,9 +53,10 @@ mod tests {
         while reference.elapsed().as_millis() < 20 {
             std::hint::spin_loop();
         }
+        // Between the two clocks' readings this thread may have been put aside for a while.
+        let least = u64::try_from(reference.elapsed().as_micros()).unwrap();
         let elapsed = monotonic_us() - start;
-        let expected = u64::try_from(reference.elapsed().as_micros()).unwrap();
-        assert!((20_000..=expected).contains(&elapsed), "{elapsed} µs, {expected} µs by Instant");
+        assert!((least..least + 5_000_000).contains(&elapsed), "{elapsed} µs, Instant {least} µs");
     }
 
     #[test]

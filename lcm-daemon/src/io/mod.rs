@@ -12,6 +12,7 @@
 //! | [`netlink`], [`monitor`] | questions to the kernel's tables, and news from them |
 //! | `rtnetlink`, `interface_table` | the codec of rtnetlink and what both of them know of links |
 //! | [`mroute`] | the multicast routing socket, for networks without a multicast routing daemon |
+//! | [`ready`] | waiting within tokio |
 //! | [`clock`], [`caps`] | time, privileges, and dying with the parent |
 
 pub mod caps;
@@ -24,6 +25,7 @@ pub mod mroute;
 pub mod netlink;
 mod options;
 pub mod raw_socket;
+pub mod ready;
 pub mod receive;
 mod rtnetlink;
 pub mod transmit;
@@ -36,5 +38,6 @@ pub use monitor::Monitor;
 pub use mroute::MulticastRouter;
 pub use netlink::Kernel;
 pub use raw_socket::{RawSocket, SocketSettings};
+pub use ready::watch;
 pub use receive::{RecvBatch, SkipCounters};
 pub use transmit::{SendFailure, SendReport};

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -85,7 +85,7 @@ impl MulticastRouter {
         let igmp = Protocol::from(libc::IPPROTO_IGMP);
         let socket = Socket::new(Domain::IPV4, kind, Some(igmp))
             .map_err(|error| explain("cannot open the multicast routing socket", &error))?;
-        // The kernel reports packets without an entry on this socket, which nobody reads.
+        // The kernel reports packets without an entry on this socket, which nobody need read.
         options::set(socket.as_fd(), option!(SOL_SOCKET, SO_RCVBUF), 0)?;
         options::set_raw(socket.as_fd(), MRT_INIT, &1_i32).map_err(|error| {
             let text = if error.kind() == io::ErrorKind::AddrInUse {
@@ -166,6 +166,13 @@ impl MulticastRouter {
     }
 }
 
+/// Readable when the kernel reports a packet without an entry (`struct igmpmsg`).
+impl AsFd for MulticastRouter {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 impl Drop for MulticastRouter {
     fn drop(&mut self) {
         // Closing the socket does the same, but a child process may hold a copy of it.
@@ -180,4 +187,94 @@ fn explain(what: &str, error: &io::Error) -> io::Error {
         ""
     };
     io::Error::new(error.kind(), format!("{what}: {error}{advice}"))
+}
+
+#[cfg(test)]
+impl MulticastRouter {
+    /// Adds the pseudo interface of PIM registers, as pimd does, and gives its index.
+    pub(super) fn add_pim_register(&mut self) -> io::Result<u32> {
+        const VIFF_REGISTER: u8 = 0x4;
+        let number = u16::try_from(self.vifs.len()).map_err(io::Error::other)?;
+        let vif = Vif {
+            number,
+            flags: VIFF_REGISTER,
+            threshold: 1,
+            rate_limit: 0,
+            interface: 0,
+            remote: [0; 4],
+        };
+        options::set_raw(self.socket.as_fd(), MRT_ADD_VIF, &vif)?;
+        let index = nix::net::if_::if_nametoindex("pimreg")?;
+        self.vifs.insert(index, number);
+        Ok(index)
+    }
+}
+
+/// Just enough of IPv6 multicast routing to test what is read of it.
+#[cfg(test)]
+pub(super) mod ipv6 {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+
+    const fn mrt6(offset: i32, name: &'static str) -> SocketOption {
+        SocketOption { level: libc::IPPROTO_IPV6, number: 200 + offset, name }
+    }
+
+    /// `struct mif6ctl`.
+    #[derive(Clone, Copy)]
+    #[repr(C)]
+    struct Mif {
+        number: u16,
+        flags: u8,
+        threshold: u8,
+        interface: u16,
+        rate_limit: u32,
+    }
+
+    /// `struct mf6cctl`: two `sockaddr_in6`, the incoming interface, a set of outgoing ones.
+    #[derive(Clone, Copy)]
+    #[repr(C)]
+    struct Entry6 {
+        source: libc::sockaddr_in6,
+        group: libc::sockaddr_in6,
+        parent: u16,
+        outgoing: [u32; 8],
+    }
+
+    /// Forwards from the first interface to the second.
+    pub(in crate::io) struct Router {
+        socket: Socket,
+    }
+
+    impl Router {
+        pub(in crate::io) fn open(interfaces: [u32; 2]) -> io::Result<Router> {
+            let icmp = Protocol::from(libc::IPPROTO_ICMPV6);
+            let socket = Socket::new(Domain::IPV6, Type::RAW, Some(icmp))?;
+            options::set_raw(socket.as_fd(), mrt6(0, "MRT6_INIT"), &1_i32)?;
+            for (number, interface) in (0..).zip(interfaces) {
+                let interface = u16::try_from(interface).map_err(io::Error::other)?;
+                let mif = Mif { number, flags: 0, threshold: 1, interface, rate_limit: 0 };
+                options::set_raw(socket.as_fd(), mrt6(2, "MRT6_ADD_MIF"), &mif)?;
+            }
+            Ok(Router { socket })
+        }
+
+        pub(in crate::io) fn add_route(&self, source: Ipv6Addr, group: Ipv6Addr) -> io::Result<()> {
+            let address = |address: Ipv6Addr| libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_port: 0,
+                sin6_flowinfo: 0,
+                sin6_addr: libc::in6_addr { s6_addr: address.octets() },
+                sin6_scope_id: 0,
+            };
+            let entry = Entry6 {
+                source: address(source),
+                group: address(group),
+                parent: 0,
+                outgoing: [2, 0, 0, 0, 0, 0, 0, 0],
+            };
+            options::set_raw(self.socket.as_fd(), mrt6(4, "MRT6_ADD_MFC"), &entry)
+        }
+    }
 }

@@ -27,6 +27,7 @@ const NEXT_HOP_HEADER: usize = 8;
 const HARDWARE_PIMREG: u16 = 779;
 const IFLA_EXT_MASK: u16 = 29;
 const RTEXT_FILTER_SKIP_STATS: u32 = 8;
+const IF_OPER_UNKNOWN: u8 = 0;
 const RTNH_F_UNRESOLVED: u32 = 32;
 
 fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
@@ -207,10 +208,11 @@ impl Link {
             index: u32_at(body, 4)?,
             name: String::new(),
             mtu: 0,
-            up: has(flags, libc::IFF_UP) && has(flags, libc::IFF_LOWER_UP),
+            up: has(flags, libc::IFF_UP) && has(flags, libc::IFF_RUNNING),
             loopback: has(flags, libc::IFF_LOOPBACK),
             pim_register: u16_at(body, 2)? == HARDWARE_PIMREG,
         };
+        let (mut state_unknown, mut carrier_changes) = (false, 0);
         for (kind, data) in attributes(body.get(LINK_HEADER..)?) {
             match kind {
                 libc::IFLA_IFNAME => {
@@ -218,8 +220,16 @@ impl Link {
                     link.name = String::from_utf8_lossy(name).into_owned();
                 }
                 libc::IFLA_MTU => link.mtu = u32_at(data, 0)?,
+                libc::IFLA_OPERSTATE => state_unknown = data.first() == Some(&IF_OPER_UNKNOWN),
+                libc::IFLA_CARRIER_CHANGES => carrier_changes = u32_at(data, 0)?,
                 _ => {}
             }
+        }
+        // A new interface claims to run before the kernel has dealt with the first change of its
+        // carrier, and drops in silence what is sent until then. What never had a carrier to
+        // change, as the loopback, stays in the unknown state for ever.
+        if state_unknown && carrier_changes > 0 {
+            link.up = false;
         }
         // Wireless drivers send messages without a name that say nothing about the link.
         (!link.name.is_empty()).then_some(link)
