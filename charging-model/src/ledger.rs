@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::flow::Account;
 use crate::meter::Segment;
 use crate::money::{Amount, Overflow};
 use crate::split::BranchKey;
@@ -32,11 +33,13 @@ impl Entry {
 }
 
 /// One closed segment of one of a flow's payments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Posting {
     /// Whose payment.
     pub entry: Entry,
+    /// The account debited, where this node is the payee and the payer named one.
+    pub account: Option<Account>,
     /// Rate, instants and amount.
     pub segment: Segment,
     /// Time after the end of an approval, billed when the payer came back (T3).

@@ -1,4 +1,5 @@
 //! The worked numbers of the paper's Figure 2: cases A to D.
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 

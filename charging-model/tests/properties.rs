@@ -1,4 +1,5 @@
 //! Random networks of flows: conservation at every step, and the whole-tree fixpoint at rest.
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 

@@ -145,6 +145,19 @@ impl Branch {
         self.refresh = payment.refresh;
     }
 
+    /// Whether `payment` says again what the last UCPE said, but for echo and sequence.
+    pub(super) fn is_repeated_by(&self, payment: &Payment) -> bool {
+        let local = self.key.group == LOCAL_GROUP;
+        let reports = (payment.announced_total, payment.sender_payment, payment.local_sum);
+        self.status == Status::Active
+            && self.ceiling == payment.payment
+            && (local || reports == (self.announced_total, self.sender_payment, self.local_sum))
+            && self.quantity == payment.quantity
+            && self.receivers_below == payment.receivers_below
+            && self.refresh == payment.refresh
+            && self.account == payment.account
+    }
+
     /// RP_{k,j}, as agreed.
     pub(super) fn receiver_payment(&self) -> Rate {
         self.agreed.receiver_payment()
@@ -179,7 +192,8 @@ impl Branch {
 
     /// Whether the ceiling, and the unit that this hop may carry, cover `charge`.
     pub(super) fn covers(&self, charge: &Charge) -> bool {
-        let ceiling = self.ceiling.0.saturating_add(u64::from(self.carries_unit));
+        let unit = self.carries_unit && charge.carried > Rate::ZERO;
+        let ceiling = self.ceiling.0.saturating_add(u64::from(unit));
         charge.receiver_payment().0 <= ceiling
     }
 

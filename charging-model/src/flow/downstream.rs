@@ -163,6 +163,14 @@ impl Downstream {
             && self.established == other.established
     }
 
+    /// Whether `other`, which says the same, needs nothing to be settled anew.
+    pub(super) fn refreshes_to(&self, other: &Self) -> bool {
+        self.max_total == other.max_total
+            && self.flags == other.flags
+            && self.epoch == other.epoch
+            && self.sender_account == other.sender_account
+    }
+
     /// Whether everything that is passed on to all branches unchanged is the same.
     pub(super) fn same_terms(&self, other: &Self) -> bool {
         self.limits == other.limits && self.quantity == other.quantity && self.flags == other.flags

@@ -3,8 +3,7 @@
 use super::FlowConfig;
 use super::branch::{Group, Offered};
 use super::charge::Charge;
-use crate::ledger::{Entry, Posting};
-use crate::meter::Segment;
+use crate::ledger::Posting;
 use crate::split::BranchKey;
 use crate::time::{Millis, serial_newer};
 
@@ -36,12 +35,6 @@ pub(super) struct Extra(Option<Box<Content>>);
 impl Extra {
     fn content(&mut self) -> &mut Content {
         self.0.get_or_insert_default()
-    }
-
-    pub(super) fn post(&mut self, entry: Entry, segment: Option<Segment>) {
-        if let Some(segment) = segment {
-            self.push(Posting { entry, segment, gap: false });
-        }
     }
 
     pub(super) fn push(&mut self, posting: Posting) {

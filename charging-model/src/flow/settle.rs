@@ -9,8 +9,7 @@ use super::charge::{Charge, Claim, Member, charges};
 use super::downstream::Downstream;
 use super::{Flow, equal_or_newer};
 use crate::equations::{sender_payment, sender_take};
-use crate::ledger::{Entry, Posting};
-use crate::meter::Segment;
+use crate::ledger::Entry;
 use crate::money::{Overflow, Rate};
 use crate::time::{Clock, Millis, next_serial};
 
@@ -33,9 +32,9 @@ impl Flow {
     /// checked before it was changed, so an overflow cannot occur; should it, all stays as agreed.
     pub(super) fn settle(&mut self, clock: Clock, why: Why) {
         self.activate();
-        if self.requote(clock, why).is_ok() {
+        if let Ok(quotes) = self.requote(clock, why) {
             self.approve_upstream(clock);
-            let _unchanged_on_overflow = self.agree();
+            let _unchanged_on_overflow = self.agree(quotes);
         }
         self.run_meters(clock.now);
     }
@@ -125,8 +124,8 @@ impl Flow {
 
     /// Renews all quotes under the newest claim, with a new epoch where one differs, and lets a
     /// deadline run for each branch that no longer covers its quote.
-    fn requote(&mut self, clock: Clock, why: Why) -> Result<(), Overflow> {
-        let Some(down) = &self.down else { return Ok(()) };
+    fn requote(&mut self, clock: Clock, why: Why) -> Result<Targets, Overflow> {
+        let Some(down) = &self.down else { return Ok(Vec::new()) };
         let quotes = self.targets(down, down.newest())?;
         let joins = self.join_charges(down)?;
         let force = why == Why::AllQuotes;
@@ -161,7 +160,7 @@ impl Flow {
         if used {
             self.last_epoch = Some(epoch);
         }
-        Ok(())
+        Ok(quotes)
     }
 
     /// The join charges of the interfaces that have no installed branch, in their order.
@@ -193,9 +192,10 @@ impl Flow {
             return;
         }
         let claim = newest.receiver_payment();
+        let in_place = self.up.sent.is_some() && self.up.approved.is_some();
         let carries = || {
             let late = clock.now >= self.up.deadline.before(self.config.margin);
-            (self.up.approved.is_none() || late) && !counted().all(|b| b.key.is_local())
+            (!in_place || late) && !counted().all(|b| b.key.is_local())
         };
         let covered = self.up.ceiling().is_some_and(|ceiling| claim <= ceiling)
             || counted().all(|b| b.covers(&b.offered.charge))
@@ -203,22 +203,27 @@ impl Flow {
         if covered {
             self.up.approved = Some(newest);
             self.up.deadline = NEVER;
+        } else if !in_place {
+            // Less than the claim would be refused as a new reservation.
+            self.up.approved = None;
         } else if self.up.deadline == NEVER {
             self.up.deadline = clock.now.after(self.config.refresh.approval());
         }
     }
 
     /// Moves every branch to its target under the approved claim, where its ceiling covers that.
-    fn agree(&mut self) -> Result<(), Overflow> {
+    /// `quotes` are the targets under the newest claim, mostly the same.
+    fn agree(&mut self, quotes: Targets) -> Result<(), Overflow> {
         let (Some(down), Some(approved)) = (&self.down, self.up.approved) else { return Ok(()) };
-        let targets = self.targets(down, approved)?;
+        let targets =
+            if approved == down.newest() { quotes } else { self.targets(down, approved)? };
         for (b, target) in self.branches.iter_mut().zip(targets) {
             let Some(target) = target else { continue };
             if b.covers(&target) {
                 b.agree(target);
             } else {
+                // RP stays as agreed; what the sender covers beyond, this hop need not carry.
                 b.floor = b.agreed.sponsored.max(target.share);
-                // The sender covers more of the same agreed RP; the hop carries so much less.
             }
         }
         Ok(())
@@ -234,15 +239,17 @@ impl Flow {
             let Some(b) = self.branches.get_mut(index) else { continue };
             let rp = if billed { b.receiver_payment() } else { Rate::ZERO };
             let sp = if billed { b.sender_payment } else { Rate::ZERO };
-            let (key, rp, sp) = (b.key, b.rp.set(now, rp_until, rp), b.sp.set(now, sp_until, sp));
-            self.extra.post(Entry::ReceiverPaymentFrom(key), rp);
-            self.extra.post(Entry::SenderPaymentTo(key), sp);
+            let (rp, sp) = (b.rp.set(now, rp_until, rp), b.sp.set(now, sp_until, sp));
+            if rp.is_some() || sp.is_some() {
+                let (key, account) = (b.key, b.account.clone());
+                self.post_branch(key, account, rp, sp);
+            }
         }
         let (rp_until, sp_until) = self.upstream_ends();
         let (rp, sp) = self.upstream_rates();
         let (rp, sp) = (self.up.rp.set(now, rp_until, rp), self.up.sp.set(now, sp_until, sp));
-        self.extra.post(Entry::ReceiverPaymentToUpstream, rp);
-        self.extra.post(Entry::SenderPaymentFromUpstream, sp);
+        self.post_upstream(Entry::ReceiverPaymentToUpstream, rp);
+        self.post_upstream(Entry::SenderPaymentFromUpstream, sp);
     }
 
     /// RP that the previous hop debits and SP that it owes, as far as this node knows.
@@ -286,12 +293,6 @@ impl Flow {
         let rp = self.up.sent.map_or(Millis(0), |sent| sent.at.after(own));
         let sp = self.down.as_ref().map_or(Millis(0), Downstream::approved_until);
         (rp.min(stands), sp.min(stands))
-    }
-
-    pub(super) fn post_gap(&mut self, entry: Entry, segment: Option<Segment>) {
-        if let Some(segment) = segment {
-            self.extra.push(Posting { entry, segment, gap: true });
-        }
     }
 }
 

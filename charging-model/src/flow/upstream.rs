@@ -20,6 +20,8 @@ pub(super) struct Content {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     pub(super) content: Content,
+    /// What the previous hop may debit.
+    pub(super) ceiling: Rate,
     pub(super) at: Millis,
 }
 
@@ -68,7 +70,7 @@ impl Default for Upstream {
 impl Upstream {
     /// The ceiling that the previous hop holds of ours.
     pub(super) fn ceiling(&self) -> Option<Rate> {
-        self.sent.map(|sent| sent.content.payment)
+        self.sent.map(|sent| sent.ceiling)
     }
 
     /// Ends this reservation instance: whatever is offered next is a new one.

@@ -433,7 +433,7 @@ impl Net {
                 (e.announced_total, e.local_sum, e.sender_payment),
                 "UCPE of {node}"
             );
-            if e.total != Rate::ZERO {
+            if e.max_total != Rate::ZERO {
                 assert_eq!(own.payment, e.receiver_payment, "payment of {node}");
             }
             assert_eq!(

@@ -1,0 +1,101 @@
+//! Inputs from upstream: announcements, route changes, refusals.
+
+use super::Flow;
+use super::downstream::{BadAnnouncement, Downstream, Heard};
+use super::messages::Announcement;
+use super::settle::Why;
+use crate::ledger::Entry;
+use crate::money::Rate;
+use crate::time::{Clock, Span, serial_newer};
+
+impl Flow {
+    /// A PATH brought a DCPE. On an error the state is untouched: treat the PATH's DCPE as bad.
+    pub fn on_dcpe(&mut self, clock: Clock, said: &Announcement) -> Result<Heard, BadAnnouncement> {
+        let mut next = Downstream::new(clock, said)?;
+        let Some(old) = &self.down else {
+            self.check_bounds(next.total, next.max_total, &self.groups, None)?;
+            self.replace_downstream(clock, next, Why::AllQuotes);
+            return Ok(Heard::Changed);
+        };
+        if old.epoch.is_some_and(|epoch| serial_newer(epoch, said.epoch)) {
+            return Ok(Heard::Stale);
+        }
+        next.max_total = next.max_total.max(old.max_total);
+        let same_epoch = old.epoch == next.epoch;
+        let heard = match (old.same_content(&next), same_epoch) {
+            (true, _) => Heard::Refreshed,
+            (false, false) => Heard::Changed,
+            (false, true) => Heard::EpochReused,
+        };
+        let in_time = clock.now <= self.upstream_ends().1;
+        if heard == Heard::Refreshed && in_time && old.refreshes_to(&next) {
+            // The common case: nothing to settle.
+            self.down = Some(next);
+            return Ok(heard);
+        }
+        let why = if old.same_terms(&next) { Why::Terms } else { Why::AllQuotes };
+        self.check_bounds(next.total, next.max_total, &self.groups, None)?;
+        if !same_epoch {
+            // A newer quote than the one that was refused.
+            self.up.refused_below = None;
+        }
+        self.replace_downstream(clock, next, why);
+        Ok(heard)
+    }
+
+    /// A PATH brought no DCPE: this is the first charging hop, C = 0 and no sender pays. `refresh`
+    /// and `quantity` (bit/s) are the PATH's. Not for a DCPE whose validity has expired (T6).
+    pub fn on_no_dcpe(&mut self, clock: Clock, refresh: Span, quantity: u64) {
+        let next = Downstream::first_hop(clock, refresh, quantity);
+        let terms_changed = self.down.as_ref().is_none_or(|old| !old.same_terms(&next));
+        let why = if terms_changed { Why::AllQuotes } else { Why::Terms };
+        self.replace_downstream(clock, next, why);
+    }
+
+    fn replace_downstream(&mut self, clock: Clock, next: Downstream, why: Why) {
+        // What ran until now ran under the old approval; the sender was silent in a gap (T3, T15).
+        let (_, until) = self.upstream_ends();
+        let rate = self.up.sp.rate();
+        let silent = clock.now > until && self.down.is_some();
+        let other_account =
+            self.down.as_ref().is_some_and(|d| d.sender_account != next.sender_account);
+        let give_up =
+            self.down.as_ref().map_or(until, |d| d.heard.after(d.refresh.approval().twice()));
+        if silent || other_account {
+            let closed = self.up.sp.restart(clock.now, until, rate);
+            self.post_upstream(Entry::SenderPaymentFromUpstream, closed);
+        }
+        self.down = Some(next);
+        self.settle(clock, why);
+        if silent {
+            let lower = rate.min(self.up.sp.rate());
+            let gap = self.up.sp.fill(until, clock.now.min(give_up), lower);
+            self.post(Entry::SenderPaymentFromUpstream, self.sender_account(), gap, true);
+        }
+    }
+
+    /// The previous hop is another one (route change): closes the meters towards the old one. What
+    /// is announced next is a new claim, which is approved at once, as a new reservation instance;
+    /// until the branches approve, this hop carries the difference.
+    pub fn on_upstream_changed(&mut self, clock: Clock) {
+        self.close_upstream(clock.now);
+        self.up.withdrawn = false;
+        for b in &mut self.branches {
+            b.needs = None;
+        }
+        self.down = None;
+        self.run_meters(clock.now);
+    }
+
+    /// The previous hop refused our UCPE (RESVERR, not InPlace) and requires `required`: nothing
+    /// of ours is in place there, and less than that is not offered again (T18).
+    pub fn on_own_refused(&mut self, clock: Clock, required: Rate) {
+        self.up.end_instance();
+        self.up.withdrawn = false;
+        self.up.refused_below = Some(required);
+        for b in &mut self.branches {
+            b.needs = None;
+        }
+        self.settle(clock, Why::Terms);
+    }
+}

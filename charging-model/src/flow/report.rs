@@ -1,0 +1,291 @@
+//! What a flow says: quotes, its own payment, postings, and views of its state.
+
+use super::Flow;
+use super::branch::{Branch, Group, Offered};
+use super::downstream::Downstream;
+use super::messages::{Account, BranchView, Changes, OwnPayment, Price, Quote};
+use super::upstream::{Content, Sent};
+use crate::equations::max_total_charge;
+use crate::ledger::{Entry, Posting};
+use crate::meter::Segment;
+use crate::money::{Amount, Rate};
+use crate::split::BranchKey;
+use crate::time::{Clock, Millis, next_serial};
+
+impl Flow {
+    /// What to tell whom since this was last asked. `payment` and `coalescable` stay until
+    /// [`own_payment`](Self::own_payment) is called.
+    pub fn take_changes(&mut self) -> Changes {
+        let mut changes = Changes::default();
+        for group in &mut self.groups {
+            if std::mem::take(&mut group.dirty) {
+                changes.groups.push(group.id);
+            }
+        }
+        if let Some(content) = self.content() {
+            let sent = self.up.sent.map(|sent| sent.content);
+            changes.payment = sent.is_none_or(|sent| sent.payment != content.payment);
+            changes.coalescable =
+                !changes.payment && (sent.is_some_and(|sent| sent != content) || self.up.grown);
+            self.up.withdrawn = false;
+        } else {
+            changes.withdrawn = std::mem::take(&mut self.up.withdrawn);
+        }
+        changes
+    }
+
+    /// The quote for a PATH on `group`: that of its branch, or of the first of several, or for a
+    /// hop that would join. `None` while nothing was announced or the group is unknown.
+    pub fn quote(&self, group: u32) -> Option<Quote> {
+        let branch = self.branches.iter().find(|b| b.key.group == group);
+        match branch {
+            Some(b) => self.quote_for(b.key),
+            None => self.make_quote(self.group(group)?, &self.group(group)?.join, 0),
+        }
+    }
+
+    /// The quote for an installed branch: for a PATH addressed to it where several share a group.
+    pub fn quote_for(&self, key: BranchKey) -> Option<Quote> {
+        let b = self.find(key)?;
+        self.make_quote(self.group(key.group)?, &b.offered, b.quantity)
+    }
+
+    /// The quote for one more hop on `group`, which may have installed ones: the unaddressed DCPE
+    /// on a LAN or towards an ignorant hop. It is what the joiner would be charged if it came
+    /// first there, the dearest place.
+    pub fn join_quote(&mut self, clock: Clock, group: u32) -> Option<Quote> {
+        if self.has_branch(group) {
+            let down = self.down.as_ref()?;
+            let joiner = self.anyone_in(group, self.price(group));
+            let charge = self.charge_joining(down, down.newest(), &self.members(), joiner).ok()?;
+            let epoch = next_serial(self.last_epoch, clock.unix_s);
+            let group = self.groups.iter_mut().find(|g| g.id == group)?;
+            if group.join.update(charge, None, false) {
+                group.join.epoch = Some(epoch);
+                self.last_epoch = Some(epoch);
+            }
+        }
+        let group = self.group(group)?;
+        self.make_quote(group, &group.join, 0)
+    }
+
+    /// The account that sender payments debit.
+    pub(super) fn sender_account(&self) -> Option<Account> {
+        self.down.as_ref().and_then(|d| d.sender_account.clone())
+    }
+
+    /// Keeps a closed segment for [`take_postings`](Self::take_postings).
+    pub(super) fn post(
+        &mut self,
+        entry: Entry,
+        account: Option<Account>,
+        segment: Option<Segment>,
+        gap: bool,
+    ) {
+        if let Some(segment) = segment {
+            self.extra.push(Posting { entry, account, segment, gap });
+        }
+    }
+
+    /// Keeps what a branch paid (RP) and was paid (SP).
+    pub(super) fn post_branch(
+        &mut self,
+        key: BranchKey,
+        account: Account,
+        rp: Option<Segment>,
+        sp: Option<Segment>,
+    ) {
+        self.post(Entry::ReceiverPaymentFrom(key), Some(account), rp, false);
+        self.post(Entry::SenderPaymentTo(key), None, sp, false);
+    }
+
+    /// Keeps what the previous hop paid (SP) or was paid (RP).
+    pub(super) fn post_upstream(&mut self, entry: Entry, segment: Option<Segment>) {
+        if segment.is_some() {
+            let account = entry.is_metered_here().then(|| self.sender_account()).flatten();
+            self.post(entry, account, segment, false);
+        }
+    }
+
+    fn make_quote(&self, group: &Group, offered: &Offered, quantity: u64) -> Option<Quote> {
+        let down = self.down.as_ref()?;
+        let mut limits = down.limits();
+        if !self.config.origin {
+            limits.max_hops = limits.max_hops.map(|hops| hops.saturating_sub(1));
+        }
+        let charge = &offered.charge;
+        let max = max_total_charge(down.max_total, group.price.max_local);
+        Some(Quote {
+            total: charge.total(),
+            max_total: max.unwrap_or(Rate::MAX),
+            carried: charge.carried,
+            local: charge.local,
+            fraction: charge.fraction,
+            sponsored: charge.sponsored,
+            limits,
+            epoch: offered.epoch?,
+            validity: group.price.validity,
+            established: offered.established,
+            quantity: if quantity == 0 { down.quantity } else { quantity },
+            flags: down.flags,
+        })
+    }
+
+    /// Our UCPE, for a RESV that is sent now, which approves [now, now + H]. A refresh that says
+    /// the same repeats the sequence; any other content moves it. `None` if nothing is reserved,
+    /// or nothing may be offered.
+    pub fn own_payment(&mut self, clock: Clock) -> Option<OwnPayment> {
+        let content = self.content()?;
+        let (sequence, instance) = self.up.number(&content, clock.unix_s);
+        let (rp_end, _) = self.upstream_ends();
+        let rate = self.up.rp.rate();
+        if clock.now > rp_end && self.up.sent.is_some() {
+            let closed = self.up.rp.restart(clock.now, rp_end, rate);
+            self.post_upstream(Entry::ReceiverPaymentToUpstream, closed);
+        }
+        // Next to the sender the payment is information, not a ceiling.
+        let ceiling = if self.next_to_sender() { Rate::ZERO } else { content.payment };
+        self.up.sent = Some(Sent { content, ceiling, at: clock.now });
+        self.up.refused_below = None;
+        for b in self.branches.iter_mut().filter(|b| b.needs.is_none()) {
+            b.needs = Some(sequence);
+        }
+        self.run_meters(clock.now);
+        Some(self.own(content, sequence, instance))
+    }
+
+    /// What [`own_payment`](Self::own_payment) would say, without saying it; sequence and
+    /// instance are those of the last UCPE sent.
+    pub fn preview_payment(&self) -> Option<OwnPayment> {
+        let (sequence, instance) = (self.up.last_sequence, self.up.instance);
+        Some(self.own(self.content()?, sequence.unwrap_or(0), instance.unwrap_or(0)))
+    }
+
+    fn own(&self, content: Content, sequence: u32, instance: u32) -> OwnPayment {
+        let sums = self.sums();
+        OwnPayment {
+            payment: content.payment,
+            announced_total: content.announced_total,
+            sender_payment: content.sender_payment,
+            local_sum: content.local_sum,
+            epoch_echo: content.epoch_echo,
+            sequence,
+            instance,
+            quantity: sums.quantity,
+            receivers_below: u32::try_from(sums.receivers_below).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn content(&self) -> Option<Content> {
+        let down = self.down.as_ref()?;
+        let approved = self.up.approved?;
+        let sums = self.sums();
+        let fit = |sum| Rate::from_wide(sum, "own UCPE").unwrap_or(Rate::MAX);
+        let sender_payment = self.sender_payment_due();
+        let claim = approved.receiver_payment();
+        let payment = if self.next_to_sender() {
+            // D3: what the receivers pay, A − S_j − SP; nothing is debited.
+            let others = approved.sponsored.wide() + sender_payment.wide();
+            fit(sums.announced_total.saturating_sub(others))
+        } else if self.config.headroom && self.branches.iter().all(|b| b.key.is_local()) {
+            claim.max(fit(sums.ceilings))
+        } else {
+            claim
+        };
+        if self.up.refused_below.is_some_and(|required| payment < required) {
+            return None;
+        }
+        Some(Content {
+            payment,
+            announced_total: fit(sums.announced_total),
+            sender_payment,
+            local_sum: fit(sums.local_sum),
+            epoch_echo: down.epoch.unwrap_or_default(),
+        })
+    }
+
+    /// The segments closed since this was last asked.
+    pub fn take_postings(&mut self) -> Vec<Posting> {
+        self.extra.take_postings()
+    }
+
+    /// Closes all open segments at `now` without changing a rate, for a durable record of a long
+    /// flow; they are among the next [`take_postings`](Self::take_postings).
+    pub fn checkpoint(&mut self, now: Millis) {
+        for index in 0..self.branches.len() {
+            let Some(b) = self.branches.get(index) else { continue };
+            let (rp_end, sp_end) = self.branch_ends(b);
+            if now > rp_end || now > sp_end {
+                continue;
+            }
+            let Some(b) = self.branches.get_mut(index) else { continue };
+            let (rp, sp) = (b.rp.rate(), b.sp.rate());
+            let (rp, sp) = (b.rp.restart(now, rp_end, rp), b.sp.restart(now, sp_end, sp));
+            let (key, account) = (b.key, b.account.clone());
+            self.post_branch(key, account, rp, sp);
+        }
+        let (rp_end, sp_end) = self.upstream_ends();
+        if now <= rp_end && now <= sp_end {
+            let (rp, sp) = (self.up.rp.rate(), self.up.sp.rate());
+            let rp = self.up.rp.restart(now, rp_end, rp);
+            let sp = self.up.sp.restart(now, sp_end, sp);
+            self.post_upstream(Entry::ReceiverPaymentToUpstream, rp);
+            self.post_upstream(Entry::SenderPaymentFromUpstream, sp);
+        }
+    }
+
+    /// Downstream charging state, if anything was announced.
+    pub fn downstream(&self) -> Option<&Downstream> {
+        self.down.as_ref()
+    }
+
+    /// The interfaces that the PATH is forwarded on, with their prices.
+    pub fn groups(&self) -> impl Iterator<Item = (u32, Price)> + '_ {
+        self.groups.iter().map(|g| (g.id, g.price))
+    }
+
+    /// The installed branches, in the order of their keys.
+    pub fn branches(&self) -> impl Iterator<Item = BranchView> + '_ {
+        self.branches.iter().map(Branch::view)
+    }
+
+    /// One installed branch.
+    pub fn branch(&self, key: BranchKey) -> Option<BranchView> {
+        self.find(key).map(Branch::view)
+    }
+
+    /// RP received from a branch up to `now`.
+    pub fn received_from(&self, key: BranchKey, now: Millis) -> Option<Amount> {
+        let b = self.find(key)?;
+        Some(b.rp.amount_at(now, self.branch_ends(b).0))
+    }
+
+    /// SP paid to a branch up to `now` (our shadow).
+    pub fn paid_to(&self, key: BranchKey, now: Millis) -> Option<Amount> {
+        let b = self.find(key)?;
+        Some(b.sp.amount_at(now, self.branch_ends(b).1))
+    }
+
+    /// SP received from the previous hop, and RP paid to it (our shadow), up to `now`.
+    pub fn upstream_amounts(&self, now: Millis) -> (Amount, Amount) {
+        let (rp_end, sp_end) = self.upstream_ends();
+        (self.up.sp.amount_at(now, sp_end), self.up.rp.amount_at(now, rp_end))
+    }
+
+    /// C_j and S_j of the claim that this node has approved upstream; debits follow it.
+    pub fn approved_claim(&self) -> Option<(Rate, Rate)> {
+        self.up.approved.map(|claim| (claim.total, claim.sponsored))
+    }
+
+    /// U_j = C_j − Σc of the approved claim: what this hop carries while increases wait.
+    pub fn carried_by_hop(&self) -> i128 {
+        let claimed = self.up.approved.map_or(0, |claim| i128::from(claim.total.0));
+        claimed - i128::try_from(self.sums().carried).unwrap_or(i128::MAX)
+    }
+
+    /// Next hops whose reports do not agree with what they were told (audit; transient while
+    /// increases wait, so raise an alarm only if it persists).
+    pub fn inconsistent(&self) -> impl Iterator<Item = BranchKey> + '_ {
+        self.branches.iter().filter(|b| self.counts(b) && !b.is_consistent()).map(|b| b.key)
+    }
+}

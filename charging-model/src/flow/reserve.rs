@@ -1,0 +1,258 @@
+//! Inputs from downstream: payments and departures; and what time does to them.
+
+use super::branch::{Branch, NEVER, Offered, Status};
+use super::charge::Member;
+use super::messages::{Cause, Closed, Happening, Payment, Reason, Refusal, Verdict};
+use super::settle::Why;
+use super::{Flow, insert_snug};
+use crate::ledger::Entry;
+use crate::money::Rate;
+use crate::split::{BranchFacts, BranchKey};
+use crate::time::{Clock, Millis, serial_newer};
+
+impl Flow {
+    /// A RESV brought the UCPE of a next hop: new, changed, or the same again (also by Srefresh).
+    pub fn on_ucpe(&mut self, clock: Clock, key: BranchKey, payment: &Payment) -> Verdict {
+        match self.find(key) {
+            Some(b) if serial_newer(b.sequence, payment.sequence) => Verdict::Stale,
+            Some(b) if b.instance == payment.instance => self.renew(clock, key, payment),
+            Some(_) => {
+                self.remove_branch(clock, key, Cause::Replaced);
+                self.install(clock, key, payment)
+            }
+            None => self.install(clock, key, payment),
+        }
+    }
+
+    fn install(&mut self, clock: Clock, key: BranchKey, payment: &Payment) -> Verdict {
+        match self.admit(clock, key, payment) {
+            Err((reason, required)) => {
+                Verdict::Refused(self.refusal(key, payment, reason, required))
+            }
+            Ok(branch) => {
+                let grown = payment.quantity > self.sums().quantity || self.up.sent.is_none();
+                let place = self.branches.partition_point(|b| b.key < key);
+                insert_snug(&mut self.branches, place, branch);
+                self.note_flowspec(key, grown);
+                self.settle(clock, Why::Resplit);
+                Verdict::Accepted { new: true }
+            }
+        }
+    }
+
+    /// The branch that `payment` would install, or why not and what is required.
+    fn admit(
+        &self,
+        clock: Clock,
+        key: BranchKey,
+        payment: &Payment,
+    ) -> Result<Branch, (Reason, Rate)> {
+        let nothing = Rate::ZERO;
+        if self.extra.is_buried(key, payment.instance) {
+            return Err((Reason::InstanceRemoved, nothing));
+        }
+        let down = self.down.as_ref().ok_or((Reason::NoAnnouncement, nothing))?;
+        let group = self.group(key.group).ok_or((Reason::NoSuchGroup, nothing))?;
+        let facts = BranchFacts {
+            key,
+            quantity: payment.quantity,
+            receivers_below: payment.receivers_below,
+        };
+        let joiner = Member { facts, price: group.price.local };
+        let charge = self
+            .charge_joining(down, down.newest(), &self.members(), joiner)
+            .map_err(|overflow| (Reason::Overflow(overflow), nothing))?;
+        let required = charge.receiver_payment();
+        let mut branch = Branch::new(key, payment, charge, clock.now);
+        if !self.has_branch(key.group) {
+            branch.offered = group.join;
+        }
+        if clock.now > down.expires {
+            return Err((Reason::AnnouncementExpired, required));
+        }
+        if payment.payment < required {
+            let honoured = self.extra.honoured(key.group, payment.epoch_echo, clock.now);
+            let old = honoured.filter(|old| payment.payment >= old.receiver_payment());
+            branch.agree(old.ok_or((Reason::PaymentTooLow, required))?);
+        }
+        self.check_bounds(down.total, down.max_total, &self.groups, Some(&branch))
+            .map_err(|overflow| (Reason::Overflow(overflow), required))?;
+        Ok(branch)
+    }
+
+    fn refusal(
+        &self,
+        key: BranchKey,
+        payment: &Payment,
+        reason: Reason,
+        required: Rate,
+    ) -> Refusal {
+        let epoch = self.epoch_for(key).unwrap_or_default();
+        let stale_echo = serial_newer(epoch, payment.epoch_echo);
+        Refusal { reason, required, offered: payment.payment, epoch, stale_echo }
+    }
+
+    /// A UCPE of an installed instance.
+    fn renew(&mut self, clock: Clock, key: BranchKey, payment: &Payment) -> Verdict {
+        let Some(b) = self.find(key) else { return Verdict::Stale };
+        let required = b.offered.charge.receiver_payment();
+        let mut next = b.clone();
+        let old_account = b.account.clone();
+        let stale_echo = b.offered.epoch.is_some_and(|e| serial_newer(e, payment.epoch_echo));
+        let kept = |extended, deadline| Verdict::Kept {
+            required,
+            offered: payment.payment,
+            extended,
+            deadline,
+            stale_echo,
+        };
+        if payment.payment < b.receiver_payment() {
+            return kept(false, (b.deadline != NEVER).then_some(b.deadline));
+        }
+        if clock.now <= self.branch_ends(b).0 && b.is_repeated_by(payment) {
+            // The common case: the approval runs anew and nothing else changes.
+            let covered = b.covers(&b.offered.charge);
+            let deadline = b.deadline;
+            if let Some(b) = self.find_mut(key) {
+                b.approve(payment, clock.now);
+            }
+            return if covered {
+                Verdict::Accepted { new: false }
+            } else {
+                kept(true, Some(deadline))
+            };
+        }
+        let ((rp_end, sp_end), counts_until) = (self.branch_ends(b), b.counts_until());
+        let grown = payment.quantity > b.quantity;
+        let merged_before = self.sums().quantity;
+        next.approve(payment, clock.now);
+        if let Err(overflow) = self.bounds_with(&next) {
+            let refusal = self.refusal(key, payment, Reason::Overflow(overflow), required);
+            return Verdict::Refused(refusal);
+        }
+        let lapsed = b.status == Status::Lapsed && self.stands_for(b);
+        let old_rate = if lapsed { b.receiver_payment() } else { b.rp.rate() };
+        let silent = clock.now > rp_end;
+        if silent || old_account != next.account {
+            let (rp, sp) = (next.rp.rate(), next.sp.rate());
+            let rp = next.rp.restart(clock.now, rp_end, rp);
+            let sp = next.sp.restart(clock.now, sp_end, sp);
+            self.post_branch(key, old_account, rp, sp);
+        }
+        let back = next.status == Status::Lapsed;
+        if back {
+            next.status = Status::Active;
+        }
+        if grown {
+            next.flow_sequence = payment.sequence;
+        }
+        if let Some(b) = self.find_mut(key) {
+            *b = next;
+        }
+        if grown {
+            self.note_flowspec(key, payment.quantity > merged_before);
+        }
+        self.settle(clock, if back { Why::Resplit } else { Why::Terms });
+        if silent {
+            self.fill_gap(key, rp_end, clock.now.min(counts_until), old_rate);
+        }
+        match self.find(key) {
+            Some(b) if !b.covers(&b.offered.charge) => kept(true, Some(b.deadline)),
+            _ => Verdict::Accepted { new: false },
+        }
+    }
+
+    /// Bills the time without an approval, now that the payer is back (T3).
+    fn fill_gap(&mut self, key: BranchKey, from: Millis, to: Millis, old_rate: Rate) {
+        let Some(b) = self.find_mut(key) else { return };
+        let gap = b.rp.fill(from, to, old_rate.min(b.rp.rate()));
+        let account = b.account.clone();
+        self.post(Entry::ReceiverPaymentFrom(key), Some(account), gap, true);
+    }
+
+    /// Notes by which of our sequences the flowspec of a branch travels up (T12).
+    fn note_flowspec(&mut self, key: BranchKey, grown: bool) {
+        self.up.grown |= grown;
+        let needs = if self.up.grown { None } else { self.up.carried_by };
+        if let Some(b) = self.find_mut(key) {
+            b.needs = needs;
+        }
+    }
+
+    /// A branch goes. Its open segments close now, never beyond the end of its approval; the
+    /// remaining branches share anew. `None` if there is no such branch.
+    pub fn remove_branch(&mut self, clock: Clock, key: BranchKey, cause: Cause) -> Option<Closed> {
+        let index = self.branches.binary_search_by_key(&key, |b| b.key).ok()?;
+        let (rp_end, sp_end) = self.branch_ends(self.branches.get(index)?);
+        let mut b = self.branches.remove(index);
+        let rp = b.rp.restart(clock.now, rp_end, Rate::ZERO);
+        let sp = b.sp.restart(clock.now, sp_end, Rate::ZERO);
+        self.post_branch(key, b.account, rp, sp);
+        self.extra.bury(key, b.instance);
+        if let Some(group) = self.groups.iter_mut().find(|g| g.id == key.group) {
+            // Whatever is quoted here next is not older than what any branch was told.
+            let newer = |told: u32| group.join.epoch.is_some_and(|own| serial_newer(own, told));
+            let epoch = b.offered.epoch.filter(|told| !newer(*told));
+            group.join = Offered { epoch, ..b.offered };
+        }
+        if self.branches.is_empty() {
+            self.close_upstream(clock.now);
+        }
+        self.settle(clock, Why::Resplit);
+        Some(Closed {
+            cause,
+            receiver_payment: b.rp.amount_at(clock.now, clock.now),
+            sender_payment: b.sp.amount_at(clock.now, clock.now),
+        })
+    }
+
+    pub(super) fn close_upstream(&mut self, now: Millis) {
+        let (rp_until, sp_until) = self.upstream_ends();
+        let rp = self.up.rp.restart(now, rp_until, Rate::ZERO);
+        let sp = self.up.sp.restart(now, sp_until, Rate::ZERO);
+        self.post_upstream(Entry::ReceiverPaymentToUpstream, rp);
+        self.post_upstream(Entry::SenderPaymentFromUpstream, sp);
+        self.up.end_instance();
+    }
+
+    /// Time has come to `clock`: lapses branches that nobody has heard of for 2H, approves an
+    /// upstream increase that cannot wait longer, and names the branches to be removed. Calling it
+    /// early or twice does no harm.
+    pub fn tick(&mut self, clock: Clock) -> Vec<Happening> {
+        let mut happenings = Vec::new();
+        let mut lapsed = false;
+        for b in &mut self.branches {
+            if b.status != Status::Lapsed && clock.now >= b.counts_until() {
+                b.status = Status::Lapsed;
+                lapsed = true;
+                happenings.push(Happening::Lapsed(b.key));
+            }
+            if clock.now >= b.deadline {
+                happenings.push(Happening::Uncovered(b.key));
+            }
+        }
+        if lapsed {
+            self.settle(clock, Why::Resplit);
+            if self.sums().count == 0 {
+                self.close_upstream(clock.now);
+            }
+        } else if clock.now >= self.up.deadline.before(self.config.margin) {
+            self.settle(clock, Why::Terms);
+        }
+        happenings
+    }
+
+    /// When [`tick`](Self::tick) is next due; ask again after every input.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        let of_branch = |b: &Branch| match b.status {
+            Status::Lapsed => b.deadline,
+            _ => b.counts_until().min(b.deadline),
+        };
+        let own = match self.up.deadline {
+            NEVER => NEVER,
+            deadline => deadline.before(self.config.margin),
+        };
+        let first = self.branches.iter().map(of_branch).min().unwrap_or(NEVER).min(own);
+        (first != NEVER).then_some(first)
+    }
+}
