@@ -1,5 +1,19 @@
-//! The RSVP router that can charge.
+//! The RSVP router that can charge: a sans-IO engine, and around it the kernel, the control
+//! socket and the metrics page. ARCHITECTURE.md is the map.
+
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod ctl;
+pub mod demo;
+pub mod engine;
+pub mod exit;
+pub mod http;
 pub mod io;
 pub mod kernel;
 pub mod lab;
+pub mod log;
+pub mod metrics;
 pub mod packet;
+mod page;
+mod runtime;

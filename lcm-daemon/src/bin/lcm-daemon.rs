@@ -1,2 +1,8 @@
 //! The daemon.
-fn main() {}
+
+use lcm_daemon::cli::daemon_main;
+use lcm_daemon::exit::Exit;
+
+fn main() -> Exit {
+    daemon_main()
+}

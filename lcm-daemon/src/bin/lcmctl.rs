@@ -1,2 +1,8 @@
 //! The operator's tool.
-fn main() {}
+
+use lcm_daemon::ctl::ctl_main;
+use lcm_daemon::exit::Exit;
+
+fn main() -> Exit {
+    ctl_main()
+}

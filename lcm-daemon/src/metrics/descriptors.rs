@@ -101,28 +101,6 @@ pub const PROTOCOL_ERRORS_SENT: Descriptor<3> = Descriptor::counter(
     "Errors that this node reported in patherr and resverr messages, by RSVP error code and value.",
 );
 
-/// ERROR_SPECs of others. The error value is left out, for others choose it.
-pub const PROTOCOL_ERRORS_RECEIVED: Descriptor<2> = Descriptor::counter(
-    "lcm_protocol_errors_received_total",
-    ["type", "code"],
-    "Errors that other nodes reported to this one in patherr and resverr messages, by error code.",
-);
-
-/// Objects of unknown class or C-Type, by what became of them (RFC 2205 section 3.10):
-/// `rejected`, `ignored`, `forwarded`.
-pub const OBJECTS_UNKNOWN: Descriptor<1> = Descriptor::counter(
-    "lcm_objects_unknown_total",
-    ["action"],
-    "Received objects of an unknown class or type, by what was done with them.",
-);
-
-/// Objects of known class whose content is wrong, by class.
-pub const OBJECTS_BAD: Descriptor<1> = Descriptor::counter(
-    "lcm_objects_bad_total",
-    ["class"],
-    "Received objects of a known class with content that makes no sense, by class.",
-);
-
 /// Sessions.
 pub const SESSIONS: Descriptor<0> =
     Descriptor::gauge("lcm_sessions", [], "RSVP sessions that this node keeps.");
@@ -136,20 +114,6 @@ pub const RESERVATION_STATES: Descriptor<0> = Descriptor::gauge(
     "lcm_reservation_states",
     [],
     "Reservation state blocks (RSBs): reservations of all sessions and next hops.",
-);
-
-/// State that ended: `state` is `path` or `reservation`, `cause` is `timeout`, `tear` or `error`.
-pub const STATES_REMOVED: Descriptor<2> = Descriptor::counter(
-    "lcm_states_removed_total",
-    ["state", "cause"],
-    "Path and reservation states that were removed, by cause.",
-);
-
-/// State refused for want of room, by the setting of `[limits]` that was reached.
-pub const LIMIT_REFUSALS: Descriptor<1> = Descriptor::counter(
-    "lcm_limit_refusals_total",
-    ["limit"],
-    "Messages refused because a configured limit was reached, by the limit's setting.",
 );
 
 /// UCPEs accepted.
@@ -166,13 +130,6 @@ pub const CHARGING_REFUSALS: Descriptor<1> = Descriptor::counter(
     "Payments (UCPEs) that were refused, by reason.",
 );
 
-/// Quotes changed.
-pub const CHARGING_QUOTES: Descriptor<0> = Descriptor::counter(
-    "lcm_charging_quotes_changed_total",
-    [],
-    "New epochs of announced prices (DCPEs): quotes that differ from the one before.",
-);
-
 /// Packets that the kernel threw away before we read them, by socket.
 pub const KERNEL_DROPS: Descriptor<1> = Descriptor::counter(
     "lcm_kernel_drops_total",
@@ -187,31 +144,23 @@ pub const SEND_ERRORS: Descriptor<1> = Descriptor::counter(
     "Messages that the kernel refused to send, by the error's name.",
 );
 
-/// Questions to the kernel's forwarding tables, by table (`unicast`, `multicast`).
-pub const ROUTE_QUERIES: Descriptor<1> = Descriptor::counter(
+/// Soft state that ended without being torn down, by what it was.
+pub const STATES_EXPIRED: Descriptor<1> = Descriptor::counter(
+    "lcm_states_expired_total",
+    ["state"],
+    "Soft states that ended because nobody refreshed, approved or could reach them, by state.",
+);
+
+/// UCPEs that left an existing reservation at its old rate (InPlace).
+pub const CHARGING_KEPT: Descriptor<0> = Descriptor::counter(
+    "lcm_charging_kept_total",
+    [],
+    "Payments (UCPEs) that did not cover a new price and kept the old rate of a reservation.",
+);
+
+/// Questions to the kernel's forwarding tables.
+pub const ROUTE_QUERIES: Descriptor<0> = Descriptor::counter(
     "lcm_route_queries_total",
-    ["table"],
-    "Lookups in the kernel's forwarding tables, by table.",
-);
-
-/// News from the kernel, by kind (`interface`, `unicast_routes`, `multicast_route`, `resync`).
-pub const KERNEL_NEWS: Descriptor<1> = Descriptor::counter(
-    "lcm_kernel_news_total",
-    ["kind"],
-    "Changes of interfaces and routes heard from the kernel; resync means that some were lost.",
-);
-
-/// Timers that fired, by what they were for.
-pub const TIMERS_FIRED: Descriptor<1> =
-    Descriptor::counter("lcm_timers_fired_total", ["timer"], "Timers that fired, by purpose.");
-
-/// Timers that wait.
-pub const TIMERS_PENDING: Descriptor<0> =
-    Descriptor::gauge("lcm_timers_pending", [], "Timers that wait for their time.");
-
-/// Requests on the control socket, by request and result (`ok`, `error`).
-pub const CONTROL_REQUESTS: Descriptor<2> = Descriptor::counter(
-    "lcm_control_requests_total",
-    ["request", "result"],
-    "Requests on the control socket, by request and result.",
+    [],
+    "Lookups in the kernel's forwarding tables.",
 );

@@ -66,42 +66,26 @@ pub struct Metrics {
     pub messages_dropped: Counter<1>,
     /// See [`descriptors::PROTOCOL_ERRORS_SENT`].
     pub protocol_errors_sent: Counter<3>,
-    /// See [`descriptors::PROTOCOL_ERRORS_RECEIVED`].
-    pub protocol_errors_received: Counter<2>,
-    /// See [`descriptors::OBJECTS_UNKNOWN`].
-    pub objects_unknown: Counter<1>,
-    /// See [`descriptors::OBJECTS_BAD`].
-    pub objects_bad: Counter<1>,
     /// See [`descriptors::SESSIONS`].
     pub sessions: Gauge<0>,
     /// See [`descriptors::PATH_STATES`].
     pub path_states: Gauge<0>,
     /// See [`descriptors::RESERVATION_STATES`].
     pub reservation_states: Gauge<0>,
-    /// See [`descriptors::STATES_REMOVED`].
-    pub states_removed: Counter<2>,
-    /// See [`descriptors::LIMIT_REFUSALS`].
-    pub limit_refusals: Counter<1>,
+    /// See [`descriptors::STATES_EXPIRED`].
+    pub states_expired: Counter<1>,
+    /// See [`descriptors::CHARGING_KEPT`].
+    pub charging_kept: Counter<0>,
+    /// See [`descriptors::ROUTE_QUERIES`].
+    pub route_queries: Counter<0>,
     /// See [`descriptors::CHARGING_ACCEPTS`].
     pub charging_accepts: Counter<0>,
     /// See [`descriptors::CHARGING_REFUSALS`].
     pub charging_refusals: Counter<1>,
-    /// See [`descriptors::CHARGING_QUOTES`].
-    pub charging_quotes: Counter<0>,
     /// See [`descriptors::KERNEL_DROPS`].
     pub kernel_drops: Counter<1>,
     /// See [`descriptors::SEND_ERRORS`].
     pub send_errors: Counter<1>,
-    /// See [`descriptors::ROUTE_QUERIES`].
-    pub route_queries: Counter<1>,
-    /// See [`descriptors::KERNEL_NEWS`].
-    pub kernel_news: Counter<1>,
-    /// See [`descriptors::TIMERS_FIRED`].
-    pub timers_fired: Counter<1>,
-    /// See [`descriptors::TIMERS_PENDING`].
-    pub timers_pending: Gauge<0>,
-    /// See [`descriptors::CONTROL_REQUESTS`].
-    pub control_requests: Counter<2>,
 }
 
 impl Metrics {
@@ -122,24 +106,16 @@ impl Metrics {
             decode_errors: counter(r, &descriptors::DECODE_ERRORS)?,
             messages_dropped: counter(r, &descriptors::MESSAGES_DROPPED)?,
             protocol_errors_sent: counter(r, &descriptors::PROTOCOL_ERRORS_SENT)?,
-            protocol_errors_received: counter(r, &descriptors::PROTOCOL_ERRORS_RECEIVED)?,
-            objects_unknown: counter(r, &descriptors::OBJECTS_UNKNOWN)?,
-            objects_bad: counter(r, &descriptors::OBJECTS_BAD)?,
             sessions: gauge(r, &descriptors::SESSIONS)?,
             path_states: gauge(r, &descriptors::PATH_STATES)?,
             reservation_states: gauge(r, &descriptors::RESERVATION_STATES)?,
-            states_removed: counter(r, &descriptors::STATES_REMOVED)?,
-            limit_refusals: counter(r, &descriptors::LIMIT_REFUSALS)?,
+            states_expired: counter(r, &descriptors::STATES_EXPIRED)?,
+            charging_kept: counter(r, &descriptors::CHARGING_KEPT)?,
+            route_queries: counter(r, &descriptors::ROUTE_QUERIES)?,
             charging_accepts: counter(r, &descriptors::CHARGING_ACCEPTS)?,
             charging_refusals: counter(r, &descriptors::CHARGING_REFUSALS)?,
-            charging_quotes: counter(r, &descriptors::CHARGING_QUOTES)?,
             kernel_drops: counter(r, &descriptors::KERNEL_DROPS)?,
             send_errors: counter(r, &descriptors::SEND_ERRORS)?,
-            route_queries: counter(r, &descriptors::ROUTE_QUERIES)?,
-            kernel_news: counter(r, &descriptors::KERNEL_NEWS)?,
-            timers_fired: counter(r, &descriptors::TIMERS_FIRED)?,
-            timers_pending: gauge(r, &descriptors::TIMERS_PENDING)?,
-            control_requests: counter(r, &descriptors::CONTROL_REQUESTS)?,
             registry,
         };
         metrics.build_info.set([env!("CARGO_PKG_VERSION")], 1);

@@ -1,0 +1,126 @@
+//! The daemon's command line, and how it starts and stops.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Parser;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{LocalSet, spawn_local};
+
+use crate::config::Config;
+use crate::control::server::{self, Call, MAX_CALLS};
+use crate::exit::Exit;
+use crate::io::caps;
+use crate::runtime::Node;
+use crate::{http, lab, log};
+
+/// RSVP router that prices reservations and pays for them.
+#[derive(Debug, Parser)]
+#[command(name = "lcm-daemon", version)]
+pub struct DaemonArgs {
+    /// Configuration file; lcm.toml(5) describes it.
+    #[arg(long, short, value_name = "FILE", default_value = "/etc/lcm/lcm.toml")]
+    pub config: PathBuf,
+    /// Only check the configuration: exit status 0 if it is good, 2 if not.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Runs the daemon by the process's own arguments.
+pub fn daemon_main() -> Exit {
+    daemon_with(std::env::args_os())
+}
+
+/// Runs the daemon by these arguments, the first of which is the program's name.
+pub fn daemon_with(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit {
+    match DaemonArgs::try_parse_from(args) {
+        Ok(args) => run(&args),
+        Err(error) => usage(&error),
+    }
+}
+
+/// Prints what clap has to say: help to standard output, mistakes to standard error.
+pub(crate) fn usage(error: &clap::Error) -> Exit {
+    // Nothing can be said if even this stream is closed.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage } else { Exit::Ok }
+}
+
+fn run(args: &DaemonArgs) -> Exit {
+    let config = match Config::load(&args.config) {
+        Ok(config) => config,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return Exit::Usage;
+        }
+    };
+    if args.check {
+        println!("{}: good", args.config.display());
+        return Exit::Ok;
+    }
+    match start(config) {
+        Ok(()) => Exit::Ok,
+        Err(error) => {
+            eprintln!("lcm-daemon: {error}");
+            Exit::Failed
+        }
+    }
+}
+
+fn start(config: Config) -> Result<(), String> {
+    log::init(config.daemon.log_level).map_err(|e| e.to_string())?;
+    lab::process::die_with_parent().map_err(|e| e.to_string())?;
+    let capabilities = caps::Capabilities::effective().map_err(|e| format!("cannot read capabilities: {e}"))?;
+    capabilities.require_router()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("cannot start the event loop: {e}"))?;
+    LocalSet::new().block_on(&runtime, serve(config))
+}
+
+async fn serve(config: Config) -> Result<(), String> {
+    let daemon = config.daemon.clone();
+    let seed = config.rsvp.jitter_seed.unwrap_or_else(|| fastrand::u64(..));
+    let control = server::bind(&daemon.control_socket)
+        .map_err(|e| format!("control socket {}: {e}", daemon.control_socket.display()))?;
+    let node = Node::open(config, seed).map_err(|e| format!("cannot open the network: {e}"))?;
+    let (calls, requests) = mpsc::channel(MAX_CALLS);
+    spawn_local(server::serve(control, calls.clone()));
+    if let Some(address) = daemon.metrics_listen {
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|e| format!("daemon.metrics_listen = {address}: {e}"))?;
+        if let Ok(bound) = listener.local_addr() {
+            tracing::info!(%bound, "metrics are served");
+        }
+        spawn_local(http::serve(listener, move || metrics_text(calls.clone())));
+    }
+    let stop = stop_signal().map_err(|e| format!("cannot watch for signals: {e}"))?;
+    tracing::info!(name = %daemon.name, socket = %daemon.control_socket.display(), "ready");
+    let result = node.run(requests, stop).await;
+    // A socket that is gone already was taken by a successor.
+    let _ = std::fs::remove_file(&daemon.control_socket);
+    result.map_err(|e| format!("stopped by an error: {e}"))
+}
+
+async fn metrics_text(calls: mpsc::Sender<Call>) -> Result<String, String> {
+    let (reply, text) = oneshot::channel();
+    let stopping = || "the daemon is stopping".to_owned();
+    calls.send(Call::Metrics(reply)).await.map_err(|_| stopping())?;
+    text.await.map_err(|_| stopping())?
+}
+
+/// Resolves at SIGTERM or SIGINT.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
+}

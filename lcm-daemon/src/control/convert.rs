@@ -1,0 +1,147 @@
+//! Between what the control socket says and what the engine takes.
+
+use std::str::FromStr;
+
+use rsvp_wire::object::{Filter, Float, FlowId, FlowSpec, Session, Tspec};
+
+use super::protocol::{Event, NoticeLine, ReceiveRequest, SendRequest, SessionName, TrafficSpec};
+use crate::config::Account;
+use crate::engine::{
+    Engine, Notice, NoticeEvent, ReceiverRequest, SenderRequest, SenderShare,
+};
+
+/// Parts per million that make a whole.
+const WHOLE_PPM: u32 = 1_000_000;
+
+pub(crate) fn session(name: SessionName) -> Session {
+    Session::new(name.destination.ip(), name.protocol, name.destination.port())
+}
+
+fn filter(address: std::net::SocketAddr) -> Filter {
+    Filter { source: address.ip(), id: FlowId::Port(address.port()) }
+}
+
+fn tspec(traffic: TrafficSpec) -> Tspec {
+    Tspec {
+        rate: Float::from_integer(traffic.rate),
+        bucket: Float::from_integer(traffic.bucket),
+        peak: traffic.peak.map_or(Float::INFINITY, Float::from_integer),
+        min_policed: traffic.min_policed,
+        max_packet: traffic.max_packet,
+    }
+}
+
+fn interface(engine: &Engine, name: Option<&str>) -> Result<Option<u32>, String> {
+    let Some(name) = name else { return Ok(None) };
+    engine
+        .show_interfaces()
+        .iter()
+        .find(|interface| interface.name == name)
+        .map(|interface| Some(interface.index))
+        .ok_or_else(|| {
+            format!("no interface is named {name}: `lcmctl show interfaces` lists those there are")
+        })
+}
+
+pub(crate) fn send(engine: &Engine, request: &SendRequest) -> Result<SenderRequest, String> {
+    let share = match &request.share {
+        None => None,
+        Some(share) if share.fraction_ppm > WHOLE_PPM => {
+            return Err(format!(
+                "fraction_ppm = {} is more than the whole: give 0 to {WHOLE_PPM}",
+                share.fraction_ppm
+            ));
+        }
+        Some(share) => Some(SenderShare {
+            fraction_ppm: share.fraction_ppm,
+            account: share.account.as_deref().map(account).transpose()?,
+            limit_per_receiver: share.limit_per_receiver,
+            limit_per_hop: share.limit_per_hop,
+            max_hops: share.max_hops,
+        }),
+    };
+    Ok(SenderRequest {
+        session: session(request.session),
+        sender: filter(request.source),
+        tspec: tspec(request.traffic),
+        ttl: request.ttl,
+        interface: interface(engine, request.interface.as_deref())?,
+        share,
+    })
+}
+
+fn account(text: &str) -> Result<rsvp_wire::charging::Account, String> {
+    Ok(crate::engine::wire_account(&Account::from_str(text)?))
+}
+
+pub(crate) fn receive(
+    engine: &Engine,
+    request: &ReceiveRequest,
+) -> Result<ReceiverRequest, String> {
+    Ok(ReceiverRequest {
+        session: session(request.session),
+        sender: request.sender.map(filter),
+        flowspec: request.traffic.map(|traffic| FlowSpec::ControlledLoad(tspec(traffic))),
+        max_payment: request.max_payment,
+        interface: interface(engine, request.interface.as_deref())?,
+        confirm: request.confirm,
+    })
+}
+
+pub(crate) fn notice(notice: &Notice) -> NoticeLine {
+    let port = match notice.sender.id {
+        FlowId::Port(port) => port,
+        FlowId::FlowLabel(_) | FlowId::Gpi(_) => 0,
+    };
+    NoticeLine {
+        handle: notice.handle.0,
+        sender: notice.sender.source,
+        port,
+        text: words(&notice.event),
+        event: event(&notice.event),
+    }
+}
+
+fn event(event: &NoticeEvent) -> Event {
+    match *event {
+        NoticeEvent::Offered { payment, total, max_total } => {
+            Event::Offered { payment, total, max_total }
+        }
+        NoticeEvent::Declined { due, max_payment } => Event::Declined { due, max_payment },
+        NoticeEvent::Reserved { receivers_pay, sender_pays, total } => {
+            Event::Reserved { receivers_pay, sender_pays, total }
+        }
+        NoticeEvent::Released => Event::Released,
+        NoticeEvent::Confirmed => Event::Confirmed,
+        NoticeEvent::Error { node, code, value, required } => {
+            Event::Error { node, code, value, required }
+        }
+        NoticeEvent::SenderGone => Event::SenderGone,
+    }
+}
+
+fn words(event: &NoticeEvent) -> String {
+    match event {
+        NoticeEvent::Offered { payment, total, max_total } => format!(
+            "price {total} (at most {max_total} foreseen), we pay {payment}: reserving"
+        ),
+        NoticeEvent::Declined { due, max_payment } => format!(
+            "price declined: {due} would be due, the maximum given here is {max_payment}; \
+             start again with a higher --max-price to accept it"
+        ),
+        NoticeEvent::Reserved { receivers_pay, sender_pays, total } => format!(
+            "reserved: all hops together cost {total}, receivers pay {receivers_pay}, \
+             this sender pays {sender_pays}"
+        ),
+        NoticeEvent::Released => "the last reservation ended".to_owned(),
+        NoticeEvent::Confirmed => "reservation confirmed".to_owned(),
+        NoticeEvent::Error { node, code, value, required } => {
+            let required = required.map_or(String::new(), |due| format!(", {due} is required"));
+            format!(
+                "{node} reports error {code}/{value}: {}{required}",
+                rsvp_wire::iana::error_name(*code)
+            )
+        }
+        NoticeEvent::SenderGone => "the sender stopped".to_owned(),
+    }
+}

@@ -1,0 +1,233 @@
+//! What travels over the control socket.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::show;
+
+/// Asked of a daemon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// List state.
+    Show {
+        /// Which.
+        what: What,
+    },
+    /// Open a session as a sender.
+    Send(SendRequest),
+    /// Open a session as a receiver.
+    Receive(ReceiveRequest),
+    /// End a registration.
+    Close {
+        /// As returned when it was made.
+        handle: u64,
+    },
+    /// Change the local price of an interface.
+    Price {
+        /// Interface name.
+        interface: String,
+        /// New local price, in 10⁻¹² currency units per second.
+        price: u64,
+        /// New highest price, same unit; absent keeps the old one.
+        #[serde(default)]
+        max_price: Option<u64>,
+        /// Take effect when the next reservation is admitted there.
+        #[serde(default)]
+        at_admission: bool,
+    },
+}
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// Path state, with the downstream charging state.
+    Sessions,
+    /// Reservation state, with the upstream charging state.
+    Reservations,
+    /// Interfaces and their prices.
+    Interfaces,
+    /// What neighbours owe and are owed.
+    Accounts,
+}
+
+/// How a session is named: `udp:239.1.2.3:5000` on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionName {
+    /// Destination address and port.
+    pub destination: SocketAddr,
+    /// IP protocol number.
+    pub protocol: u8,
+}
+
+/// Token bucket of a flow in whole bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrafficSpec {
+    /// Token rate in bytes per second.
+    pub rate: u64,
+    /// Bucket depth in bytes.
+    pub bucket: u64,
+    /// Peak rate in bytes per second; absent is unlimited.
+    #[serde(default)]
+    pub peak: Option<u64>,
+    /// Minimum policed unit in bytes.
+    pub min_policed: u32,
+    /// Largest packet in bytes.
+    pub max_packet: u32,
+}
+
+/// Opens a session as a sender.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SendRequest {
+    /// The session.
+    pub session: SessionName,
+    /// Source address and port.
+    pub source: SocketAddr,
+    /// What will be sent.
+    pub traffic: TrafficSpec,
+    /// TTL of PATH.
+    pub ttl: u8,
+    /// Outgoing interface by name; absent follows the kernel's route.
+    #[serde(default)]
+    pub interface: Option<String>,
+    /// What the sender pays; absent sends a PATH without charging.
+    #[serde(default)]
+    pub share: Option<Share>,
+    /// Stay registered after the connection ends.
+    #[serde(default)]
+    pub detach: bool,
+}
+
+/// The sender's share of the charge.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    /// Parts per million of the charge.
+    pub fraction_ppm: u32,
+    /// Account to charge, as `kind:id`; absent names the daemon's own.
+    #[serde(default)]
+    pub account: Option<String>,
+    /// Most that is covered for one receiver, in wire units.
+    #[serde(default)]
+    pub limit_per_receiver: Option<u64>,
+    /// A hop whose local prices exceed this is not sponsored, in wire units.
+    #[serde(default)]
+    pub limit_per_hop: Option<u64>,
+    /// Hops over which the sender pays.
+    #[serde(default)]
+    pub max_hops: Option<u32>,
+}
+
+/// Opens a session as a receiver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiveRequest {
+    /// The session.
+    pub session: SessionName,
+    /// Reserve for this sender only; absent for each that appears.
+    #[serde(default)]
+    pub sender: Option<SocketAddr>,
+    /// What to reserve; absent takes the sender's own traffic description.
+    #[serde(default)]
+    pub traffic: Option<TrafficSpec>,
+    /// Most that is paid per sender, in wire units; it never leaves this node.
+    #[serde(default)]
+    pub max_payment: Option<u64>,
+    /// Interface on which to join a multicast group.
+    #[serde(default)]
+    pub interface: Option<String>,
+    /// Ask for a RESVCONF.
+    #[serde(default)]
+    pub confirm: bool,
+    /// Stay registered after the connection ends.
+    #[serde(default)]
+    pub detach: bool,
+}
+
+/// A daemon's answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// Done.
+    Done,
+    /// A registration was made.
+    Handle(u64),
+    /// Interfaces.
+    Interfaces(Vec<show::InterfaceState>),
+    /// Path state.
+    Sessions(Vec<show::SessionView>),
+    /// Reservation state.
+    Reservations(Vec<show::ReservationView>),
+    /// Accounts.
+    Accounts(show::AccountsView),
+    /// News of a registration.
+    Notice(NoticeLine),
+    /// Refused, and why.
+    Error(String),
+}
+
+/// News of a registration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeLine {
+    /// Whose.
+    pub handle: u64,
+    /// Source address of the sender that it is about.
+    pub sender: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// What happened, in words.
+    pub text: String,
+    /// What happened, for programs.
+    pub event: Event,
+}
+
+/// What a registration hears.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A price was accepted; the reservation is asked for.
+    Offered {
+        /// What is paid, in wire units.
+        payment: u64,
+        /// The whole charge.
+        total: u64,
+        /// The highest that the providers foresee.
+        max_total: u64,
+    },
+    /// A price was declined.
+    Declined {
+        /// What would be due.
+        due: u64,
+        /// What the application allows.
+        max_payment: u64,
+    },
+    /// A reservation reached the sender.
+    Reserved {
+        /// What all receivers pay.
+        receivers_pay: u64,
+        /// What the sender pays.
+        sender_pays: u64,
+        /// The sum of all local prices.
+        total: u64,
+    },
+    /// The last reservation ended.
+    Released,
+    /// RESVCONF.
+    Confirmed,
+    /// RESVERR or PATHERR.
+    Error {
+        /// Who found it.
+        node: IpAddr,
+        /// RFC 2205 appendix B.
+        code: u8,
+        /// RFC 2205 appendix B.
+        value: u16,
+        /// What would be required.
+        required: Option<u64>,
+    },
+    /// The sender is gone.
+    SenderGone,
+}

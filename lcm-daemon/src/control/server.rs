@@ -1,0 +1,157 @@
+//! The daemon's end of the control socket.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::rc::Rc;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+
+use super::protocol::{NoticeLine, Reply, Request};
+use crate::engine::Handle;
+
+/// Longest request line in bytes; a longer one ends the connection.
+const MAX_LINE: usize = 64 * 1024;
+
+/// Notices that may wait for a client that does not read; more are dropped.
+const MAX_NOTICES: usize = 1024;
+
+/// Calls that may wait for the engine.
+pub(crate) const MAX_CALLS: usize = 256;
+
+/// What connections ask of the loop that owns the engine.
+#[derive(Debug)]
+pub(crate) enum Call {
+    /// A request, with where its reply and later notices go.
+    Ask(Request, oneshot::Sender<Reply>, mpsc::Sender<NoticeLine>),
+    /// A connection ended: these registrations go with it.
+    Gone(Vec<Handle>),
+    /// The metrics page.
+    Metrics(oneshot::Sender<Result<String, String>>),
+}
+
+/// Binds the control socket: only its owner and group may use it. A socket that a dead daemon
+/// left behind is replaced; one that answers is not.
+pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    if path.exists() {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "another daemon listens here; stop it or set daemon.control_socket",
+            ));
+        }
+        fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
+    Ok(listener)
+}
+
+/// Accepts connections until the daemon ends.
+pub(crate) async fn serve(listener: UnixListener, calls: mpsc::Sender<Call>) -> io::Result<()> {
+    let calls = Rc::new(calls);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let calls = Rc::clone(&calls);
+        tokio::task::spawn_local(async move {
+            if let Err(error) = converse(stream, &calls).await {
+                tracing::debug!(%error, "control connection ended");
+            }
+        });
+    }
+}
+
+async fn converse(stream: UnixStream, calls: &mpsc::Sender<Call>) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let (notices, mut news) = mpsc::channel(MAX_NOTICES);
+    let mut reader = BufReader::new(read);
+    let mut owned = Vec::new();
+    let mut line = Vec::new();
+    let result = loop {
+        tokio::select! {
+            read = read_line(&mut reader, &mut line) => match read {
+                Ok(true) => {
+                    let reply = answer(&line, calls, &notices, &mut owned).await;
+                    line.clear();
+                    if let Err(error) = write_reply(&mut write, &reply).await {
+                        break Err(error);
+                    }
+                }
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            },
+            Some(notice) = news.recv() => {
+                if let Err(error) = write_reply(&mut write, &Reply::Notice(notice)).await {
+                    break Err(error);
+                }
+            }
+        }
+    };
+    if !owned.is_empty() {
+        let _ = calls.send(Call::Gone(owned)).await;
+    }
+    result
+}
+
+/// Reads up to a line feed; false at the end of the stream. What was read stays in `line` if the
+/// future is dropped, so it may be raced against other work.
+async fn read_line(
+    reader: &mut BufReader<OwnedReadHalf>,
+    line: &mut Vec<u8>,
+) -> io::Result<bool> {
+    loop {
+        let buffer = reader.fill_buf().await?;
+        if buffer.is_empty() {
+            return Ok(false);
+        }
+        let end = buffer.iter().position(|byte| *byte == b'\n');
+        let taken = end.map_or(buffer.len(), |at| at + 1);
+        line.extend_from_slice(buffer.get(..taken).unwrap_or_default());
+        reader.consume(taken);
+        if end.is_some() {
+            return Ok(true);
+        }
+        if line.len() > MAX_LINE {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "request line too long"));
+        }
+    }
+}
+
+async fn answer(
+    line: &[u8],
+    calls: &mpsc::Sender<Call>,
+    notices: &mpsc::Sender<NoticeLine>,
+    owned: &mut Vec<Handle>,
+) -> Reply {
+    let request: Request = match serde_json::from_slice(line) {
+        Ok(request) => request,
+        Err(error) => return Reply::Error(format!("request is not understood: {error}")),
+    };
+    let detached = match &request {
+        Request::Send(send) => send.detach,
+        Request::Receive(receive) => receive.detach,
+        _ => true,
+    };
+    let (reply, answer) = oneshot::channel();
+    if calls.send(Call::Ask(request, reply, notices.clone())).await.is_err() {
+        return Reply::Error("the daemon is stopping".to_owned());
+    }
+    let reply = answer.await.unwrap_or(Reply::Error("the daemon is stopping".to_owned()));
+    if let (Reply::Handle(handle), false) = (&reply, detached) {
+        owned.push(Handle(*handle));
+    }
+    reply
+}
+
+async fn write_reply(write: &mut OwnedWriteHalf, reply: &Reply) -> io::Result<()> {
+    let mut line = serde_json::to_vec(reply)?;
+    line.push(b'\n');
+    write.write_all(&line).await
+}

@@ -1,0 +1,81 @@
+//! `lcmctl`: reads any daemon, opens sessions at a daemon in host role, shows the figure.
+
+mod price;
+mod session;
+mod show;
+mod table;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cli::{daemon_with, usage};
+use crate::config::DEFAULT_CONTROL_SOCKET;
+use crate::demo;
+use crate::exit::Exit;
+
+/// Operate and use the RSVP router that charges.
+#[derive(Debug, Parser)]
+#[command(name = "lcmctl", version)]
+struct Ctl {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List what a daemon knows.
+    Show(show::ShowArgs),
+    /// Open a session as a sender: PATH with an initial DCPE.
+    Send(session::SendArgs),
+    /// Answer a session as a receiver: RESV with a UCPE that pays the price due.
+    Receive(session::ReceiveArgs),
+    /// End a registration that was made with --detach.
+    Close(session::CloseArgs),
+    /// Change the local price of an interface.
+    Price(price::PriceArgs),
+    /// Show the product at work on this machine's kernel.
+    Demo {
+        #[command(subcommand)]
+        what: demo::Demo,
+    },
+}
+
+/// Where the daemon is asked.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Daemon {
+    /// Control socket of the daemon.
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_CONTROL_SOCKET, env = "LCM_SOCKET")]
+    pub(crate) socket: PathBuf,
+}
+
+/// Runs the tool by the process's own arguments.
+///
+/// The hidden first argument `daemon` makes this program the daemon, so that the demo can start
+/// daemons of the very code that it was built from.
+pub fn ctl_main() -> Exit {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    if args.get(1).is_some_and(|word| word == "daemon") {
+        return daemon_with(args.into_iter().skip(1));
+    }
+    let ctl = match Ctl::try_parse_from(args) {
+        Ok(ctl) => ctl,
+        Err(error) => return usage(&error),
+    };
+    let result = match ctl.command {
+        Command::Show(args) => show::run(&args),
+        Command::Send(args) => session::send(&args),
+        Command::Receive(args) => session::receive(&args),
+        Command::Close(args) => session::close(&args),
+        Command::Price(args) => price::run(&args),
+        Command::Demo { what } => return demo::run(&what),
+    };
+    match result {
+        Ok(()) => Exit::Ok,
+        Err(error) => {
+            eprintln!("lcmctl: {error}");
+            Exit::Failed
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! `lcmctl show`.
+
+use clap::{Args, ValueEnum};
+
+use super::Daemon;
+use super::table::{Table, or_dash};
+use crate::control::Request;
+use crate::control::client::{Client, ClientError};
+use crate::control::protocol::{Reply, What};
+use crate::engine::show::{
+    AccountsView, InterfaceState, ReservationView, SenderId, SessionId, SessionView,
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    daemon: Daemon,
+    /// What to list.
+    #[arg(value_enum)]
+    what: Kind,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    /// Path state and what is announced.
+    Sessions,
+    /// Reservations and who pays for them.
+    Reservations,
+    /// Interfaces and their prices.
+    Interfaces,
+    /// What neighbours owe and are owed.
+    Accounts,
+}
+
+pub(crate) fn run(args: &ShowArgs) -> Result<(), ClientError> {
+    let what = match args.what {
+        Kind::Sessions => What::Sessions,
+        Kind::Reservations => What::Reservations,
+        Kind::Interfaces => What::Interfaces,
+        Kind::Accounts => What::Accounts,
+    };
+    let reply = Client::connect(&args.daemon.socket)?.ask(&Request::Show { what })?;
+    if args.json {
+        println!("{}", json(&reply).map_err(|e| ClientError::Refused(e.to_string()))?);
+        return Ok(());
+    }
+    match &reply {
+        Reply::Sessions(list) => print!("{}", sessions(list)),
+        Reply::Reservations(list) => print!("{}", reservations(list)),
+        Reply::Interfaces(list) => print!("{}", interfaces(list)),
+        Reply::Accounts(accounts) => print!("{}", self::accounts(accounts)),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn json(reply: &Reply) -> serde_json::Result<String> {
+    match reply {
+        Reply::Sessions(list) => serde_json::to_string_pretty(list),
+        Reply::Reservations(list) => serde_json::to_string_pretty(list),
+        Reply::Interfaces(list) => serde_json::to_string_pretty(list),
+        Reply::Accounts(accounts) => serde_json::to_string_pretty(accounts),
+        other => serde_json::to_string_pretty(other),
+    }
+}
+
+fn session_text(session: &SessionId) -> String {
+    let address = std::net::SocketAddr::new(session.destination, session.port);
+    match session.protocol {
+        17 => format!("udp:{address}"),
+        6 => format!("tcp:{address}"),
+        other => format!("{other}:{address}"),
+    }
+}
+
+fn sender_text(sender: &SenderId) -> String {
+    format!("{}:{}", sender.source, sender.id)
+}
+
+fn sessions(list: &[SessionView]) -> Table {
+    let mut table = Table::new([
+        "SESSION", "SENDER", "PHOP", "IN", "OUT", "EXPIRES", "C", "M", "r ppm", "S", "PAYS",
+    ]);
+    for session in list {
+        for sender in &session.senders {
+            let charging = sender.charging.as_ref();
+            let paid = charging.and_then(|state| state.payment.as_ref());
+            table.row([
+                session_text(&session.session),
+                sender_text(&sender.sender),
+                sender.phop.map_or("local".to_owned(), |hop| hop.to_string()),
+                or_dash(sender.incoming.as_deref()),
+                sender.outgoing.join(","),
+                or_dash(sender.expires_in_ms.map(seconds)),
+                or_dash(charging.map(|state| state.total_charge)),
+                or_dash(charging.map(|state| state.max_total_charge)),
+                or_dash(charging.map(|state| state.sender_fraction_ppm)),
+                or_dash(charging.map(|state| state.sponsored)),
+                or_dash(paid.map(|payment| payment.debited)),
+            ]);
+        }
+    }
+    table
+}
+
+fn reservations(list: &[ReservationView]) -> Table {
+    let mut table = Table::new([
+        "SESSION", "SENDER", "NEXT HOP", "OUT", "STYLE", "RATE", "EXPIRES", "L", "C", "DEBITED",
+        "CEILING", "PAID DOWN",
+    ]);
+    for rsb in list {
+        let charging = rsb.charging.as_ref();
+        table.row([
+            session_text(&rsb.session),
+            sender_text(&rsb.sender),
+            rsb.next_hop.to_string(),
+            rsb.interface.clone(),
+            rsb.style.clone(),
+            rsb.traffic.rate.to_string(),
+            or_dash(rsb.expires_in_ms.map(seconds)),
+            or_dash(charging.map(|state| state.local_price)),
+            or_dash(charging.map(|state| state.agreed_total)),
+            or_dash(charging.map(|state| state.debited)),
+            or_dash(charging.map(|state| state.ceiling)),
+            or_dash(charging.map(|state| state.payment_downstream)),
+        ]);
+    }
+    table
+}
+
+fn interfaces(list: &[InterfaceState]) -> Table {
+    let mut table = Table::new([
+        "INDEX", "NAME", "STATE", "MTU", "RSVP", "CHARGING", "PRICE", "MAX", "ADDRESSES",
+    ]);
+    let yes = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
+    for interface in list {
+        table.row([
+            interface.index.to_string(),
+            interface.name.clone(),
+            if interface.up { "up" } else { "down" }.to_owned(),
+            interface.mtu.to_string(),
+            yes(interface.rsvp),
+            yes(interface.charging),
+            interface.price.to_string(),
+            interface.max_price.to_string(),
+            interface.addresses.join(" "),
+        ]);
+    }
+    table
+}
+
+fn accounts(view: &AccountsView) -> Table {
+    let mut table = Table::new(["NEIGHBOUR", "RATE", "BALANCE"]);
+    for account in &view.accounts {
+        table.row([
+            account.neighbour.to_string(),
+            account.rate.to_string(),
+            account.amount.clone(),
+        ]);
+    }
+    table.row(["all".to_owned(), view.rate.to_string(), view.amount.clone()]);
+    table
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{}s", ms / 1000, ms % 1000 / 100)
+}

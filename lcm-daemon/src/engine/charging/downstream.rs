@@ -1,0 +1,321 @@
+//! DCPE: what the previous hop announces, and what we announce to the next ones.
+
+use charging_model::flow::{Account as ModelAccount, Announcement, Flow, Heard, Limits, Price, Quote};
+use charging_model::{BranchKey, Ppm, Rate, Span};
+use rsvp_wire::charging::{Account, ChargingFlags, Dcpe, Terms};
+use rsvp_wire::message::Path;
+use rsvp_wire::object::{Hop, PolicyData};
+use rsvp_wire::{BufferTooSmall, MessageWriter, PolicyOptions};
+
+use super::super::Core;
+use super::super::local::SenderShare;
+use super::super::psb::Psb;
+use super::super::rsb::LOCAL;
+use super::super::time::Now;
+use super::upstream::SERVICE;
+use super::{Context, Fault, charges_on, clock};
+
+/// What a PATH says about charges.
+#[derive(Debug)]
+pub(crate) enum Announced {
+    /// We are policy-ignorant: whatever it says is carried on unread.
+    Unread,
+    /// Nothing: this is the first charging hop.
+    Nothing,
+    /// A DCPE.
+    Dcpe(Box<Dcpe>),
+}
+
+/// Finds the DCPE that is meant for us: one addressed to us wins over an unaddressed one, one
+/// addressed to somebody else on the link is ignored (RFC 2750 section 3.4, charging.md D10).
+pub(crate) fn read_announcement(core: &Core, path: &Path<'_>) -> Result<Announced, Fault> {
+    let Some(context) = &core.charging else { return Ok(Announced::Unread) };
+    let mut found: Option<(bool, Dcpe)> = None;
+    for object in path.policy_data() {
+        let Some(element) = object.element(context.ptypes.dcpe) else { continue };
+        let destination = object.destination_hop();
+        if destination.is_some_and(|hop| !core.interfaces.owns(hop.address)) {
+            continue;
+        }
+        match Dcpe::parse(element.bytes) {
+            Ok(dcpe) => {
+                let addressed = destination.is_some();
+                if found.as_ref().is_none_or(|(other, _)| addressed && !other) {
+                    found = Some((addressed, dcpe));
+                }
+            }
+            Err(error) => Fault::of_element(&error)?,
+        }
+    }
+    match found {
+        Some((_, dcpe)) if dcpe.currency != context.currency => Err(Fault::FOREIGN_CURRENCY),
+        Some((_, dcpe)) => Ok(Announced::Dcpe(Box::new(dcpe))),
+        None => Ok(Announced::Nothing),
+    }
+}
+
+/// Whole objects that go on byte for byte: POLICY_DATA without an element of ours, and unknown
+/// objects.
+pub(crate) fn carried<'a>(
+    core: &Core,
+    policy: impl Iterator<Item = PolicyData<'a>>,
+    unknown: impl Iterator<Item = &'a [u8]>,
+) -> Result<Option<Box<[u8]>>, Fault> {
+    let mut bytes: Vec<u8> = Vec::new();
+    for object in policy {
+        match &core.charging {
+            Some(context) if has_ours(context, &object) => {
+                write_others(context, &object, &mut bytes);
+            }
+            _ => bytes.extend_from_slice(object.bytes()),
+        }
+    }
+    for object in unknown {
+        bytes.extend_from_slice(object);
+    }
+    if bytes.len() > core.config.limits.max_policy_bytes as usize {
+        return Err(Fault::NO_RESOURCES);
+    }
+    Ok((!bytes.is_empty()).then(|| bytes.into_boxed_slice()))
+}
+
+fn is_ours(context: &Context, ptype: u16) -> bool {
+    [context.ptypes.dcpe, context.ptypes.ucpe, context.ptypes.chg_err].contains(&ptype)
+}
+
+fn has_ours(context: &Context, object: &PolicyData<'_>) -> bool {
+    object.elements().any(|element| is_ours(context, element.ptype))
+}
+
+/// Keeps the foreign elements of an object that also holds ours, with its options but without its
+/// INTEGRITY, which covered what is gone.
+fn write_others(context: &Context, object: &PolicyData<'_>, bytes: &mut Vec<u8>) {
+    let mut others = object.elements().filter(|pe| !is_ours(context, pe.ptype)).peekable();
+    if others.peek().is_none() {
+        return;
+    }
+    let filters: Vec<_> = object.filter_specs().collect();
+    let options = PolicyOptions {
+        filters: &filters,
+        originating: object.originating_hop(),
+        destination: object.destination_hop(),
+        refresh: object.time_values(),
+        ..PolicyOptions::default()
+    };
+    let mut buffer = vec![0; object.bytes().len()];
+    let mut sink = rsvp_wire::Sink::new(&mut buffer);
+    rsvp_wire::write_policy_data(&mut sink, &options, |sink| {
+        others.for_each(|pe| sink.put(pe.bytes));
+    });
+    let length = sink.position();
+    bytes.extend_from_slice(buffer.get(..length).unwrap_or_default());
+}
+
+/// Takes an announcement into the charging state of a sender; false if it was refused there.
+pub(crate) fn announce(
+    core: &mut Core,
+    now: Now,
+    psb: &mut Psb,
+    announced: &Announced,
+) -> Result<(), Fault> {
+    let Some(flow) = psb.flow.as_mut() else { return Ok(()) };
+    let refresh = Span(u64::from(psb.refresh_ms));
+    let dcpe = match announced {
+        Announced::Unread => return Ok(()),
+        Announced::Nothing => {
+            let quantity = psb.facts.tspec.rate.to_integer().saturating_mul(8);
+            flow.on_no_dcpe(clock(now), refresh, quantity);
+            return Ok(());
+        }
+        Announced::Dcpe(dcpe) => dcpe,
+    };
+    let mut flags = dcpe.flags;
+    if psb.facts.non_rsvp_hop {
+        flags = flags.union(ChargingFlags::NON_CHARGING_HOP);
+    }
+    let announcement = Announcement {
+        flags: flags.bits(),
+        refresh,
+        ..announcement(dcpe).ok_or(Fault::BAD_ELEMENT)?
+    };
+    match flow.on_dcpe(clock(now), &announcement) {
+        Ok(Heard::Stale) => core.counters.drop("stale_announcement"),
+        Ok(Heard::EpochReused) => core.counters.drop("announcement_epoch_reused"),
+        Ok(Heard::Changed | Heard::Refreshed) => {}
+        Err(_) => return Err(Fault::CHARGE_OVERFLOW),
+    }
+    Ok(())
+}
+
+fn announcement(dcpe: &Dcpe) -> Option<Announcement> {
+    let terms = &dcpe.terms;
+    let account =
+        terms.account.as_ref().map(|a| ModelAccount::new(a.kind.into(), a.id.as_bytes()));
+    Some(Announcement {
+        total: Rate(dcpe.total),
+        max_total: Rate(dcpe.max_total),
+        fraction: Ppm::new(terms.sender_fraction.unwrap_or(0)).ok()?,
+        sender_account: account,
+        limits: Limits {
+            per_receiver: terms.limit_per_receiver.map(Rate),
+            per_hop: terms.limit_per_hop.map(Rate),
+            max_hops: terms.max_hops,
+        },
+        sponsored: terms.sponsored.map(Rate),
+        epoch: dcpe.epoch,
+        validity: Span(u64::from(dcpe.validity_ms)),
+        established: terms.established,
+        quantity: terms.quantity.unwrap_or(0),
+        flags: 0,
+        refresh: Span(0),
+    })
+}
+
+/// Starts the charging state of a sender on this node: C = 0, its own share and limits.
+pub(crate) fn originate(core: &Core, now: Now, psb: &mut Psb, share: &SenderShare) {
+    let Some(context) = &core.charging else { return };
+    let mut flow = Flow::new(context.origin.clone());
+    let account = share.account.as_ref().unwrap_or(&context.account);
+    let account = ModelAccount::new(account.kind.into(), account.id.as_bytes());
+    let announcement = Announcement {
+        fraction: Ppm::new(share.fraction_ppm).unwrap_or_default(),
+        sender_account: (share.fraction_ppm > 0).then_some(account),
+        limits: Limits {
+            per_receiver: share.limit_per_receiver.map(Rate),
+            per_hop: share.limit_per_hop.map(Rate),
+            max_hops: share.max_hops,
+        },
+        epoch: now.unix_s,
+        validity: Span(u64::MAX),
+        refresh: Span(u64::from(psb.refresh_ms)),
+        ..Announcement::default()
+    };
+    // Zero totals cannot overflow.
+    let _ = flow.on_dcpe(clock(now), &announcement);
+    psb.flow = Some(Box::new(flow));
+}
+
+/// The previous hop is another one now: settles with the old one.
+pub(crate) fn upstream_moved(core: &mut Core, now: Now, psb: &mut Psb) {
+    let phop = psb.phop_address();
+    if let Some(flow) = psb.flow.as_mut() {
+        flow.on_upstream_changed(clock(now));
+        core.books.take(phop, flow);
+    }
+}
+
+/// Prices the interfaces that a sender's PATH goes out on, and forgets the others.
+pub(crate) fn sync_groups(
+    core: &mut Core,
+    now: Now,
+    psb: &mut Psb,
+    outgoing: &[u32],
+    received_here: bool,
+) {
+    let wanted: Vec<(u32, Price)> = outgoing
+        .iter()
+        .filter(|interface| charges_on(core, psb, **interface))
+        .filter_map(|interface| Some((*interface, price(core, *interface)?)))
+        .chain(received_here.then_some((LOCAL, Price::default())))
+        .collect();
+    let phop = psb.phop_address();
+    let Some(flow) = psb.flow.as_mut() else { return };
+    let gone: Vec<u32> = flow
+        .groups()
+        .map(|(group, _)| group)
+        .filter(|group| !wanted.iter().any(|(kept, _)| kept == group))
+        .collect();
+    for group in gone {
+        flow.remove_group(clock(now), group);
+    }
+    for (group, price) in wanted {
+        if flow.set_group(clock(now), group, price).is_err() {
+            core.counters.drop("price_overflow");
+        }
+    }
+    core.books.take(phop, flow);
+}
+
+pub(super) fn price(core: &Core, interface: u32) -> Option<Price> {
+    let settings = &core.interfaces.get(interface)?.settings;
+    Some(Price {
+        local: Rate(settings.tariff.price_pico_per_s()),
+        max_local: Rate(settings.tariff.max_price_pico_per_s()),
+        validity: Span(u64::from(settings.validity_ms)),
+    })
+}
+
+/// The DCPEs for one interface: one for each known next hop where there are several, with its
+/// address, and one without for a hop that joins; a single one otherwise (D10).
+pub(crate) fn downstream_elements(
+    core: &Core,
+    now: Now,
+    psb: &mut Psb,
+    interface: u32,
+) -> Vec<(Option<Hop>, Dcpe)> {
+    let Some(context) = &core.charging else { return Vec::new() };
+    if !charges_on(core, psb, interface) {
+        return Vec::new();
+    }
+    let Some(flow) = psb.flow.as_mut() else { return Vec::new() };
+    let hops: Vec<_> =
+        flow.branches().map(|branch| branch.key).filter(|key| key.group == interface).collect();
+    let quotes: Vec<(Option<Hop>, Option<Quote>)> = if hops.len() < 2 {
+        vec![(None, flow.quote(interface))]
+    } else {
+        let join = flow.join_quote(clock(now), interface);
+        let hop = |key: &BranchKey| Some(Hop { address: key.hop, lih: 0 });
+        let addressed = hops.iter().map(|key| (hop(key), flow.quote_for(*key)));
+        addressed.chain([(None, join)]).collect()
+    };
+    let element = |(to, quote): (_, Option<Quote>)| Some((to, dcpe_of(context, psb, &quote?)));
+    quotes.into_iter().filter_map(element).collect()
+}
+
+/// A quote as a DCPE. The account in it is the one that sender payments debit at the next hop: the
+/// sender's in its own PATH, this node's in any other (paper section 3.4).
+pub(super) fn dcpe_of(context: &Context, psb: &Psb, quote: &Quote) -> Dcpe {
+    let down = psb.flow.as_ref().and_then(|flow| flow.downstream());
+    let account = down.and_then(|down| down.sender_account.as_ref()).map(|sender| {
+        if psb.phop.is_none() {
+            Account::new(sender.kind().into(), sender.id())
+        } else {
+            context.account.clone()
+        }
+    });
+    let shares = account.is_some();
+    Dcpe {
+        flags: ChargingFlags::from_bits(quote.flags),
+        total: quote.total.0,
+        max_total: quote.max_total.0,
+        validity_ms: u32::try_from(quote.validity.0).unwrap_or(u32::MAX),
+        epoch: quote.epoch,
+        terms: Terms {
+            sender_fraction: shares.then_some(quote.fraction.get()),
+            limit_per_receiver: quote.limits.per_receiver.map(|rate| rate.0),
+            limit_per_hop: quote.limits.per_hop.map(|rate| rate.0),
+            max_hops: quote.limits.max_hops,
+            sponsored: quote.sponsored_tlv().map(|rate| rate.0),
+            established: quote.established,
+            account,
+            ..Terms::default()
+        },
+        ..Dcpe::new(context.currency, SERVICE)
+    }
+}
+
+/// Writes DCPEs as POLICY_DATA.
+pub(crate) fn write_announcements(
+    writer: &mut MessageWriter<'_>,
+    context: Option<&Context>,
+    own: Hop,
+    elements: &[(Option<Hop>, Dcpe)],
+) -> Result<(), BufferTooSmall> {
+    let Some(context) = context else { return Ok(()) };
+    for (destination, dcpe) in elements {
+        let options =
+            PolicyOptions { destination: *destination, ..PolicyOptions::from_hop(own) };
+        writer.policy_data(&options, |sink| dcpe.write(context.ptypes.dcpe, sink))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! Why something is refused, and how the neighbour is told (RFC 2205 appendix B, RFC 2750
+//! section 4.3, charging.md section 6).
+
+use charging_model::BranchKey;
+use charging_model::flow::{Reason, Refusal};
+use rsvp_wire::charging::{ChgErr, ChargingError, Dcpe, EXPONENT, Terms, Ucpe};
+use rsvp_wire::iana::{error_code, policy, traffic_control};
+use rsvp_wire::object::{Hop, PolicyData};
+use rsvp_wire::{BufferTooSmall, MessageWriter, PolicyOptions};
+
+use super::super::Core;
+use super::super::psb::Psb;
+use super::downstream::dcpe_of;
+
+/// A refusal, with what the neighbour needs to do better.
+#[derive(Debug, Clone)]
+pub(crate) struct Fault {
+    /// Error code of RFC 2205 appendix B.
+    pub(crate) code: u8,
+    pub(crate) value: u16,
+    /// Short name for counters.
+    pub(crate) reason: &'static str,
+    /// The old reservation stays in place.
+    pub(crate) in_place: bool,
+    detail: Option<Box<Detail>>,
+}
+
+/// The charging elements that go with a policy error.
+#[derive(Debug, Clone)]
+struct Detail {
+    error: ChgErr,
+    /// What is quoted now.
+    quote: Option<Dcpe>,
+}
+
+impl Fault {
+    pub(crate) const NO_PATH: Self = Self::new(error_code::NO_PATH, 0, "no_path_state");
+    pub(crate) const NO_SENDER: Self = Self::new(error_code::NO_SENDER, 0, "no_sender_state");
+    pub(crate) const UNKNOWN_STYLE: Self =
+        Self::new(error_code::UNKNOWN_STYLE, 0, "unsupported_style");
+    pub(crate) const SERVICE_CONFLICT: Self = Self::new(
+        error_code::TRAFFIC_CONTROL,
+        traffic_control::SERVICE_CONFLICT,
+        "service_conflict",
+    );
+    pub(crate) const NO_RESOURCES: Self =
+        Self::new(error_code::POLICY, policy::NO_RESOURCES, "limit_reached");
+    pub(crate) const MISSING_PAYMENT: Self =
+        Self::new(error_code::POLICY, policy::PD_MISSING, "missing_payment");
+    pub(crate) const FOREIGN_CURRENCY: Self =
+        Self::new(error_code::POLICY, policy::MERGE, "foreign_currency");
+    pub(crate) const BAD_ELEMENT: Self =
+        Self::new(error_code::POLICY, policy::PE_BAD, "bad_charging_element");
+    pub(crate) const CHARGE_OVERFLOW: Self =
+        Self::new(error_code::POLICY, policy::PE_BAD, "charge_overflow");
+
+    pub(crate) const fn new(code: u8, value: u16, reason: &'static str) -> Self {
+        Self { code, value, reason, in_place: false, detail: None }
+    }
+
+    /// What an element that cannot be used leads to; `Ok` where it is merely not for us.
+    pub(super) fn of_element(error: &ChargingError) -> Result<(), Self> {
+        match error {
+            ChargingError::HigherVersion(_) | ChargingError::Empty => Ok(()),
+            _ => Err(Self::BAD_ELEMENT),
+        }
+    }
+
+    /// A payment was refused.
+    pub(super) fn refused(
+        core: &Core,
+        psb: &Psb,
+        key: BranchKey,
+        refusal: &Refusal,
+        ucpe: &Ucpe,
+    ) -> Self {
+        let (value, reason) = match refusal.reason {
+            Reason::PaymentTooLow => (policy::EXCEED, "payment_too_low"),
+            Reason::NoAnnouncement => (policy::REJECT, "no_announcement"),
+            Reason::AnnouncementExpired => (policy::EXPIRED, "announcement_expired"),
+            Reason::NoSuchGroup => (policy::REJECT, "not_announced_here"),
+            Reason::InstanceRemoved => (policy::EXPIRED, "instance_removed"),
+            Reason::Overflow(_) => (policy::PE_BAD, "payment_overflow"),
+        };
+        let mut fault = Self::new(error_code::POLICY, value, reason);
+        fault.explain(core, psb, key, refusal.required.0, ucpe);
+        fault
+    }
+
+    /// A payment that does not cover the new price keeps the old rate for a while (T5).
+    pub(super) fn kept(
+        core: &Core,
+        psb: &Psb,
+        key: BranchKey,
+        required: u64,
+        ucpe: &Ucpe,
+    ) -> Self {
+        let mut fault = Self::new(error_code::POLICY, policy::EXCEED, "price_not_covered_yet");
+        fault.in_place = true;
+        fault.explain(core, psb, key, required, ucpe);
+        fault
+    }
+
+    /// A branch did not cover a higher price by its deadline (T5).
+    pub(super) fn uncovered(core: &Core, psb: &Psb, key: BranchKey) -> Self {
+        let mut fault = Self::new(error_code::POLICY, policy::EXPIRED, "price_never_covered");
+        let branch = psb.flow.as_ref().and_then(|flow| flow.branch(key));
+        if let (Some(branch), Some(context)) = (branch, &core.charging) {
+            let mut last =
+                Ucpe::new(context.currency, super::upstream::SERVICE, context.account.clone());
+            last.payment = branch.ceiling.0;
+            last.sequence = branch.sequence;
+            fault.explain(core, psb, key, branch.required.0, &last);
+        }
+        fault
+    }
+
+    fn explain(&mut self, core: &Core, psb: &Psb, key: BranchKey, required: u64, ucpe: &Ucpe) {
+        let (Some(context), Some(flow)) = (&core.charging, &psb.flow) else { return };
+        let quote = flow.quote_for(key).or_else(|| flow.quote(key.group));
+        self.detail = Some(Box::new(Detail {
+            error: ChgErr {
+                reason: self.value,
+                currency: context.currency,
+                exponent: EXPONENT,
+                required,
+                offered: ucpe.payment,
+                epoch: quote.map_or(0, |quote| quote.epoch),
+                sequence: ucpe.sequence,
+                terms: Terms::default(),
+            },
+            quote: quote.map(|quote| dcpe_of(context, psb, &quote)),
+        }));
+    }
+
+    /// What would be enough, where that is known.
+    pub(crate) fn required(&self) -> Option<u64> {
+        self.detail.as_ref().map(|detail| detail.error.required)
+    }
+}
+
+/// Writes the POLICY_DATA that goes with an error: CHG_ERR and the DCPE as it stands.
+pub(crate) fn write_fault(
+    writer: &mut MessageWriter<'_>,
+    context: Option<&super::Context>,
+    own: Hop,
+    fault: &Fault,
+) -> Result<(), BufferTooSmall> {
+    let (Some(detail), Some(context)) = (&fault.detail, context) else { return Ok(()) };
+    writer.policy_data(&PolicyOptions::from_hop(own), |sink| {
+        detail.error.write(context.ptypes.chg_err, sink);
+        if let Some(quote) = &detail.quote {
+            quote.write(context.ptypes.dcpe, sink);
+        }
+    })
+}
+
+/// What the CHG_ERR among these objects says is required.
+pub(crate) fn required<'a>(
+    core: &Core,
+    objects: impl Iterator<Item = PolicyData<'a>>,
+) -> Option<u64> {
+    let ptype = core.charging.as_ref()?.ptypes.chg_err;
+    let mut elements = objects.filter_map(|object| object.element(ptype));
+    elements.find_map(|element| ChgErr::parse(element.bytes).ok()).map(|error| error.required)
+}

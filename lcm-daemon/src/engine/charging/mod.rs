@@ -1,0 +1,150 @@
+//! The one adapter between RSVP state, charging elements on the wire, and the charging model.
+//!
+//! The rest of the engine treats policy as opaque: it asks here what to put into a PATH or a RESV,
+//! whether a payment is good, and tells what came and went.
+
+mod books;
+mod context;
+mod downstream;
+mod fault;
+mod upstream;
+mod view;
+
+pub(crate) use books::Books;
+pub(crate) use context::Context;
+pub use context::wire_account;
+pub(crate) use downstream::{
+    Announced, announce, carried, downstream_elements, originate, read_announcement, sync_groups,
+    upstream_moved, write_announcements,
+};
+pub(crate) use fault::{Fault, required, write_fault};
+pub(crate) use upstream::{
+    Admission, Offered, admit, local_due, new_flow, own_payment, own_refused, read_payment,
+    release, renew_local, settle, write_payment,
+};
+pub(crate) use view::{show_downstream, show_upstream};
+
+use std::net::IpAddr;
+
+use charging_model::flow::Happening;
+use charging_model::{BranchKey, Clock, Millis};
+
+use super::counters::bump;
+use super::local::NoticeEvent;
+use super::outbox::Output;
+use super::psb::Psb;
+use super::rsb::LOCAL;
+use super::session::SessionState;
+use super::time::{Instant, Now, Span};
+use super::{Core, local::Notice};
+
+/// Longest time for which changes that move no payment are collected (T19), in milliseconds.
+const COALESCE_MS: u64 = 500;
+
+/// Rounds of mutual reaction of a price, the receiver here and our own payment to one event; two
+/// are enough, more would be an error that must not hang the router.
+const MAX_ROUNDS: usize = 4;
+
+pub(super) fn clock(now: Now) -> Clock {
+    Clock { now: Millis(now.at.as_millis()), unix_s: now.unix_s }
+}
+
+pub(super) fn branch(outgoing: u32, next_hop: IpAddr) -> BranchKey {
+    BranchKey { group: outgoing, hop: next_hop }
+}
+
+impl SessionState {
+    /// Tells everyone concerned what changed in one sender's charges.
+    pub(crate) fn after_charging(&mut self, core: &mut Core, now: Now, index: usize) {
+        for _ in 0..MAX_ROUNDS {
+            self.answer_locally(core, now, index);
+            let Some(psb) = self.senders.get_mut(index) else { return };
+            let (phop, origin) = (psb.phop_address(), psb.phop.is_none());
+            let Some(flow) = psb.flow.as_mut() else { return };
+            let changes = flow.take_changes();
+            core.books.take(phop, flow);
+            if changes.groups.is_empty() && !changes.payment && !changes.coalescable {
+                return;
+            }
+            for group in changes.groups.into_iter().filter(|group| *group != LOCAL) {
+                self.forward_path(core, now, index, Some(group));
+            }
+            if origin {
+                // The chain of payments ends here: nobody is to be told but the application.
+                self.tell_origin(core, now, index);
+            } else if changes.payment {
+                if let Some(phop) = phop {
+                    self.send_resv(core, now, phop);
+                }
+            } else if changes.coalescable {
+                self.refresh_resv_soon(core, now);
+            }
+        }
+    }
+
+    /// What is due by the clock in one sender's charges.
+    pub(crate) fn charging_due(&mut self, core: &mut Core, now: Now, index: usize) {
+        let Some(psb) = self.senders.get_mut(index) else { return };
+        let Some(flow) = psb.flow.as_mut() else { return };
+        if flow.next_deadline().is_none_or(|at| at > clock(now).now) {
+            return;
+        }
+        let happenings = flow.tick(clock(now));
+        let sender = psb.sender;
+        let mut uncovered = Vec::new();
+        for happening in happenings {
+            match happening {
+                Happening::Uncovered(key) => {
+                    uncovered.push((key, Fault::uncovered(core, psb, key)));
+                }
+                Happening::Lapsed(_) => bump(&mut core.counters.expired, "approval"),
+            }
+        }
+        for (key, fault) in uncovered {
+            bump(&mut core.counters.expired, "uncovered_price");
+            self.refuse_existing(core, key.group, key.hop, sender, &fault);
+            self.drop_reservation(core, now, key.group, key.hop, sender);
+        }
+        self.after_charging(core, now, index);
+    }
+
+    /// Changes that move no payment wait a little for others (T19).
+    fn refresh_resv_soon(&mut self, core: &Core, now: Now) {
+        let wait = COALESCE_MS.min(u64::from(core.config.rsvp.refresh_ms) / 2);
+        let soon: Instant = now.at + Span::from_millis(wait);
+        self.resv_refresh = self.resv_refresh.min(soon);
+    }
+
+    /// Tells the sending application what it pays.
+    fn tell_origin(&mut self, core: &mut Core, now: Now, index: usize) {
+        let Some(psb) = self.senders.get_mut(index) else { return };
+        let Some(flow) = psb.flow.as_mut() else { return };
+        let Some(paid) = flow.own_payment(clock(now)) else { return };
+        let sender = psb.sender;
+        let Some(local) = self.local_senders.iter_mut().find(|l| l.sender == sender) else {
+            return;
+        };
+        let event = NoticeEvent::Reserved {
+            receivers_pay: paid.payment.0,
+            sender_pays: paid.sender_payment.0,
+            total: paid.announced_total.0,
+        };
+        if local.told.as_ref() != Some(&event) {
+            local.told = Some(event.clone());
+            core.outbox.push(Output::Notice(Notice { handle: local.handle, sender, event }));
+        }
+    }
+}
+
+/// The account of a neighbour as a person reads it.
+pub(super) fn account_text(account: &charging_model::flow::Account) -> String {
+    let kind = rsvp_wire::charging::AccountKind::from(account.kind());
+    rsvp_wire::charging::Account::new(kind, account.id()).to_string()
+}
+
+/// True where this sender's charging state is kept on an interface.
+pub(super) fn charges_on(core: &Core, psb: &Psb, interface: u32) -> bool {
+    psb.flow.is_some()
+        && (interface == LOCAL
+            || core.interfaces.get(interface).is_some_and(|port| port.settings.charging))
+}

@@ -1,0 +1,376 @@
+//! UCPE: what the next hops pay, and what we pay the previous one.
+
+use std::net::IpAddr;
+
+use charging_model::flow::{Account as ModelAccount, Cause, Flow, OwnPayment, Payment, Verdict};
+use charging_model::time::next_serial;
+use charging_model::{BranchKey, Rate, Span};
+use rsvp_wire::charging::Ucpe;
+use rsvp_wire::message::Resv;
+use rsvp_wire::iana::error_code;
+use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, FilterSpec, Hop, Session};
+use rsvp_wire::{BufferTooSmall, MessageWriter, PolicyOptions};
+
+use super::super::Core;
+use super::super::counters::bump;
+use super::super::local::NoticeEvent;
+use super::super::psb::Psb;
+use super::super::record::{Record, RecordEvent};
+use super::super::resv::Request;
+use super::super::rsb::LOCAL;
+use super::super::time::Now;
+use super::downstream::price;
+use super::{Context, Fault, branch, charges_on, clock};
+use crate::config::MissingPayment;
+
+/// Service number of prices: controlled load (RFC 2211), the only one that is priced so far.
+pub(super) const SERVICE: u16 = 5;
+
+/// What a request for a reservation offers.
+#[derive(Debug, Clone)]
+pub(crate) enum Offered {
+    /// No payment.
+    Nothing,
+    /// A receiver on this node approves this.
+    Local {
+        /// In wire units.
+        payment: u64,
+    },
+    /// A neighbour's UCPE.
+    Neighbour(Box<Ucpe>),
+}
+
+/// How a payment was taken.
+#[derive(Debug)]
+pub(crate) enum Admission {
+    /// The reservation stands at the price.
+    Taken,
+    /// It stands at its old rate; the neighbour is told what is missing.
+    Kept(Fault),
+    /// It stands as it was; the message was an old one.
+    Ignored,
+}
+
+/// The charging state of a new sender; `None` on a policy-ignorant node.
+pub(crate) fn new_flow(core: &Core) -> Option<Box<Flow>> {
+    core.charging.as_ref().map(|context| Box::new(Flow::new(context.transit.clone())))
+}
+
+/// Finds the payment for one sender: with a FILTER_SPEC option its own, without one for all.
+pub(crate) fn read_payment(
+    core: &Core,
+    resv: &Resv<'_>,
+    sender: Filter,
+) -> Result<Offered, Fault> {
+    let Some(context) = &core.charging else { return Ok(Offered::Nothing) };
+    for object in resv.policy_data() {
+        let mut filters = object.filter_specs().peekable();
+        if filters.peek().is_some() && !filters.any(|filter| filter.0 == sender) {
+            continue;
+        }
+        let Some(element) = object.element(context.ptypes.ucpe) else { continue };
+        match Ucpe::parse(element.bytes) {
+            Ok(ucpe) if ucpe.currency != context.currency => return Err(Fault::FOREIGN_CURRENCY),
+            Ok(ucpe) => return Ok(Offered::Neighbour(Box::new(ucpe))),
+            Err(error) => Fault::of_element(&error)?,
+        }
+    }
+    Ok(Offered::Nothing)
+}
+
+/// Decides on a reservation's payment; on an error nothing was installed.
+pub(crate) fn admit(
+    core: &mut Core,
+    now: Now,
+    session: Session,
+    psb: &mut Psb,
+    request: &Request,
+) -> Result<Admission, Fault> {
+    if !charges_on(core, psb, request.outgoing) {
+        return Ok(Admission::Taken);
+    }
+    let key = branch(request.outgoing, request.next_hop);
+    reprice_at_admission(core, now, psb, key);
+    let ucpe = match &request.payment {
+        Offered::Neighbour(ucpe) => ucpe,
+        Offered::Local { payment } => {
+            return renew(core, now, session, psb, key, *payment);
+        }
+        Offered::Nothing => return without_payment(core, psb, key),
+    };
+    let payment = Payment {
+        payment: Rate(ucpe.payment),
+        announced_total: Rate(ucpe.announced_total),
+        sender_payment: Rate(ucpe.sender_payment),
+        local_sum: Rate(ucpe.local_sum),
+        epoch_echo: ucpe.epoch_echo,
+        sequence: ucpe.sequence,
+        instance: ucpe.instance,
+        account: ModelAccount::new(ucpe.account.kind.into(), ucpe.account.id.as_bytes()),
+        refresh: Span(u64::from(request.refresh_ms)),
+        quantity: bits(request),
+        receivers_below: ucpe.terms.receivers_below.unwrap_or(1),
+    };
+    let verdict = pay(core, now, session, psb, key, &payment);
+    match verdict {
+        Some(Verdict::Kept { required, .. }) => {
+            core.counters.payments_kept += 1;
+            Ok(Admission::Kept(Fault::kept(core, psb, key, required.0, ucpe)))
+        }
+        Some(Verdict::Refused(refusal)) => {
+            let fault = Fault::refused(core, psb, key, &refusal, ucpe);
+            bump(&mut core.counters.payments_refused, fault.reason);
+            Err(fault)
+        }
+        Some(Verdict::Stale) => {
+            core.counters.drop("stale_payment");
+            Ok(Admission::Ignored)
+        }
+        Some(Verdict::Accepted { .. }) | None => {
+            core.counters.payments_accepted += 1;
+            Ok(Admission::Taken)
+        }
+    }
+}
+
+fn bits(request: &Request) -> u64 {
+    request.flowspec.tspec().rate.to_integer().saturating_mul(8)
+}
+
+/// Hands a payment to the model, and records the consent if it changes what is debited.
+fn pay(
+    core: &mut Core,
+    now: Now,
+    session: Session,
+    psb: &mut Psb,
+    key: BranchKey,
+    payment: &Payment,
+) -> Option<Verdict> {
+    let (phop, sender) = (psb.phop_address(), psb.sender);
+    let flow = psb.flow.as_mut()?;
+    let before = flow.branch(key).map(|branch| (branch.receiver_payment, branch.ceiling));
+    let verdict = flow.on_ucpe(clock(now), key, payment);
+    core.books.take(phop, flow);
+    let after = flow.branch(key).map(|branch| (branch.receiver_payment, branch.ceiling));
+    if let (true, Some((rate, ceiling))) = (after != before, after) {
+        let event = RecordEvent::Approved {
+            rate: rate.0,
+            ceiling: ceiling.0,
+            epoch: payment.epoch_echo,
+            sequence: payment.sequence,
+            instance: payment.instance,
+        };
+        let at_ms = now.at.as_millis();
+        core.outbox.record(Record { at_ms, session, sender, payer: key.hop, event });
+    }
+    Some(verdict)
+}
+
+/// A price that waited for the next new reservation on its interface takes effect now (T6).
+fn reprice_at_admission(core: &mut Core, now: Now, psb: &mut Psb, key: BranchKey) {
+    let Some(flow) = psb.flow.as_mut() else { return };
+    if flow.branch(key).is_some() {
+        return;
+    }
+    let Some(port) = core.interfaces.get_mut(key.group) else { return };
+    let Some(new) = port.price_at_admission.take() else { return };
+    let max = port.settings.tariff.max_price_pico_per_s().max(new);
+    port.set_price(new, max);
+    core.repriced.push(key.group);
+    if let Some(price) = price(core, key.group)
+        && flow.set_group(clock(now), key.group, price).is_err()
+    {
+        core.counters.drop("price_overflow");
+    }
+}
+
+/// A RESV without a UCPE.
+fn without_payment(core: &mut Core, psb: &Psb, key: BranchKey) -> Result<Admission, Fault> {
+    let paid_before = psb.flow.as_ref().is_some_and(|flow| flow.branch(key).is_some());
+    match core.charging.as_ref().map(|context| context.on_missing_payment) {
+        Some(MissingPayment::Free) if !paid_before => Ok(Admission::Taken),
+        _ => {
+            let fault = Fault::MISSING_PAYMENT;
+            bump(&mut core.counters.payments_refused, fault.reason);
+            Err(fault)
+        }
+    }
+}
+
+/// The consent of the receiver on this node, given or repeated.
+fn renew(
+    core: &mut Core,
+    now: Now,
+    session: Session,
+    psb: &mut Psb,
+    key: BranchKey,
+    payment: u64,
+) -> Result<Admission, Fault> {
+    let Some(context) = &core.charging else { return Ok(Admission::Taken) };
+    let Some(flow) = psb.flow.as_ref() else { return Ok(Admission::Taken) };
+    let account = &context.account;
+    let known = flow.branch(key);
+    let changed = known.as_ref().is_none_or(|branch| branch.ceiling.0 != payment);
+    let last = known.as_ref().map(|branch| branch.sequence);
+    let sequence = match last {
+        Some(last) if !changed => last,
+        last => next_serial(last, now.unix_s),
+    };
+    let offered = Payment {
+        payment: Rate(payment),
+        announced_total: Rate::ZERO,
+        sender_payment: Rate::ZERO,
+        local_sum: Rate::ZERO,
+        epoch_echo: flow.quote(LOCAL).map_or(0, |quote| quote.epoch),
+        sequence,
+        instance: known.as_ref().map_or(sequence, |branch| branch.instance),
+        account: ModelAccount::new(account.kind.into(), account.id.as_bytes()),
+        refresh: Span(u64::from(core.config.rsvp.refresh_ms)),
+        quantity: psb.facts.tspec.rate.to_integer().saturating_mul(8),
+        receivers_below: 1,
+    };
+    let ucpe = || {
+        let mut ucpe = Ucpe::new(context.currency, SERVICE, account.clone());
+        (ucpe.payment, ucpe.sequence) = (payment, sequence);
+        ucpe
+    };
+    let ucpe = ucpe();
+    match pay(core, now, session, psb, key, &offered) {
+        Some(Verdict::Refused(refusal)) => Err(Fault::refused(core, psb, key, &refusal, &ucpe)),
+        Some(Verdict::Kept { required, .. }) => {
+            Ok(Admission::Kept(Fault::kept(core, psb, key, required.0, &ucpe)))
+        }
+        _ => Ok(Admission::Taken),
+    }
+}
+
+/// Repeats what the receiver on this node approved last.
+pub(crate) fn renew_local(
+    core: &mut Core,
+    now: Now,
+    session: Session,
+    psb: &mut Psb,
+    own: IpAddr,
+) {
+    let key = branch(LOCAL, own);
+    let approved = psb.flow.as_ref().and_then(|flow| flow.branch(key)).map(|b| b.ceiling.0);
+    if let Some(payment) = approved {
+        // What was good before is good again, or is answered when the price is looked at.
+        let _ = renew(core, now, session, psb, key, payment);
+    }
+}
+
+/// What a receiver on this node would pay now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LocalDue {
+    pub(crate) payment: u64,
+    pub(crate) total: u64,
+    pub(crate) max_total: u64,
+    pub(crate) epoch: u32,
+    /// It has approved exactly this already.
+    pub(crate) approved: bool,
+}
+
+/// The price of a sender for a receiver on this node; `None` before one was announced.
+pub(crate) fn local_due(psb: &Psb, own: IpAddr) -> Option<LocalDue> {
+    let flow = psb.flow.as_ref()?;
+    let key = branch(LOCAL, own);
+    let quote = flow.quote_for(key).or_else(|| flow.quote(LOCAL))?;
+    let payment = quote.receiver_payment();
+    let approved = flow.branch(key).is_some_and(|branch| branch.ceiling == payment);
+    Some(LocalDue {
+        payment: payment.0,
+        total: quote.total.0,
+        max_total: quote.max_total.0,
+        epoch: quote.epoch,
+        approved,
+    })
+}
+
+/// What we pay the previous hop with the RESV that is sent now.
+pub(crate) fn own_payment(core: &mut Core, now: Now, psb: &mut Psb) -> Option<Ucpe> {
+    let phop = psb.phop_address();
+    let flow = psb.flow.as_mut()?;
+    let paid = flow.own_payment(clock(now));
+    core.books.take(phop, flow);
+    Some(ucpe_of(core.charging.as_ref()?, &paid?))
+}
+
+/// The previous hop refused what we offered (T5, T18): unless our old reservation stays in place,
+/// nothing of ours is there any more.
+pub(crate) fn own_refused(
+    core: &mut Core,
+    now: Now,
+    psb: &mut Psb,
+    error: &ErrorSpec,
+    about: &NoticeEvent,
+) {
+    let in_place = error.flags.contains(ErrorFlags::IN_PLACE);
+    if error.code != error_code::POLICY || in_place {
+        return;
+    }
+    let NoticeEvent::Error { required: Some(required), .. } = about else { return };
+    let phop = psb.phop_address();
+    if let Some(flow) = psb.flow.as_mut() {
+        flow.on_own_refused(clock(now), Rate(*required));
+        core.books.take(phop, flow);
+    }
+}
+
+fn ucpe_of(context: &Context, paid: &OwnPayment) -> Ucpe {
+    Ucpe {
+        payment: paid.payment.0,
+        announced_total: paid.announced_total.0,
+        sender_payment: paid.sender_payment.0,
+        local_sum: paid.local_sum.0,
+        epoch_echo: paid.epoch_echo,
+        sequence: paid.sequence,
+        instance: paid.instance,
+        ..Ucpe::new(context.currency, SERVICE, context.account.clone())
+    }
+}
+
+/// Writes a payment as POLICY_DATA; `sender` says which of several flows it is for.
+pub(crate) fn write_payment(
+    writer: &mut MessageWriter<'_>,
+    context: Option<&Context>,
+    own: Hop,
+    sender: Option<Filter>,
+    payment: &Ucpe,
+) -> Result<(), BufferTooSmall> {
+    let Some(context) = context else { return Ok(()) };
+    let filter = sender.map(FilterSpec);
+    let options = PolicyOptions { filters: filter.as_slice(), ..PolicyOptions::from_hop(own) };
+    writer.policy_data(&options, |sink| payment.write(context.ptypes.ucpe, sink))
+}
+
+/// A reservation ended: closes its meters.
+pub(crate) fn release(
+    core: &mut Core,
+    now: Now,
+    session: Session,
+    psb: &mut Psb,
+    outgoing: u32,
+    next_hop: IpAddr,
+) {
+    let (phop, sender) = (psb.phop_address(), psb.sender);
+    let key = branch(outgoing, next_hop);
+    let Some(flow) = psb.flow.as_mut() else { return };
+    if flow.remove_branch(clock(now), key, Cause::Tear).is_some() {
+        core.books.take(phop, flow);
+        let at_ms = now.at.as_millis();
+        let event = RecordEvent::Closed;
+        core.outbox.record(Record { at_ms, session, sender, payer: next_hop, event });
+    }
+}
+
+/// A sender is gone: closes all its meters.
+pub(crate) fn settle(core: &mut Core, now: Now, session: Session, psb: &mut Psb) {
+    let keys: Vec<BranchKey> = match &psb.flow {
+        Some(flow) => flow.branches().map(|branch| branch.key).collect(),
+        None => return,
+    };
+    for key in keys {
+        release(core, now, session, psb, key.group, key.hop);
+    }
+}

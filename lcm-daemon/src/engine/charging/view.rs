@@ -1,0 +1,84 @@
+//! Charging state as operators read it.
+
+use super::super::Core;
+use super::super::psb::Psb;
+use super::super::rsb::{LOCAL, Rsb};
+use super::super::show::{DownstreamView, PaymentView, QuoteView, UpstreamView, interface_name};
+use super::super::time::Now;
+use super::{account_text, branch, clock};
+
+/// Downstream charging state of a sender.
+pub(crate) fn show_downstream(core: &Core, psb: &Psb) -> Option<DownstreamView> {
+    let flow = psb.flow.as_ref()?;
+    let down = flow.downstream()?;
+    let limits = down.limits();
+    let own = flow.preview_payment();
+    let reserved = flow.branches().next().is_some();
+    let debited = flow.approved_claim().map_or(0, |(total, s)| total.0.saturating_sub(s.0));
+    Some(DownstreamView {
+        total_charge: down.total.0,
+        max_total_charge: down.max_total.0,
+        sender_fraction_ppm: down.fraction.get(),
+        sender_account: down.sender_account.as_ref().map(account_text),
+        limit_per_receiver: limits.per_receiver.map(|rate| rate.0),
+        limit_per_hop: limits.per_hop.map(|rate| rate.0),
+        max_hops: limits.max_hops,
+        sponsored: down.sponsored.0,
+        epoch: down.epoch.unwrap_or(0),
+        quotes: quotes(core, psb),
+        payment: own.filter(|_| reserved).map(|own| PaymentView {
+            payment: own.payment.0,
+            debited,
+            announced_total: own.announced_total.0,
+            sender_payment: own.sender_payment.0,
+            local_sum: own.local_sum.0,
+        }),
+    })
+}
+
+fn quotes(core: &Core, psb: &Psb) -> Vec<QuoteView> {
+    let Some(flow) = &psb.flow else { return Vec::new() };
+    let mut views = Vec::new();
+    for (group, _) in flow.groups().filter(|(group, _)| *group != LOCAL) {
+        let hops = flow.branches().map(|branch| branch.key).filter(|key| key.group == group);
+        let mut quotes: Vec<_> =
+            hops.map(|key| (Some(key.hop), flow.quote_for(key))).collect();
+        if quotes.is_empty() {
+            quotes.push((None, flow.quote(group)));
+        }
+        views.extend(quotes.into_iter().filter_map(|(next_hop, quote)| {
+            let quote = quote?;
+            Some(QuoteView {
+                interface: interface_name(core, group),
+                next_hop,
+                total_charge: quote.total.0,
+                max_total_charge: quote.max_total.0,
+                c: quote.carried.0,
+                local_price: quote.local.0,
+                sponsored: quote.sponsored.0,
+                epoch: quote.epoch,
+            })
+        }));
+    }
+    views
+}
+
+/// Upstream charging state of a reservation.
+pub(crate) fn show_upstream(now: Now, psb: &Psb, rsb: &Rsb) -> Option<UpstreamView> {
+    let view = psb.flow.as_ref()?.branch(branch(rsb.outgoing, rsb.next_hop))?;
+    Some(UpstreamView {
+        status: view.status.to_owned(),
+        local_price: view.local.0,
+        payment_downstream: view.sender_payment.0,
+        total_charge_downstream: view.announced_total.0,
+        local_sum_downstream: view.local_sum.0,
+        agreed_total: view.total.0,
+        agreed_sponsored: view.sponsored.0,
+        debited: view.receiver_payment.0,
+        ceiling: view.ceiling.0,
+        approved_for_ms: view.approved_until.0.saturating_sub(clock(now).now.0),
+        sequence: view.sequence,
+        instance: view.instance,
+        account: Some(account_text(&view.account)),
+    })
+}

@@ -1,0 +1,294 @@
+//! PATHERR, RESVERR and RESVCONF: answered, passed on, and told to applications
+//! (RFC 2205 sections 2.5, 3.1.7 to 3.1.9 and 3.10).
+
+use std::net::IpAddr;
+
+use rsvp_wire::message::{Path, PathErr, Resv, ResvConf, ResvErr};
+use rsvp_wire::object::{
+    ErrorFlags, ErrorSpec, Filter, FilterSpec, FlowSpec, Hop, PolicyData, SenderTemplate, SenderTspec,
+    Session, Style, Tspec,
+};
+use rsvp_wire::{DecodeError, ErrorContext, MessageType, Reaction};
+
+use super::charging::{self, Fault};
+use super::counters::bump;
+use super::local::NoticeEvent;
+use super::resv::HOP_TTL;
+use super::rsb::LOCAL;
+use super::session::SessionState;
+use super::time::Now;
+use super::{Core, Engine};
+use crate::packet::{PacketMeta, TransmitMeta};
+
+impl Engine {
+    /// Answers a PATH that cannot be taken.
+    pub(crate) fn refuse_path(&mut self, path: &Path<'_>, meta: PacketMeta, fault: Fault) {
+        self.core.counters.drop(fault.reason);
+        let descriptor = (path.sender.template, path.sender.tspec);
+        send_path_err(&mut self.core, meta.interface, path.hop, path.session, Some(descriptor), &fault);
+    }
+
+    /// Answers a RESV, or one flow descriptor of it, that cannot be taken.
+    pub(crate) fn refuse_resv(
+        &mut self,
+        resv: &Resv<'_>,
+        descriptor: Option<(FlowSpec, FilterSpec)>,
+        fault: &Fault,
+    ) {
+        self.core.counters.drop(fault.reason);
+        let descriptor = descriptor.or_else(|| {
+            resv.flows().next().and_then(|flow| Some((flow.flowspec, flow.filter?)))
+        });
+        send_resv_err(&mut self.core, resv.session, resv.hop, resv.style, descriptor, fault);
+    }
+
+    /// Counts a message that could not be read and answers it where RFC 2205 wants that.
+    pub(crate) fn handle_malformed(&mut self, meta: PacketMeta, bytes: &[u8], error: &DecodeError) {
+        bump(&mut self.core.counters.malformed, error.reason());
+        let context = ErrorContext::scan(bytes);
+        let (Some(session), Some(hop)) = (context.session, context.hop) else { return };
+        if self.core.interfaces.owns(hop.address) || !super::path::may_be_source(hop.address) {
+            return;
+        }
+        match error.reaction() {
+            Reaction::SendPathErr { code, value } => {
+                let fault = Fault::new(code, value, error.reason());
+                let descriptor = context.template.zip(context.tspec);
+                send_path_err(&mut self.core, meta.interface, hop, session, descriptor, &fault);
+            }
+            Reaction::SendResvErr { code, value } => {
+                let fault = Fault::new(code, value, error.reason());
+                let style = context.style.unwrap_or(Style::FixedFilter);
+                let descriptor = context.flowspec.zip(context.filter);
+                send_resv_err(&mut self.core, session, hop, style, descriptor, &fault);
+            }
+            _ => {}
+        }
+    }
+
+    /// Passes a PATHERR towards the sender that it is about.
+    pub(crate) fn handle_path_err(&mut self, error: &PathErr<'_>) {
+        let found = self.sessions.find(&error.session).zip(error.template);
+        let Some((slot, template)) = found else {
+            return self.core.counters.drop("error_about_nothing");
+        };
+        let about = about(&self.core, error.error, error.policy_data());
+        let objects: Vec<u8> = error
+            .policy_data()
+            .map(|object| object.bytes())
+            .chain(error.sender_objects().map(|object| object.bytes))
+            .collect::<Vec<_>>()
+            .concat();
+        let (session, spec) = (error.session, error.error);
+        self.with_session(slot, |core, state| {
+            let psb = state.sender(template.0).and_then(|index| state.senders.get(index));
+            let Some(psb) = psb else { return core.counters.drop("error_about_nothing") };
+            let Some(phop) = psb.phop else {
+                return state.notify_sender(core, template.0, about);
+            };
+            let meta = towards(core, psb.incoming, session.destination, phop.address);
+            core.outbox.send(&mut core.counters, meta, MessageType::PathErr, false, |w| {
+                w.object(&session)?;
+                w.object(&spec)?;
+                w.raw(&objects)
+            });
+        });
+    }
+
+    /// Passes a RESVERR to everyone downstream who shares in the reservation that it is about.
+    pub(crate) fn handle_resv_err(&mut self, now: Now, meta: PacketMeta, error: &ResvErr<'_>) {
+        let Some(slot) = self.sessions.find(&error.session) else {
+            return self.core.counters.drop("error_about_nothing");
+        };
+        let about = about(&self.core, error.error, error.policy_data());
+        for filter in error.filters() {
+            self.with_session(slot, |core, state| {
+                state.take_resv_err(core, now, meta, error, filter, &about);
+            });
+        }
+    }
+
+    /// Passes a RESVCONF on to its receiver, or tells the application if it lives here.
+    pub(crate) fn handle_resv_conf(
+        &mut self,
+        meta: PacketMeta,
+        conf: &ResvConf<'_>,
+        bytes: &[u8],
+    ) {
+        let receiver = conf.confirm.receiver;
+        if !self.core.interfaces.owns(receiver) {
+            if meta.destination != receiver || meta.ttl <= 1 {
+                return self.core.counters.drop("confirmation_astray");
+            }
+            let onward = TransmitMeta {
+                interface: None,
+                source: Some(meta.source),
+                destination: receiver,
+                ttl: meta.ttl - 1,
+                router_alert: true,
+            };
+            self.core.counters.sent(MessageType::ResvConf.into());
+            return self.core.outbox.transmits().push(onward, bytes);
+        }
+        let Some(slot) = self.sessions.find(&conf.session) else {
+            return self.core.counters.drop("confirmation_of_nothing");
+        };
+        for flow in conf.flows() {
+            let Some(filter) = flow.filter else { continue };
+            self.with_session(slot, |core, session| {
+                session.notify_receiver(core, filter.0, NoticeEvent::Confirmed);
+            });
+        }
+    }
+}
+
+/// What an application is told of an error.
+fn about<'a>(
+    core: &Core,
+    error: ErrorSpec,
+    policy: impl Iterator<Item = PolicyData<'a>>,
+) -> NoticeEvent {
+    NoticeEvent::Error {
+        node: error.node,
+        code: error.code,
+        value: error.value,
+        required: charging::required(core, policy),
+    }
+}
+
+/// The IP header of a message to the hop `to`, reached over `interface`.
+fn towards(core: &Core, interface: u32, family: IpAddr, to: IpAddr) -> TransmitMeta {
+    let source = core.interfaces.get(interface).and_then(|port| port.address(family));
+    TransmitMeta { interface: None, source, destination: to, ttl: HOP_TTL, router_alert: false }
+}
+
+fn send_path_err(
+    core: &mut Core,
+    interface: u32,
+    hop: Hop,
+    session: Session,
+    descriptor: Option<(SenderTemplate, Tspec)>,
+    fault: &Fault,
+) {
+    let meta = towards(core, interface, session.destination, hop.address);
+    let Some(node) = meta.source else { return };
+    bump(&mut core.counters.path_errors_sent, (fault.code, fault.value));
+    let context = core.charging.as_ref();
+    let error =
+        ErrorSpec { node, flags: ErrorFlags::NONE, code: fault.code, value: fault.value };
+    core.outbox.send(&mut core.counters, meta, MessageType::PathErr, false, |w| {
+        w.object(&session)?;
+        w.object(&error)?;
+        charging::write_fault(w, context, Hop { address: node, lih: 0 }, fault)?;
+        if let Some((template, tspec)) = descriptor {
+            w.object(&template)?;
+            w.object(&SenderTspec(tspec))?;
+        }
+        Ok(())
+    });
+}
+
+/// Sends a RESVERR that starts here; `hop` is the RSVP_HOP of the refused RESV: the next hop's
+/// address and our own interface.
+pub(crate) fn send_resv_err(
+    core: &mut Core,
+    session: Session,
+    hop: Hop,
+    style: Style,
+    descriptor: Option<(FlowSpec, FilterSpec)>,
+    fault: &Fault,
+) {
+    let meta = towards(core, hop.lih, session.destination, hop.address);
+    let Some(node) = meta.source else { return };
+    bump(&mut core.counters.resv_errors_sent, (fault.code, fault.value));
+    let flags = if fault.in_place { ErrorFlags::IN_PLACE } else { ErrorFlags::NONE };
+    let error = ErrorSpec { node, flags, code: fault.code, value: fault.value };
+    let context = core.charging.as_ref();
+    let own = Hop { address: node, lih: hop.lih };
+    core.outbox.send(&mut core.counters, meta, MessageType::ResvErr, false, |w| {
+        w.object(&session)?;
+        w.object(&own)?;
+        w.object(&error)?;
+        charging::write_fault(w, context, own, fault)?;
+        w.object(&style)?;
+        if let Some((flowspec, filter)) = descriptor {
+            w.object(&flowspec)?;
+            w.object(&filter)?;
+        }
+        Ok(())
+    });
+}
+
+impl SessionState {
+    /// One flow descriptor of a RESVERR.
+    fn take_resv_err(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        meta: PacketMeta,
+        error: &ResvErr<'_>,
+        filter: FilterSpec,
+        about: &NoticeEvent,
+    ) {
+        let Some(index) = self.sender(filter.0) else {
+            return core.counters.drop("error_about_nothing");
+        };
+        let Some(psb) = self.senders.get_mut(index) else { return };
+        if psb.phop_address() != Some(error.hop.address) || psb.incoming != meta.interface {
+            return core.counters.drop("error_from_another_hop");
+        }
+        charging::own_refused(core, now, psb, &error.error, about);
+        let next_hops: Vec<(u32, IpAddr)> = self
+            .reservations_for(filter.0)
+            .map(|rsb| (rsb.outgoing, rsb.next_hop))
+            .collect();
+        for (outgoing, next_hop) in next_hops {
+            if outgoing == LOCAL {
+                self.notify_receiver(core, filter.0, about.clone());
+            } else {
+                let hop = Hop { address: next_hop, lih: outgoing };
+                pass_resv_err(core, error, hop, filter);
+            }
+        }
+        self.after_charging(core, now, index);
+    }
+
+    /// Tells a next hop that its reservation is given up.
+    pub(crate) fn refuse_existing(
+        &self,
+        core: &mut Core,
+        outgoing: u32,
+        next_hop: IpAddr,
+        sender: Filter,
+        fault: &Fault,
+    ) {
+        let place = self.reservation(outgoing, next_hop, sender);
+        let Some(rsb) = place.and_then(|at| self.reservations.get(at)) else { return };
+        if outgoing == LOCAL {
+            let event = NoticeEvent::Error {
+                node: next_hop,
+                code: fault.code,
+                value: fault.value,
+                required: fault.required(),
+            };
+            return self.notify_receiver(core, sender, event);
+        }
+        let hop = Hop { address: next_hop, lih: outgoing };
+        let descriptor = Some((rsb.flowspec, FilterSpec(sender)));
+        send_resv_err(core, self.session, hop, Style::FixedFilter, descriptor, fault);
+    }
+}
+
+/// Passes on a RESVERR of another node, with our own hop in it. Its POLICY_DATA was meant for us.
+fn pass_resv_err(core: &mut Core, error: &ResvErr<'_>, hop: Hop, filter: FilterSpec) {
+    let meta = towards(core, hop.lih, error.session.destination, hop.address);
+    let Some(address) = meta.source else { return };
+    core.outbox.send(&mut core.counters, meta, MessageType::ResvErr, false, |w| {
+        w.object(&error.session)?;
+        w.object(&Hop { address, lih: hop.lih })?;
+        w.object(&error.error)?;
+        w.object(&error.style)?;
+        w.raw(error.flowspec_bytes().unwrap_or_default())?;
+        w.object(&filter)
+    });
+}

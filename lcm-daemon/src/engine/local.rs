@@ -1,0 +1,206 @@
+//! Applications on this node: they send, or receive and pay (RFC 2205 section 3.11.1).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use rsvp_wire::charging::Account;
+use rsvp_wire::object::{Filter, FlowSpec, Session, Tspec};
+
+/// Names one application's registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Handle(pub u64);
+
+/// Opens a session as a sender.
+#[derive(Debug, Clone)]
+pub struct SenderRequest {
+    /// The session to send to.
+    pub session: Session,
+    /// Source address (one of this node's) and port.
+    pub sender: Filter,
+    /// The traffic that will be sent.
+    pub tspec: Tspec,
+    /// TTL of the data, and so of PATH.
+    pub ttl: u8,
+    /// Outgoing interface, or `None` for the one that the kernel routes by.
+    pub interface: Option<u32>,
+    /// What the sender pays, or `None` for a PATH without charging.
+    pub share: Option<SenderShare>,
+}
+
+/// The sender's part of the charge (charging.md section 1, paper section 3.4).
+#[derive(Debug, Clone, Default)]
+pub struct SenderShare {
+    /// Fraction in parts per million.
+    pub fraction_ppm: u32,
+    /// Account to charge; `None` names the node's own.
+    pub account: Option<Account>,
+    /// Most that the sender covers for one receiver, in wire units; `None` is unlimited.
+    pub limit_per_receiver: Option<u64>,
+    /// A hop whose local prices exceed this is not sponsored, in wire units.
+    pub limit_per_hop: Option<u64>,
+    /// Hops over which the sender pays.
+    pub max_hops: Option<u32>,
+}
+
+/// Opens a session as a receiver.
+#[derive(Debug, Clone)]
+pub struct ReceiverRequest {
+    /// The session to receive.
+    pub session: Session,
+    /// The sender to reserve for; `None` for each that appears (still one fixed-filter
+    /// reservation a sender).
+    pub sender: Option<Filter>,
+    /// What to reserve; `None` takes the sender's tspec as controlled load.
+    pub flowspec: Option<FlowSpec>,
+    /// Most that this receiver pays per sender, in wire units; never leaves this node.
+    pub max_payment: Option<u64>,
+    /// Interface on which to join a multicast group; `None` for all that speak RSVP.
+    pub interface: Option<u32>,
+    /// Ask for a RESVCONF.
+    pub confirm: bool,
+}
+
+/// A receiving application as the session keeps it.
+#[derive(Debug)]
+pub(crate) struct LocalReceiver {
+    pub(crate) handle: Handle,
+    pub(crate) request: ReceiverRequest,
+    /// Interfaces on which the group was joined.
+    pub(crate) joined: Vec<u32>,
+    /// The price that the application was last told of, per sender, and by which epoch.
+    pub(crate) told: BTreeMap<Filter, Option<(u32, NoticeEvent)>>,
+}
+
+/// A sending application as the session keeps it.
+#[derive(Debug)]
+pub(crate) struct LocalSender {
+    pub(crate) handle: Handle,
+    pub(crate) sender: Filter,
+    /// What the application was last told.
+    pub(crate) told: Option<NoticeEvent>,
+}
+
+/// News for a local application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Whom it concerns.
+    pub handle: Handle,
+    /// The sender that it is about.
+    pub sender: Filter,
+    /// What happened.
+    pub event: NoticeEvent,
+}
+
+/// What a local application is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoticeEvent {
+    /// A price came, and was accepted: the reservation is asked for.
+    Offered {
+        /// What we pay, in wire units.
+        payment: u64,
+        /// C, the whole charge, in wire units.
+        total: u64,
+        /// Highest C that the providers foresee.
+        max_total: u64,
+    },
+    /// A price came that lies over the application's maximum; nothing is reserved at it.
+    Declined {
+        /// What would be due, in wire units.
+        due: u64,
+        /// The application's own maximum.
+        max_payment: u64,
+    },
+    /// A reservation reached this sender.
+    Reserved {
+        /// What all receivers pay, in wire units.
+        receivers_pay: u64,
+        /// What this sender pays, in wire units.
+        sender_pays: u64,
+        /// The sum of all local prices, in wire units.
+        total: u64,
+    },
+    /// The last reservation for this sender ended.
+    Released,
+    /// RESVCONF came.
+    Confirmed,
+    /// RESVERR or PATHERR came.
+    Error {
+        /// Node that found the error.
+        node: IpAddr,
+        /// RFC 2205 appendix B.
+        code: u8,
+        /// RFC 2205 appendix B.
+        value: u16,
+        /// What would be required, where a CHG_ERR says so, in wire units.
+        required: Option<u64>,
+    },
+    /// The sender is gone.
+    SenderGone,
+}
+
+/// Why a local request was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LocalError {
+    /// The sender's address is not one of this node's.
+    NotOurAddress(IpAddr),
+    /// The destination cannot be a session's.
+    BadDestination(IpAddr),
+    /// A sender or receiver of this kind is registered already.
+    Taken(Session),
+    /// A limit of the configuration is reached.
+    Limit(&'static str),
+    /// No such registration.
+    UnknownHandle(Handle),
+    /// No interface of this name.
+    UnknownInterface(String),
+    /// Charging is off in this node's configuration.
+    ChargingOff,
+    /// A value out of its range.
+    OutOfRange {
+        /// Which.
+        what: &'static str,
+        /// What it was.
+        value: u64,
+        /// What it may be at most.
+        most: u64,
+    },
+}
+
+impl std::fmt::Display for LocalError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotOurAddress(address) => write!(
+                f,
+                "source address {address} is not an address of this node: \
+                 give one that `lcmctl show interfaces` lists"
+            ),
+            Self::BadDestination(address) => write!(
+                f,
+                "destination {address} cannot be a session address: \
+                 give a unicast or multicast address that data can be sent to"
+            ),
+            Self::Taken(session) => write!(
+                f,
+                "session {session} is taken by another application of this node: \
+                 close that one first (`lcmctl show sessions` lists it)"
+            ),
+            Self::Limit(what) => write!(f, "limit {what} of the configuration is reached"),
+            Self::UnknownHandle(handle) => {
+                write!(f, "no application is registered under handle {}", handle.0)
+            }
+            Self::UnknownInterface(name) => write!(
+                f,
+                "no interface is named {name}: `lcmctl show interfaces` lists those there are"
+            ),
+            Self::ChargingOff => write!(
+                f,
+                "charging is off on this node: set charging.enabled = true in its configuration"
+            ),
+            Self::OutOfRange { what, value, most } => {
+                write!(f, "{what} = {value} is out of range: give 0 to {most}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for LocalError {}

@@ -1,0 +1,411 @@
+//! What applications and operators on this node ask of the engine.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use rsvp_wire::EncodeObject;
+use rsvp_wire::object::{Adspec, Filter, Float, FlowSpec, ResvConfirm, Session};
+
+use super::charging;
+use super::local::{
+    Handle, LocalError, LocalReceiver, LocalSender, Notice, NoticeEvent, ReceiverRequest,
+    SenderRequest,
+};
+use super::outbox::Output;
+use super::path::{may_be_destination, outgoing};
+use super::psb::{Psb, SenderFacts};
+use super::resv::{Request, own_address};
+use super::rsb::LOCAL;
+use super::session::SessionState;
+use super::time::{Instant, Now};
+use super::{Core, Engine};
+use crate::kernel::RouteKey;
+
+/// A change of the local price on an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PriceChange {
+    /// Interface name.
+    pub interface: String,
+    /// New local price, in wire units.
+    pub price: u64,
+    /// New highest price; `None` keeps the old one, raised to `price` if need be.
+    pub max_price: Option<u64>,
+    /// Take effect when the next reservation is admitted here, instead of at once (charging.md
+    /// T6: a price may have moved when the RESV arrives).
+    pub at_admission: bool,
+}
+
+impl Engine {
+    /// Starts to send PATH for a sender on this node.
+    pub fn open_sender(
+        &mut self,
+        now: Now,
+        request: SenderRequest,
+    ) -> Result<Handle, LocalError> {
+        let SenderRequest { session, sender, .. } = request;
+        if !may_be_destination(session.destination) {
+            return Err(LocalError::BadDestination(session.destination));
+        }
+        if !self.core.interfaces.owns(sender.source) {
+            return Err(LocalError::NotOurAddress(sender.source));
+        }
+        if request.share.is_some() && self.core.config.charging.is_none() {
+            return Err(LocalError::ChargingOff);
+        }
+        let slot = self.slot_for(session)?;
+        let handle = self.core.new_handle();
+        self.with_session(slot, |core, state| state.add_local_sender(core, now, handle, request))
+            .unwrap_or(Err(LocalError::UnknownHandle(handle)))
+            .map(|()| handle)
+    }
+
+    /// Starts to answer PATH for a receiver on this node.
+    pub fn open_receiver(
+        &mut self,
+        now: Now,
+        request: ReceiverRequest,
+    ) -> Result<Handle, LocalError> {
+        let session = request.session;
+        if !may_be_destination(session.destination) {
+            return Err(LocalError::BadDestination(session.destination));
+        }
+        if !session.destination.is_multicast() && !self.core.interfaces.owns(session.destination) {
+            return Err(LocalError::NotOurAddress(session.destination));
+        }
+        let slot = self.slot_for(session)?;
+        let handle = self.core.new_handle();
+        self.with_session(slot, |core, state| state.add_receiver(core, now, handle, request))
+            .unwrap_or(Err(LocalError::UnknownHandle(handle)))
+            .map(|()| handle)
+    }
+
+    /// Ends a registration: PATHTEAR or RESVTEAR goes out at once.
+    pub fn close(&mut self, now: Now, handle: Handle) -> Result<(), LocalError> {
+        let slot = self
+            .sessions
+            .iter()
+            .find(|session| session.is_registered(handle))
+            .map(|session| session.slot)
+            .ok_or(LocalError::UnknownHandle(handle))?;
+        self.with_session(slot, |core, session| session.close(core, now, handle));
+        Ok(())
+    }
+
+    /// Ends all registrations, as before the node stops.
+    pub fn close_all(&mut self, now: Now) {
+        for slot in self.sessions.slots() {
+            self.with_session(slot, |core, session| {
+                for handle in session.handles() {
+                    session.close(core, now, handle);
+                }
+            });
+        }
+    }
+
+    /// Changes the local price of an interface; sessions that go out there are quoted anew at
+    /// once unless the change waits for an admission.
+    pub fn set_price(&mut self, now: Now, change: &PriceChange) -> Result<(), LocalError> {
+        let port = self
+            .core
+            .interfaces
+            .by_name_mut(&change.interface)
+            .ok_or_else(|| LocalError::UnknownInterface(change.interface.clone()))?;
+        let old_max = port.settings.tariff.max_price_pico_per_s();
+        let most = change.max_price.unwrap_or(old_max.max(change.price));
+        if change.price > most {
+            return Err(LocalError::OutOfRange { what: "price", value: change.price, most });
+        }
+        if change.at_admission {
+            port.price_at_admission = Some(change.price);
+            return Ok(());
+        }
+        port.set_price(change.price, most);
+        let interface = port.kernel.index;
+        self.core.repriced.push(interface);
+        self.requote_repriced(now);
+        Ok(())
+    }
+
+    /// Quotes sessions anew on interfaces whose price changed.
+    pub(crate) fn requote_repriced(&mut self, now: Now) {
+        for interface in std::mem::take(&mut self.core.repriced) {
+            for slot in self.sessions.slots() {
+                self.with_session(slot, |core, state| state.price_changed(core, now, interface));
+            }
+        }
+    }
+
+    fn slot_for(&mut self, session: Session) -> Result<usize, LocalError> {
+        if let Some(slot) = self.sessions.find(&session) {
+            return Ok(slot);
+        }
+        if self.sessions.len() >= self.core.config.limits.max_sessions as usize {
+            return Err(LocalError::Limit("max_sessions"));
+        }
+        Ok(self.sessions.create(session))
+    }
+}
+
+impl Core {
+    fn new_handle(&mut self) -> Handle {
+        self.next_handle = self.next_handle.saturating_add(1);
+        Handle(self.next_handle)
+    }
+}
+
+impl SessionState {
+    fn is_registered(&self, handle: Handle) -> bool {
+        self.handles().contains(&handle)
+    }
+
+    fn handles(&self) -> Vec<Handle> {
+        let receiver = self.receiver.iter().map(|receiver| receiver.handle);
+        self.local_senders.iter().map(|sender| sender.handle).chain(receiver).collect()
+    }
+
+    fn add_local_sender(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        handle: Handle,
+        request: SenderRequest,
+    ) -> Result<(), LocalError> {
+        if self.sender(request.sender).is_some() {
+            return Err(LocalError::Taken(self.session));
+        }
+        self.senders.push(Psb {
+            sender: request.sender,
+            phop: None,
+            incoming: LOCAL,
+            facts: SenderFacts {
+                tspec: request.tspec,
+                adspec: Some(first_adspec()),
+                carried: None,
+                ttl: request.ttl,
+                non_rsvp_hop: false,
+            },
+            refresh_ms: core.config.rsvp.refresh_ms,
+            expires: Instant::NEVER,
+            route: RouteKey {
+                destination: self.session.destination,
+                source: None,
+                incoming: LOCAL,
+            },
+            pinned: request.interface,
+            flow: None,
+            reserved_upstream: false,
+        });
+        let index = self.senders.len() - 1;
+        self.local_senders.push(LocalSender {
+            handle,
+            sender: request.sender,
+            told: None,
+        });
+        if let (Some(share), Some(psb)) = (&request.share, self.senders.get_mut(index)) {
+            charging::originate(core, now, psb, share);
+        }
+        self.follow_route(core, now, index);
+        self.forward_path(core, now, index, None);
+        self.after_charging(core, now, index);
+        self.arm_refresh(core, now);
+        Ok(())
+    }
+
+    fn add_receiver(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        handle: Handle,
+        request: ReceiverRequest,
+    ) -> Result<(), LocalError> {
+        if self.receiver.is_some() {
+            return Err(LocalError::Taken(self.session));
+        }
+        let group = self.session.destination;
+        let mut joined = Vec::new();
+        if group.is_multicast() {
+            let usable = core.interfaces.iter().filter(|port| port.usable());
+            joined = match request.interface {
+                Some(interface) => vec![interface],
+                None => usable.map(|port| port.kernel.index).collect(),
+            };
+        }
+        for interface in &joined {
+            core.outbox.push(Output::Join { group, interface: *interface });
+        }
+        self.receiver = Some(Box::new(LocalReceiver {
+            handle,
+            request,
+            joined,
+            told: BTreeMap::new(),
+        }));
+        for index in 0..self.senders.len() {
+            self.follow_route(core, now, index);
+            self.after_charging(core, now, index);
+        }
+        self.arm_refresh(core, now);
+        Ok(())
+    }
+
+    fn close(&mut self, core: &mut Core, now: Now, handle: Handle) {
+        if let Some(at) = self.local_senders.iter().position(|sender| sender.handle == handle) {
+            let sender = self.local_senders.remove(at).sender;
+            return self.drop_sender(core, now, sender);
+        }
+        let Some(receiver) = self.receiver.take_if(|receiver| receiver.handle == handle) else {
+            return;
+        };
+        let group = self.session.destination;
+        for interface in receiver.joined {
+            core.outbox.push(Output::Leave { group, interface });
+        }
+        let local: Vec<(IpAddr, Filter)> = self
+            .reservations
+            .iter()
+            .filter(|rsb| rsb.outgoing == LOCAL)
+            .map(|rsb| (rsb.next_hop, rsb.sender))
+            .collect();
+        for (next_hop, sender) in local {
+            self.drop_reservation(core, now, LOCAL, next_hop, sender);
+        }
+        for index in 0..self.senders.len() {
+            self.follow_route(core, now, index);
+            self.after_charging(core, now, index);
+        }
+        self.arm_refresh(core, now);
+    }
+
+    fn price_changed(&mut self, core: &mut Core, now: Now, interface: u32) {
+        for index in 0..self.senders.len() {
+            let concerned = self
+                .senders
+                .get(index)
+                .is_some_and(|psb| outgoing(core, self.session, psb).contains(&interface));
+            if concerned {
+                self.follow_route(core, now, index);
+                self.after_charging(core, now, index);
+            }
+        }
+    }
+
+    /// Lets the receiver on this node decide on the price of one sender as it stands: reserve at
+    /// it, or keep what was agreed before (charging.md T7: a new price is answered at once).
+    pub(crate) fn answer_locally(&mut self, core: &mut Core, now: Now, index: usize) {
+        let Some(psb) = self.senders.get(index) else { return };
+        let Some(receiver) = &self.receiver else { return };
+        let sender = psb.sender;
+        if psb.phop.is_none() || receiver.request.sender.is_some_and(|only| only != sender) {
+            return;
+        }
+        let Some(own) = own_address(core, self.session, psb) else { return };
+        let known = self.reservation(LOCAL, own, sender).is_some();
+        let mut payment = charging::Offered::Nothing;
+        if psb.flow.is_some() {
+            let Some(due) = charging::local_due(psb, own) else { return };
+            if known && due.approved {
+                return;
+            }
+            let most = receiver.request.max_payment.unwrap_or(u64::MAX);
+            if due.payment > most {
+                let event = NoticeEvent::Declined { due: due.payment, max_payment: most };
+                return self.notify_once(core, sender, due.epoch, event);
+            }
+            payment = charging::Offered::Local { payment: due.payment };
+            let (payment, total, max_total) = (due.payment, due.total, due.max_total);
+            let event = NoticeEvent::Offered { payment, total, max_total };
+            self.notify_once(core, sender, due.epoch, event);
+        } else if known {
+            return;
+        }
+        self.reserve_locally(core, now, index, own, payment);
+    }
+
+    fn reserve_locally(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        index: usize,
+        own: IpAddr,
+        payment: charging::Offered,
+    ) {
+        let (Some(psb), Some(receiver)) = (self.senders.get(index), &self.receiver) else {
+            return;
+        };
+        let known = self.reservation(LOCAL, own, psb.sender).is_some();
+        let asked = receiver.request.confirm && !known;
+        let request = Request {
+            outgoing: LOCAL,
+            next_hop: own,
+            sender: psb.sender,
+            flowspec: receiver
+                .request
+                .flowspec
+                .unwrap_or(FlowSpec::ControlledLoad(psb.facts.tspec)),
+            confirm: asked.then_some(ResvConfirm { receiver: own }),
+            carried: None,
+            refresh_ms: core.config.rsvp.refresh_ms,
+            payment,
+        };
+        let sender = psb.sender;
+        if let Err(fault) = self.take_resv(core, now, request) {
+            let event = NoticeEvent::Error {
+                node: own,
+                code: fault.code,
+                value: fault.value,
+                required: fault.required(),
+            };
+            self.notify_receiver(core, sender, event);
+        }
+    }
+
+    /// Repeats the consent of the receiver on this node, as its RESV refresh does.
+    pub(crate) fn renew_local_consent(&mut self, core: &mut Core, now: Now) {
+        let session = self.session;
+        let local: Vec<(IpAddr, Filter)> = self
+            .reservations
+            .iter()
+            .filter(|rsb| rsb.outgoing == LOCAL)
+            .map(|rsb| (rsb.next_hop, rsb.sender))
+            .collect();
+        for (own, sender) in local {
+            let index = self.sender(sender);
+            if let Some(psb) = index.and_then(|index| self.senders.get_mut(index)) {
+                charging::renew_local(core, now, session, psb, own);
+            }
+        }
+    }
+
+    /// Tells the receiving application something about a sender.
+    pub(crate) fn notify_receiver(&self, core: &mut Core, sender: Filter, event: NoticeEvent) {
+        if let Some(receiver) = &self.receiver {
+            core.outbox.push(Output::Notice(Notice { handle: receiver.handle, sender, event }));
+        }
+    }
+
+    /// As [`notify_receiver`](Self::notify_receiver), but only once for a price.
+    fn notify_once(&mut self, core: &mut Core, sender: Filter, epoch: u32, event: NoticeEvent) {
+        let Some(receiver) = &mut self.receiver else { return };
+        let seen = receiver.told.entry(sender).or_insert(None);
+        if seen.replace((epoch, event.clone())) != Some((epoch, event.clone())) {
+            core.outbox.push(Output::Notice(Notice { handle: receiver.handle, sender, event }));
+        }
+    }
+
+    /// Tells the sending application something.
+    pub(crate) fn notify_sender(&self, core: &mut Core, sender: Filter, event: NoticeEvent) {
+        let concerned = self.local_senders.iter().find(|local| local.sender == sender);
+        if let Some(local) = concerned {
+            core.outbox.push(Output::Notice(Notice { handle: local.handle, sender, event }));
+        }
+    }
+}
+
+/// The ADSPEC of a sender: nothing is known of the path yet, and controlled load is wanted
+/// (RFC 2210 section 3.1).
+fn first_adspec() -> Box<[u8]> {
+    let adspec = Adspec::controlled_load(Float::INFINITY, u32::from(u16::MAX));
+    let mut bytes = vec![0; adspec.encoded_len()];
+    // The buffer is as long as the object.
+    let _ = adspec.encode(&mut bytes);
+    bytes.into_boxed_slice()
+}

@@ -1,0 +1,217 @@
+//! The RSVP engine: messages, time and kernel news go in; messages, timers and effects come out.
+//!
+//! No clock, socket or disk is known here, so whole networks of engines run in one test in
+//! virtual time. The driver's duty after every input:
+//!
+//! 1. take [`Engine::poll_output`] until it is empty, and do what it says;
+//! 2. send [`Engine::transmits`] and clear it;
+//! 3. sleep no longer than to [`Engine::poll_timeout`], then call [`Engine::handle_timeout`];
+//!    an alarm that comes too early or for nothing does no harm.
+
+mod charging;
+mod counters;
+mod error;
+mod interfaces;
+mod local;
+mod local_api;
+mod outbox;
+mod path;
+mod psb;
+mod record;
+mod refresh;
+mod resv;
+mod routes;
+mod rsb;
+mod session;
+pub mod show;
+mod tear;
+mod time;
+mod timers;
+
+pub use charging::wire_account;
+pub use counters::{Counters, MESSAGE_TYPES};
+pub use local::{
+    Handle, LocalError, Notice, NoticeEvent, ReceiverRequest, SenderRequest, SenderShare,
+};
+pub use local_api::PriceChange;
+pub use outbox::Output;
+pub use record::{Record, RecordEvent, RecordId};
+pub use time::{Instant, Now, Span, lifetime};
+
+use rsvp_wire::Message;
+
+use crate::config::Config;
+use crate::kernel::{KernelNews, Route, RouteKey};
+use crate::packet::{PacketMeta, TransmitQueue};
+use charging::Books;
+use interfaces::Interfaces;
+use outbox::Outbox;
+use routes::Routes;
+use session::{SessionState, Sessions};
+use timers::Timers;
+
+/// One RSVP node.
+#[derive(Debug)]
+pub struct Engine {
+    core: Core,
+    sessions: Sessions,
+}
+
+/// Everything of a node but its sessions, so that one session and the rest can be borrowed at
+/// the same time.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    /// `None` on a policy-ignorant node.
+    pub(crate) charging: Option<charging::Context>,
+    pub(crate) interfaces: Interfaces,
+    pub(crate) routes: Routes,
+    pub(crate) outbox: Outbox,
+    pub(crate) timers: Timers,
+    pub(crate) counters: Counters,
+    pub(crate) books: Books,
+    pub(crate) rng: fastrand::Rng,
+    /// Interfaces whose price changed while one session was in hand.
+    pub(crate) repriced: Vec<u32>,
+    next_handle: u64,
+}
+
+impl Engine {
+    /// A node without interfaces and sessions; the interfaces come as kernel news. `seed` feeds
+    /// the jitter of the refresh timers.
+    pub fn new(config: Config, seed: u64) -> Self {
+        let core = Core {
+            charging: charging::Context::new(&config),
+            config,
+            interfaces: Interfaces::default(),
+            routes: Routes::default(),
+            outbox: Outbox::default(),
+            timers: Timers::default(),
+            counters: Counters::default(),
+            books: Books::default(),
+            rng: fastrand::Rng::with_seed(seed),
+            repriced: Vec::new(),
+            next_handle: 0,
+        };
+        Self { core, sessions: Sessions::new(seed) }
+    }
+
+    /// Takes one RSVP message, as it came off the wire.
+    pub fn handle_packet(&mut self, now: Now, meta: PacketMeta, bytes: &[u8]) {
+        let message_type = bytes.get(1).copied().unwrap_or_default();
+        self.core.counters.received(message_type);
+        let speaks = self.core.interfaces.get(meta.interface).is_some_and(|p| p.settings.rsvp);
+        if !speaks {
+            return self.core.counters.drop("interface_without_rsvp");
+        }
+        match Message::parse(bytes) {
+            Ok(Message::Path(path)) => self.handle_path(now, meta, &path),
+            Ok(Message::Resv(resv)) => {
+                self.handle_resv(now, meta, &resv);
+                self.requote_repriced(now);
+            }
+            Ok(Message::PathTear(tear)) => self.handle_path_tear(now, meta, &tear),
+            Ok(Message::ResvTear(tear)) => self.handle_resv_tear(now, meta, &tear),
+            Ok(Message::PathErr(error)) => self.handle_path_err(&error),
+            Ok(Message::ResvErr(error)) => self.handle_resv_err(now, meta, &error),
+            Ok(Message::ResvConf(conf)) => self.handle_resv_conf(meta, &conf, bytes),
+            Ok(_) => self.core.counters.drop("unsupported_message_type"),
+            Err(error) => self.handle_malformed(meta, bytes, &error),
+        }
+    }
+
+    /// Takes the kernel's answer to [`Output::Route`].
+    pub fn handle_route(&mut self, now: Now, key: RouteKey, route: Route) {
+        for slot in self.core.routes.answer(&key, route) {
+            self.with_session(slot, |core, session| session.route_changed(core, now, &key));
+        }
+    }
+
+    /// Takes news from the kernel.
+    pub fn handle_news(&mut self, now: Now, news: KernelNews) {
+        match news {
+            KernelNews::Interface(interface) => {
+                let settings = self.core.config.interface(&interface.name).clone();
+                if self.core.interfaces.update(interface, settings) {
+                    self.interfaces_changed(now);
+                }
+            }
+            KernelNews::InterfaceGone { index } => {
+                if self.core.interfaces.remove(index) {
+                    self.interfaces_changed(now);
+                }
+            }
+            KernelNews::UnicastRoutes { prefix } => self.core.routes.unicast_changed(prefix),
+            KernelNews::MulticastRoute { source, group } => {
+                self.core.routes.multicast_changed(source, group);
+            }
+            KernelNews::Resync => self.core.routes.all_changed(),
+        }
+    }
+
+    /// Records up to and including `id` are durable: what waited for them may leave.
+    pub fn handle_recorded(&mut self, id: RecordId) {
+        self.core.outbox.recorded(id);
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some((at, slot)) = self.core.timers.pop_due(now.at) {
+            let Some(session) = self.sessions.get_mut(slot) else { continue };
+            if session.armed != at {
+                continue;
+            }
+            session.armed = Instant::NEVER;
+            self.with_session(slot, |core, session| session.handle_due(core, now));
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) must be called at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.core.timers.next()
+    }
+
+    /// The next thing to do that is not a message.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        if let Some(key) = self.core.routes.next_question() {
+            self.core.counters.route_queries += 1;
+            return Some(Output::Route(key));
+        }
+        self.core.outbox.pop()
+    }
+
+    /// The messages to send now; the driver clears them.
+    pub fn transmits(&mut self) -> &mut TransmitQueue {
+        self.core.outbox.transmits()
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> &Counters {
+        &self.core.counters
+    }
+
+    /// Runs `work` on a session, then sees to its alarm or forgets it if it became empty.
+    fn with_session<T>(
+        &mut self,
+        slot: usize,
+        work: impl FnOnce(&mut Core, &mut SessionState) -> T,
+    ) -> Option<T> {
+        let session = self.sessions.get_mut(slot)?;
+        let result = work(&mut self.core, session);
+        if session.is_empty() {
+            self.sessions.remove(slot);
+        } else {
+            session.armed =
+                self.core.timers.arm(session.slot, session.armed, session.deadline());
+        }
+        Some(result)
+    }
+
+    /// An interface came, went or changed its addresses: every session may be concerned.
+    fn interfaces_changed(&mut self, now: Now) {
+        self.core.routes.all_changed();
+        for slot in self.sessions.slots() {
+            self.with_session(slot, |core, session| session.interfaces_changed(core, now));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What the engine wants done: messages, questions, records, news for local applications.
+//!
+//! A message that rests on a consent waits here until the record of that consent is acknowledged
+//! (durable). Acknowledgements are cumulative, so the waiting messages form a queue.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use rsvp_wire::{BufferTooSmall, MessageType, MessageWriter};
+
+use super::counters::Counters;
+use super::local::Notice;
+use super::record::{Record, RecordId};
+use crate::kernel::RouteKey;
+use crate::packet::{TransmitMeta, TransmitQueue};
+
+/// Largest RSVP message that fits an IPv4 packet with the Router Alert option.
+const MAX_MESSAGE: usize = 65_535 - 24;
+
+/// Something to do that is not a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Look up a route and answer with [`Engine::handle_route`](super::Engine::handle_route).
+    Route(RouteKey),
+    /// Write a record and acknowledge it with
+    /// [`Engine::handle_recorded`](super::Engine::handle_recorded) once it is durable.
+    Record(RecordId, Record),
+    /// Become a member of a multicast group, so that PATH messages to it are received.
+    Join {
+        /// The group.
+        group: IpAddr,
+        /// The interface to join on.
+        interface: u32,
+    },
+    /// Stop being a member.
+    Leave {
+        /// The group.
+        group: IpAddr,
+        /// The interface that was joined on.
+        interface: u32,
+    },
+    /// Tell a local application.
+    Notice(Notice),
+}
+
+/// Messages and other outputs, in the order in which they arose.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    ready: TransmitQueue,
+    held: VecDeque<(RecordId, TransmitMeta, Box<[u8]>)>,
+    outputs: VecDeque<Output>,
+    last_record: RecordId,
+    recorded: RecordId,
+    buffer: Box<[u8]>,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            ready: TransmitQueue::default(),
+            held: VecDeque::new(),
+            outputs: VecDeque::new(),
+            last_record: RecordId::default(),
+            recorded: RecordId::default(),
+            buffer: vec![0; MAX_MESSAGE].into_boxed_slice(),
+        }
+    }
+}
+
+impl Outbox {
+    /// Builds a message and queues it; `consent` says that it rests on all records so far.
+    /// A message that does not fit an IP packet is counted and not sent.
+    pub(crate) fn send(
+        &mut self,
+        counters: &mut Counters,
+        meta: TransmitMeta,
+        message_type: MessageType,
+        consent: bool,
+        build: impl FnOnce(&mut MessageWriter<'_>) -> Result<(), BufferTooSmall>,
+    ) {
+        let mut writer = MessageWriter::new(&mut self.buffer, message_type, meta.ttl);
+        let length = match build(&mut writer).and_then(|()| writer.finish()) {
+            Ok(length) => length,
+            Err(BufferTooSmall { .. }) => return counters.drop("message_too_long"),
+        };
+        counters.sent(message_type.into());
+        let message = self.buffer.get(..length).unwrap_or_default();
+        if consent && self.recorded < self.last_record {
+            self.held.push_back((self.last_record, meta, message.into()));
+        } else {
+            self.ready.push(meta, message);
+        }
+    }
+
+    pub(crate) fn record(&mut self, record: Record) {
+        self.last_record = self.last_record.next();
+        self.outputs.push_back(Output::Record(self.last_record, record));
+    }
+
+    /// All records up to and including `id` are durable.
+    pub(crate) fn recorded(&mut self, id: RecordId) {
+        self.recorded = self.recorded.max(id);
+        while self.held.front().is_some_and(|(needs, _, _)| *needs <= self.recorded) {
+            if let Some((_, meta, message)) = self.held.pop_front() {
+                self.ready.push(meta, &message);
+            }
+        }
+    }
+
+    pub(crate) fn push(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub(crate) fn transmits(&mut self) -> &mut TransmitQueue {
+        &mut self.ready
+    }
+}

@@ -1,0 +1,330 @@
+//! PATH: remember the sender, price what lies behind each outgoing interface, pass it on
+//! (RFC 2205 sections 2.1 and 3.1.3, RFC 2209 section 2 "PATH message arrives").
+
+use std::net::IpAddr;
+
+use rsvp_wire::MessageType;
+use rsvp_wire::message::Path;
+use rsvp_wire::object::{
+    Filter, Hop, SenderTemplate, SenderTspec, Session, TimeValues,
+};
+
+use super::charging;
+use super::psb::{Psb, SenderFacts};
+use super::session::SessionState;
+use super::time::{Instant, Now, lifetime};
+use super::{Core, Engine};
+use crate::kernel::{Route, RouteKey};
+use crate::packet::{PacketMeta, TransmitMeta};
+
+/// Data of a multicast session may go out here.
+pub(crate) type Outgoing = Vec<u32>;
+
+impl Engine {
+    pub(crate) fn handle_path(&mut self, now: Now, meta: PacketMeta, path: &Path<'_>) {
+        if let Err(reason) = self.plausible_path(&meta, path) {
+            return self.core.counters.drop(reason);
+        }
+        let arrived = match Arrived::read(&self.core, meta, path) {
+            Ok(arrived) => arrived,
+            Err(fault) => return self.refuse_path(path, meta, fault),
+        };
+        let slot = match self.sessions.find(&path.session) {
+            Some(slot) => slot,
+            None if self.sessions.len() >= self.core.config.limits.max_sessions as usize => {
+                return self.refuse_path(path, meta, charging::Fault::NO_RESOURCES);
+            }
+            None => self.sessions.create(path.session),
+        };
+        let refused = self.with_session(slot, |core, session| session.take_path(core, now, arrived));
+        if let Some(Err(fault)) = refused {
+            self.refuse_path(path, meta, fault);
+        }
+    }
+
+    /// Looks at addresses that no honest PATH carries.
+    fn plausible_path(&self, meta: &PacketMeta, path: &Path<'_>) -> Result<(), &'static str> {
+        if self.core.interfaces.owns(path.hop.address) {
+            return Err("own_message_returned");
+        }
+        if !may_be_destination(path.session.destination) {
+            return Err("bad_session_address");
+        }
+        if meta.destination != path.session.destination {
+            return Err("path_not_to_its_session");
+        }
+        if !may_be_source(path.sender.template.0.source) || !may_be_source(path.hop.address) {
+            return Err("bad_sender_address");
+        }
+        Ok(())
+    }
+}
+
+/// A PATH in the shape in which the session keeps it.
+struct Arrived {
+    sender: Filter,
+    hop: Hop,
+    incoming: u32,
+    facts: SenderFacts,
+    refresh_ms: u32,
+    announced: charging::Announced,
+}
+
+impl Arrived {
+    fn read(core: &Core, meta: PacketMeta, path: &Path<'_>) -> Result<Self, charging::Fault> {
+        let rsvp = &core.config.rsvp;
+        let refresh_ms = path
+            .time_values
+            .refresh_ms
+            .clamp(rsvp.accept_refresh_min_ms, rsvp.accept_refresh_max_ms);
+        let announced = charging::read_announcement(core, path)?;
+        let carried =
+            charging::carried(core, path.policy_data(), path.unknown().map(|object| object.bytes))?;
+        Ok(Self {
+            sender: path.sender.template.0,
+            hop: path.hop,
+            incoming: meta.interface,
+            facts: SenderFacts {
+                tspec: path.sender.tspec,
+                adspec: path.sender.adspec.map(|adspec| adspec.bytes().into()),
+                carried,
+                ttl: meta.ttl.saturating_sub(1),
+                non_rsvp_hop: path.packet.send_ttl() != meta.ttl,
+            },
+            refresh_ms,
+            announced,
+        })
+    }
+}
+
+impl SessionState {
+    /// Creates or refreshes the PSB; forwards at once what changed.
+    fn take_path(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        arrived: Arrived,
+    ) -> Result<(), charging::Fault> {
+        let k = u32::from(core.config.rsvp.lifetime_multiplier);
+        let expires = now.at + lifetime(arrived.refresh_ms, k);
+        let mut changed = false;
+        let index = match self.sender(arrived.sender) {
+            Some(index) => index,
+            None => {
+                if self.senders.len() >= core.config.limits.max_senders_per_session as usize {
+                    return Err(charging::Fault::NO_RESOURCES);
+                }
+                changed = true;
+                self.add_sender(core, &arrived)
+            }
+        };
+        let Some(psb) = self.senders.get_mut(index) else { return Ok(()) };
+        if psb.phop.is_none() {
+            // A stranger claims to be a sender that lives here.
+            core.counters.drop("path_from_own_sender");
+            return Ok(());
+        }
+        psb.expires = expires;
+        psb.refresh_ms = arrived.refresh_ms;
+        let moved = !psb.came_from(arrived.hop, arrived.incoming);
+        if moved {
+            self.move_upstream(core, now, index, arrived.hop, arrived.incoming);
+            changed = true;
+        }
+        let Some(psb) = self.senders.get_mut(index) else { return Ok(()) };
+        if psb.facts != arrived.facts {
+            psb.facts = arrived.facts;
+            changed = true;
+        }
+        charging::announce(core, now, psb, &arrived.announced)?;
+        self.follow_route(core, now, index);
+        if changed {
+            self.forward_path(core, now, index, None);
+        }
+        self.after_charging(core, now, index);
+        if moved {
+            self.send_resv(core, now, arrived.hop.address);
+        }
+        self.arm_refresh(core, now);
+        Ok(())
+    }
+
+    fn add_sender(&mut self, core: &Core, arrived: &Arrived) -> usize {
+        let multicast = self.session.destination.is_multicast();
+        let route = RouteKey {
+            destination: self.session.destination,
+            source: multicast.then_some(arrived.sender.source),
+            incoming: if multicast { arrived.incoming } else { 0 },
+        };
+        self.senders.push(Psb {
+            sender: arrived.sender,
+            phop: Some(arrived.hop),
+            incoming: arrived.incoming,
+            facts: arrived.facts.clone(),
+            refresh_ms: arrived.refresh_ms,
+            expires: Instant::NEVER,
+            route,
+            pinned: None,
+            flow: charging::new_flow(core),
+            reserved_upstream: false,
+        });
+        self.senders.len() - 1
+    }
+
+    /// The PATH now comes over another previous hop: settle with the old one.
+    fn move_upstream(&mut self, core: &mut Core, now: Now, index: usize, hop: Hop, incoming: u32) {
+        self.tear_upstream(core, index);
+        let slot = self.slot;
+        let Some(psb) = self.senders.get_mut(index) else { return };
+        charging::upstream_moved(core, now, psb);
+        psb.phop = Some(hop);
+        psb.incoming = incoming;
+        if psb.route.source.is_some() && psb.route.incoming != incoming {
+            let old = psb.route;
+            psb.route.incoming = incoming;
+            if !self.senders.iter().any(|other| other.route == old) {
+                core.routes.leave(&old, slot);
+            }
+        }
+    }
+
+    /// Subscribes to the sender's route and prices the interfaces that it names.
+    pub(crate) fn follow_route(&mut self, core: &mut Core, now: Now, index: usize) {
+        let slot = self.slot;
+        let Some(psb) = self.senders.get_mut(index) else { return };
+        if psb.pinned.is_none() {
+            core.routes.follow(psb.route, slot);
+        }
+        let outgoing = outgoing(core, self.session, psb);
+        charging::sync_groups(core, now, psb, &outgoing, self.receiver.is_some());
+    }
+
+    /// The kernel answered, or changed its mind.
+    pub(crate) fn route_changed(&mut self, core: &mut Core, now: Now, key: &RouteKey) {
+        for index in 0..self.senders.len() {
+            if self.senders.get(index).is_some_and(|psb| psb.route == *key) {
+                self.reroute(core, now, index);
+            }
+        }
+    }
+
+    /// Prices, addresses or states of interfaces changed.
+    pub(crate) fn interfaces_changed(&mut self, core: &mut Core, now: Now) {
+        for index in 0..self.senders.len() {
+            self.reroute(core, now, index);
+        }
+    }
+
+    /// Brings one sender's state in line with where its data goes now (RFC 2205 section 3.6).
+    fn reroute(&mut self, core: &mut Core, now: Now, index: usize) {
+        let Some(psb) = self.senders.get(index) else { return };
+        let (sender, outgoing) = (psb.sender, outgoing(core, self.session, psb));
+        let lost: Vec<(u32, IpAddr)> = self
+            .reservations_for(sender)
+            .filter(|rsb| rsb.outgoing != super::rsb::LOCAL && !outgoing.contains(&rsb.outgoing))
+            .map(|rsb| (rsb.outgoing, rsb.next_hop))
+            .collect();
+        for (interface, next_hop) in lost {
+            super::counters::bump(&mut core.counters.expired, "reservation_rerouted");
+            self.drop_reservation(core, now, interface, next_hop, sender);
+        }
+        self.follow_route(core, now, index);
+        self.forward_path(core, now, index, None);
+        self.after_charging(core, now, index);
+        self.arm_refresh(core, now);
+    }
+
+    /// Sends the PATH of one sender out of `only`, or of all interfaces that its data takes.
+    pub(crate) fn forward_path(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        index: usize,
+        only: Option<u32>,
+    ) {
+        let session = self.session;
+        let Some(psb) = self.senders.get_mut(index) else { return };
+        if psb.facts.ttl == 0 {
+            return core.counters.drop("ttl_exhausted");
+        }
+        for interface in outgoing(core, session, psb) {
+            if only.is_none_or(|only| only == interface) {
+                send_path(core, now, session, psb, interface);
+            }
+        }
+    }
+}
+
+/// Interfaces on which a sender's PATH leaves this node.
+pub(crate) fn outgoing(core: &Core, session: Session, psb: &Psb) -> Outgoing {
+    if psb.phop.is_some() && core.config.rsvp.role == crate::config::Role::Host {
+        return Outgoing::new();
+    }
+    let usable = |interface: &u32| {
+        *interface != psb.incoming && core.interfaces.get(*interface).is_some_and(|p| p.usable())
+    };
+    if let Some(interface) = psb.pinned {
+        return Some(interface).into_iter().filter(usable).collect();
+    }
+    match core.routes.get(&psb.route) {
+        Some(Route::Unicast { interface, .. }) => {
+            Some(*interface).into_iter().filter(usable).collect()
+        }
+        // Data that comes in elsewhere than where the kernel expects it is not forwarded, so
+        // PATH must not be either (RFC 2205 section 3.9, "Local_Only").
+        Some(Route::Multicast { incoming, outgoing })
+            if *incoming == psb.incoming && session.destination.is_multicast() =>
+        {
+            outgoing.iter().copied().filter(usable).collect()
+        }
+        _ => Outgoing::new(),
+    }
+}
+
+/// Sends one sender's PATH out of one interface.
+fn send_path(core: &mut Core, now: Now, session: Session, psb: &mut Psb, interface: u32) {
+    let Some(port) = core.interfaces.get(interface) else { return };
+    let Some(address) = port.address(session.destination) else {
+        return core.counters.drop("no_address_on_outgoing_interface");
+    };
+    let refresh_ms = port.settings.refresh_ms;
+    let mtu = port.kernel.mtu;
+    let meta = TransmitMeta {
+        interface: Some(interface),
+        source: Some(psb.sender.source),
+        destination: session.destination,
+        ttl: psb.facts.ttl,
+        router_alert: true,
+    };
+    let hop = Hop { address, lih: interface };
+    let elements = charging::downstream_elements(core, now, psb, interface);
+    let facts = &psb.facts;
+    let sender = psb.sender;
+    let context = core.charging.as_ref();
+    core.outbox.send(&mut core.counters, meta, MessageType::Path, false, |w| {
+        w.object(&session)?;
+        w.object(&hop)?;
+        w.object(&TimeValues { refresh_ms })?;
+        charging::write_announcements(w, context, hop, &elements)?;
+        w.object(&SenderTemplate(sender))?;
+        w.object(&SenderTspec(facts.tspec))?;
+        if let Some(adspec) = &facts.adspec {
+            super::refresh::write_adspec(w, adspec, facts.non_rsvp_hop, mtu)?;
+        }
+        match &facts.carried {
+            Some(carried) => w.raw(carried),
+            None => Ok(()),
+        }
+    });
+}
+
+/// True for an address that a session can have.
+pub(crate) fn may_be_destination(address: IpAddr) -> bool {
+    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    !address.is_unspecified() && !address.is_loopback() && !broadcast
+}
+
+/// True for an address that a sender or a hop can have.
+pub(crate) fn may_be_source(address: IpAddr) -> bool {
+    may_be_destination(address) && !address.is_multicast()
+}

@@ -1,0 +1,58 @@
+//! Path state: one block per sender of a session (RFC 2205 section 3.1.3, RFC 2209 section 1).
+
+use std::net::IpAddr;
+
+use charging_model::flow::Flow;
+use rsvp_wire::object::{Filter, Hop, Tspec};
+
+use super::time::Instant;
+use crate::kernel::RouteKey;
+
+/// What one PATH message says of its sender, whatever the hop that it came over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SenderFacts {
+    pub(crate) tspec: Tspec,
+    /// The ADSPEC body with its object header, as received and not yet updated by this hop.
+    pub(crate) adspec: Option<Box<[u8]>>,
+    /// Whole objects to forward byte for byte: POLICY_DATA that we have no handler for and
+    /// objects of unknown class 11bbbbbb.
+    pub(crate) carried: Option<Box<[u8]>>,
+    /// TTL that a forwarded PATH may carry; 0 ends its way.
+    pub(crate) ttl: u8,
+    /// A hop without RSVP was passed: Send_TTL differed from the IP TTL (RFC 2205 section 3.8).
+    pub(crate) non_rsvp_hop: bool,
+}
+
+/// Path state block.
+#[derive(Debug)]
+pub(crate) struct Psb {
+    pub(crate) sender: Filter,
+    /// Previous hop, or `None` for a sender on this node.
+    pub(crate) phop: Option<Hop>,
+    /// Interface on which the PATH comes in; 0 for a sender on this node.
+    pub(crate) incoming: u32,
+    pub(crate) facts: SenderFacts,
+    /// Refresh period that the previous hop announced, in milliseconds.
+    pub(crate) refresh_ms: u32,
+    pub(crate) expires: Instant,
+    /// Where the data goes on, as a question to the kernel.
+    pub(crate) route: RouteKey,
+    /// Outgoing interface that a local sender insists on.
+    pub(crate) pinned: Option<u32>,
+    /// Charging state of this sender here; `None` on a policy-ignorant router.
+    pub(crate) flow: Option<Box<Flow>>,
+    /// The RESV that we last sent upstream for this sender announced a reservation.
+    pub(crate) reserved_upstream: bool,
+}
+
+impl Psb {
+    /// True if a message that names `hop`, received on `incoming`, comes from our previous hop.
+    pub(crate) fn came_from(&self, hop: Hop, incoming: u32) -> bool {
+        self.phop == Some(hop) && self.incoming == incoming
+    }
+
+    /// The previous hop's address, where there is one.
+    pub(crate) fn phop_address(&self) -> Option<IpAddr> {
+        self.phop.map(|hop| hop.address)
+    }
+}

@@ -1,0 +1,113 @@
+//! What happens by the clock: refreshes with jitter, and the end of state that nobody refreshed
+//! (RFC 2205 section 3.7).
+
+use std::net::IpAddr;
+
+use rsvp_wire::object::{AdspecHop, Filter, Float, update_adspec};
+use rsvp_wire::{BufferTooSmall, MessageWriter};
+
+use super::Core;
+use super::counters::bump;
+use super::session::SessionState;
+use super::time::{Instant, Now, Span};
+
+impl SessionState {
+    /// Does whatever is due.
+    pub(crate) fn handle_due(&mut self, core: &mut Core, now: Now) {
+        self.expire(core, now);
+        for index in 0..self.senders.len() {
+            self.charging_due(core, now, index);
+        }
+        if self.path_refresh <= now.at {
+            for index in 0..self.senders.len() {
+                self.forward_path(core, now, index, None);
+            }
+            self.path_refresh = next_refresh(core, now);
+        }
+        if self.resv_refresh <= now.at {
+            self.renew_local_consent(core, now);
+            for phop in self.previous_hops() {
+                self.send_resv(core, now, phop);
+            }
+            self.resv_refresh = next_refresh(core, now);
+        }
+        self.arm_refresh(core, now);
+    }
+
+    /// Ends state that was not refreshed in time.
+    fn expire(&mut self, core: &mut Core, now: Now) {
+        let reservations: Vec<(u32, IpAddr, Filter)> = self
+            .reservations
+            .iter()
+            .filter(|rsb| rsb.expires <= now.at)
+            .map(|rsb| (rsb.outgoing, rsb.next_hop, rsb.sender))
+            .collect();
+        for (outgoing, next_hop, sender) in reservations {
+            bump(&mut core.counters.expired, "reservation");
+            self.drop_reservation(core, now, outgoing, next_hop, sender);
+            if let Some(index) = self.sender(sender) {
+                self.after_charging(core, now, index);
+            }
+        }
+        let senders: Vec<Filter> = self
+            .senders
+            .iter()
+            .filter(|psb| psb.expires <= now.at)
+            .map(|psb| psb.sender)
+            .collect();
+        for sender in senders {
+            bump(&mut core.counters.expired, "sender");
+            self.drop_sender(core, now, sender);
+        }
+    }
+
+    /// Starts refreshes that have something to refresh, stops the others.
+    pub(crate) fn arm_refresh(&mut self, core: &mut Core, now: Now) {
+        if self.senders.is_empty() {
+            self.path_refresh = Instant::NEVER;
+        } else if self.path_refresh == Instant::NEVER {
+            self.path_refresh = next_refresh(core, now);
+        }
+        if self.reservations.is_empty() {
+            self.resv_refresh = Instant::NEVER;
+        } else if self.resv_refresh == Instant::NEVER {
+            self.resv_refresh = next_refresh(core, now);
+        }
+    }
+
+    /// The distinct previous hops of all senders.
+    fn previous_hops(&self) -> Vec<IpAddr> {
+        let mut hops: Vec<IpAddr> =
+            self.senders.iter().filter_map(|psb| psb.phop_address()).collect();
+        hops.sort_unstable();
+        hops.dedup();
+        hops
+    }
+}
+
+/// The next refresh: R, randomised over 0.5 R to 1.5 R so that routers do not fall into step
+/// (RFC 2205 section 3.7).
+fn next_refresh(core: &mut Core, now: Now) -> Instant {
+    let r = u64::from(core.config.rsvp.refresh_ms).saturating_mul(1000);
+    now.at + Span::from_micros(core.rng.u64(r / 2..=r / 2 + r))
+}
+
+/// Writes an ADSPEC as this hop must change it (RFC 2210 section 3.3.1).
+pub(crate) fn write_adspec(
+    writer: &mut MessageWriter<'_>,
+    adspec: &[u8],
+    non_rsvp_hop: bool,
+    mtu: u32,
+) -> Result<(), BufferTooSmall> {
+    let mut copy = adspec.to_vec();
+    let hop = AdspecHop {
+        bandwidth: Float::INFINITY,
+        latency_us: u32::MAX,
+        mtu,
+        non_rsvp_hop_passed: non_rsvp_hop,
+        guaranteed: None,
+        controlled_load: true,
+    };
+    update_adspec(&mut copy, &hop);
+    writer.raw(&copy)
+}

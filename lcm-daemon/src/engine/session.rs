@@ -1,0 +1,144 @@
+//! All that the router knows of one session, and the table of them.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use ahash::RandomState;
+use rsvp_wire::object::{Filter, Session};
+use slab::Slab;
+
+use super::local::{LocalReceiver, LocalSender};
+use super::psb::Psb;
+use super::rsb::Rsb;
+use super::time::Instant;
+
+/// The path and reservation state of one session.
+#[derive(Debug)]
+pub(crate) struct SessionState {
+    pub(crate) session: Session,
+    /// Slot in the table, by which alarms and routes refer to this session.
+    pub(crate) slot: usize,
+    pub(crate) senders: Vec<Psb>,
+    pub(crate) reservations: Vec<Rsb>,
+    /// The application on this node that receives, if there is one.
+    pub(crate) receiver: Option<Box<LocalReceiver>>,
+    /// The applications on this node that send.
+    pub(crate) local_senders: Vec<LocalSender>,
+    /// When PATH messages go downstream again.
+    pub(crate) path_refresh: Instant,
+    /// When RESV messages go upstream again.
+    pub(crate) resv_refresh: Instant,
+    /// The alarm that stands in the heap.
+    pub(crate) armed: Instant,
+}
+
+impl SessionState {
+    fn new(session: Session, slot: usize) -> Self {
+        Self {
+            session,
+            slot,
+            senders: Vec::new(),
+            reservations: Vec::new(),
+            receiver: None,
+            local_senders: Vec::new(),
+            path_refresh: Instant::NEVER,
+            resv_refresh: Instant::NEVER,
+            armed: Instant::NEVER,
+        }
+    }
+
+    /// The index of the sender with this template.
+    pub(crate) fn sender(&self, filter: Filter) -> Option<usize> {
+        self.senders.iter().position(|psb| psb.sender == filter)
+    }
+
+    /// Reservations for one sender.
+    pub(crate) fn reservations_for(&self, filter: Filter) -> impl Iterator<Item = &Rsb> {
+        self.reservations.iter().filter(move |rsb| rsb.sender == filter)
+    }
+
+    /// The index of a reservation.
+    pub(crate) fn reservation(
+        &self,
+        outgoing: u32,
+        next_hop: IpAddr,
+        sender: Filter,
+    ) -> Option<usize> {
+        self.reservations.iter().position(|rsb| rsb.is(outgoing, next_hop, sender))
+    }
+
+    /// True if nothing is left to remember.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.senders.is_empty() && self.reservations.is_empty() && self.receiver.is_none()
+    }
+
+    /// The earliest instant at which something is due.
+    pub(crate) fn deadline(&self) -> Instant {
+        let senders = self.senders.iter().map(|psb| {
+            let charging = psb.flow.as_ref().and_then(|flow| flow.next_deadline());
+            let charging = charging.map_or(Instant::NEVER, |at| Instant::from_millis(at.0));
+            psb.expires.min(charging)
+        });
+        let reservations = self.reservations.iter().map(|rsb| rsb.expires);
+        let refresh = self.path_refresh.min(self.resv_refresh);
+        senders.chain(reservations).fold(refresh, Instant::min)
+    }
+}
+
+/// The session table.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    slots: Slab<Box<SessionState>>,
+    index: HashMap<Session, usize, RandomState>,
+}
+
+impl Sessions {
+    /// An empty table; `seed` keys the hash, so that strangers cannot aim at one bucket while a
+    /// simulation still repeats.
+    pub(crate) fn new(seed: u64) -> Self {
+        let state = RandomState::with_seeds(seed, !seed, seed.rotate_left(32), 0x5253_5650);
+        Self { slots: Slab::new(), index: HashMap::with_hasher(state) }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(crate) fn find(&self, session: &Session) -> Option<usize> {
+        self.index.get(&session.key()).copied()
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: usize) -> Option<&mut SessionState> {
+        self.slots.get_mut(slot).map(Box::as_mut)
+    }
+
+    /// Adds a session that is not there yet.
+    pub(crate) fn create(&mut self, session: Session) -> usize {
+        let entry = self.slots.vacant_entry();
+        let slot = entry.key();
+        entry.insert(Box::new(SessionState::new(session, slot)));
+        self.index.insert(session.key(), slot);
+        slot
+    }
+
+    pub(crate) fn remove(&mut self, slot: usize) {
+        if let Some(state) = self.slots.try_remove(slot) {
+            self.index.remove(&state.session.key());
+        }
+    }
+
+    /// All sessions by slot.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &SessionState> {
+        self.slots.iter().map(|(_, state)| state.as_ref())
+    }
+
+    /// All sessions by slot, to be changed.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut SessionState> {
+        self.slots.iter_mut().map(|(_, state)| state.as_mut())
+    }
+
+    /// All slots in use.
+    pub(crate) fn slots(&self) -> Vec<usize> {
+        self.slots.iter().map(|(slot, _)| slot).collect()
+    }
+}

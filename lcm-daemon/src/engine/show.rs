@@ -1,0 +1,376 @@
+//! State as operators and programs read it.
+//!
+//! Rates are wire units (10⁻¹² currency units per second); amounts are strings of whole ledger
+//! units (10⁻¹⁵ currency units), since they outgrow what JSON numbers carry.
+
+use std::net::IpAddr;
+
+use rsvp_wire::object::{Filter, FlowId, Session, Tspec};
+use serde::{Deserialize, Serialize};
+
+use super::charging;
+use super::path::outgoing;
+use super::psb::Psb;
+use super::rsb::LOCAL;
+use super::session::SessionState;
+use super::time::{Instant, Now};
+use super::{Core, Engine};
+use crate::control::protocol::TrafficSpec;
+
+/// An interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceState {
+    /// Kernel index; also our logical interface handle.
+    pub index: u32,
+    /// Name.
+    pub name: String,
+    /// Up, with carrier.
+    pub up: bool,
+    /// MTU in bytes.
+    pub mtu: u32,
+    /// Addresses with prefix lengths.
+    pub addresses: Vec<String>,
+    /// RSVP is spoken here.
+    pub rsvp: bool,
+    /// Prices are announced and payments demanded here.
+    pub charging: bool,
+    /// Local price L.
+    pub price: u64,
+    /// Highest local price Lmax.
+    pub max_price: u64,
+    /// Price that takes effect with the next admission.
+    pub price_at_admission: Option<u64>,
+    /// Refresh period in milliseconds.
+    pub refresh_ms: u32,
+    /// Announced validity of prices in milliseconds.
+    pub validity_ms: u32,
+}
+
+/// A session's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionId {
+    /// Destination address.
+    pub destination: IpAddr,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Destination port, or virtual port for IPsec (RFC 2207).
+    pub port: u16,
+}
+
+/// A sender's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SenderId {
+    /// Source address.
+    pub source: IpAddr,
+    /// Source port, flow label or SPI.
+    pub id: u32,
+}
+
+/// The path state of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionView {
+    /// Its name.
+    pub session: SessionId,
+    /// One entry per PSB.
+    pub senders: Vec<SenderView>,
+}
+
+/// A path state block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SenderView {
+    /// The sender template.
+    pub sender: SenderId,
+    /// Previous hop; absent for a sender on this node.
+    pub phop: Option<IpAddr>,
+    /// Interface on which PATH comes in; absent for a sender on this node.
+    pub incoming: Option<String>,
+    /// Interfaces on which PATH goes out.
+    pub outgoing: Vec<String>,
+    /// SENDER_TSPEC.
+    pub tspec: TrafficSpec,
+    /// A hop without RSVP was passed on the way.
+    pub non_rsvp_hop: bool,
+    /// Time left without a refresh, in milliseconds; absent for a sender on this node.
+    pub expires_in_ms: Option<u64>,
+    /// Downstream charging state; absent without charging.
+    pub charging: Option<DownstreamView>,
+}
+
+/// Downstream charging state (paper section 3.3, charging.md section 6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DownstreamView {
+    /// C: total charge upstream.
+    pub total_charge: u64,
+    /// M: max total charge upstream.
+    pub max_total_charge: u64,
+    /// r: sender fraction in parts per million.
+    pub sender_fraction_ppm: u32,
+    /// Account that the upstream neighbour named for sender payments.
+    pub sender_account: Option<String>,
+    /// Limit per receiver.
+    pub limit_per_receiver: Option<u64>,
+    /// Limit per hop.
+    pub limit_per_hop: Option<u64>,
+    /// Hops over which the sender still pays.
+    pub max_hops: Option<u32>,
+    /// S: the part of C that the sender's side covers.
+    pub sponsored: u64,
+    /// Epoch of the announcement.
+    pub epoch: u32,
+    /// What is announced on each interface.
+    pub quotes: Vec<QuoteView>,
+    /// What this node pays upstream, where something is reserved.
+    pub payment: Option<PaymentView>,
+}
+
+/// An announcement on one interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuoteView {
+    /// Interface name.
+    pub interface: String,
+    /// The next hop that it is meant for, if it is known.
+    pub next_hop: Option<IpAddr>,
+    /// C_k.
+    pub total_charge: u64,
+    /// M_k.
+    pub max_total_charge: u64,
+    /// c: the share of C_j in it.
+    pub c: u64,
+    /// L.
+    pub local_price: u64,
+    /// S_k.
+    pub sponsored: u64,
+    /// Epoch.
+    pub epoch: u32,
+}
+
+/// What this node pays upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentView {
+    /// Payment that is offered.
+    pub payment: u64,
+    /// What is due of it: RP.
+    pub debited: u64,
+    /// A: what was announced to all receivers below.
+    pub announced_total: u64,
+    /// SP: what this node takes from the sender's side.
+    pub sender_payment: u64,
+    /// B: the sum of local prices below.
+    pub local_sum: u64,
+}
+
+/// A reservation state block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReservationView {
+    /// Session.
+    pub session: SessionId,
+    /// Sender.
+    pub sender: SenderId,
+    /// Outgoing interface; `local` for a receiver on this node.
+    pub interface: String,
+    /// Next hop.
+    pub next_hop: IpAddr,
+    /// Reservation style.
+    pub style: String,
+    /// RFC 2210 service number.
+    pub service: u16,
+    /// Traffic that is reserved for.
+    pub traffic: TrafficSpec,
+    /// Time left without a refresh, in milliseconds; absent for a receiver on this node.
+    pub expires_in_ms: Option<u64>,
+    /// Upstream charging state; absent without charging.
+    pub charging: Option<UpstreamView>,
+}
+
+/// Upstream charging state (paper section 3.3, charging.md section 6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamView {
+    /// PENDING, ACTIVE or LAPSED.
+    pub status: String,
+    /// L: local price of this branch.
+    pub local_price: u64,
+    /// SP: what this node pays the next hop on the sender's behalf.
+    pub payment_downstream: u64,
+    /// A: total charge downstream, as the next hop reports it.
+    pub total_charge_downstream: u64,
+    /// B: sum of local prices downstream, as the next hop reports it.
+    pub local_sum_downstream: u64,
+    /// C: the total charge that both sides agreed on.
+    pub agreed_total: u64,
+    /// S: the part of it that the sender's side covers.
+    pub agreed_sponsored: u64,
+    /// RP: what the next hop is debited.
+    pub debited: u64,
+    /// The most that it approved.
+    pub ceiling: u64,
+    /// Time for which the approval still holds, in milliseconds.
+    pub approved_for_ms: u64,
+    /// Sequence of its last UCPE.
+    pub sequence: u32,
+    /// Instance of the reservation.
+    pub instance: u32,
+    /// Account that it named.
+    pub account: Option<String>,
+}
+
+/// What neighbours owe and are owed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountsView {
+    /// The instant of the reading by the monotonic clock, in milliseconds.
+    pub as_of_ms: u64,
+    /// One entry per neighbour.
+    pub accounts: Vec<AccountView>,
+    /// Sum of the rates: what this node earns per second.
+    pub rate: i64,
+    /// Sum of the amounts.
+    pub amount: String,
+}
+
+/// The account of one neighbour: positive is owed to us.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountView {
+    /// The neighbour.
+    pub neighbour: IpAddr,
+    /// What it pays us per second, less what we pay it.
+    pub rate: i64,
+    /// Receiver payments that it owes us.
+    pub receiver_payments_in: String,
+    /// Receiver payments that we owe it.
+    pub receiver_payments_out: String,
+    /// Sender payments that it owes us.
+    pub sender_payments_in: String,
+    /// Sender payments that we owe it.
+    pub sender_payments_out: String,
+    /// The balance of all four.
+    pub amount: String,
+}
+
+impl Engine {
+    /// All interfaces.
+    pub fn show_interfaces(&self) -> Vec<InterfaceState> {
+        self.core
+            .interfaces
+            .iter()
+            .map(|port| InterfaceState {
+                index: port.kernel.index,
+                name: port.kernel.name.clone(),
+                up: port.kernel.up,
+                mtu: port.kernel.mtu,
+                addresses: port.kernel.addresses.iter().map(|(a, p)| format!("{a}/{p}")).collect(),
+                rsvp: port.settings.rsvp,
+                charging: port.settings.charging,
+                price: port.settings.tariff.price_pico_per_s(),
+                max_price: port.settings.tariff.max_price_pico_per_s(),
+                price_at_admission: port.price_at_admission,
+                refresh_ms: port.settings.refresh_ms,
+                validity_ms: port.settings.validity_ms,
+            })
+            .collect()
+    }
+
+    /// All path state.
+    pub fn show_sessions(&self, now: Now) -> Vec<SessionView> {
+        self.sessions
+            .iter()
+            .map(|state| SessionView {
+                session: session_id(&state.session),
+                senders: state
+                    .senders
+                    .iter()
+                    .map(|psb| self.show_sender(now, state, psb))
+                    .collect(),
+            })
+            .collect()
+    }
+
+    fn show_sender(&self, now: Now, state: &SessionState, psb: &Psb) -> SenderView {
+        let name = |interface: u32| interface_name(&self.core, interface);
+        SenderView {
+            sender: sender_id(&psb.sender),
+            phop: psb.phop_address(),
+            incoming: psb.phop.map(|_| name(psb.incoming)),
+            outgoing: outgoing(&self.core, state.session, psb).into_iter().map(name).collect(),
+            tspec: traffic(&psb.facts.tspec),
+            non_rsvp_hop: psb.facts.non_rsvp_hop,
+            expires_in_ms: left_ms(now, psb.expires),
+            charging: charging::show_downstream(&self.core, psb),
+        }
+    }
+
+    /// All reservation state.
+    pub fn show_reservations(&self, now: Now) -> Vec<ReservationView> {
+        let mut all = Vec::new();
+        for state in self.sessions.iter() {
+            for rsb in &state.reservations {
+                let psb = state.sender(rsb.sender).and_then(|index| state.senders.get(index));
+                all.push(ReservationView {
+                    session: session_id(&state.session),
+                    sender: sender_id(&rsb.sender),
+                    interface: interface_name(&self.core, rsb.outgoing),
+                    next_hop: rsb.next_hop,
+                    style: "FF".to_owned(),
+                    service: rsb.flowspec.service(),
+                    traffic: traffic(rsb.flowspec.tspec()),
+                    expires_in_ms: left_ms(now, rsb.expires),
+                    charging: psb.and_then(|psb| charging::show_upstream(now, psb, rsb)),
+                });
+            }
+        }
+        all
+    }
+
+    /// What neighbours owe and are owed at `now`: settled postings and running segments.
+    pub fn show_accounts(&mut self, now: Now) -> AccountsView {
+        let senders = self.sessions.iter_mut().flat_map(|state| &mut state.senders);
+        self.core.books.read(now, senders)
+    }
+
+    /// Sessions, PSBs and RSBs.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        let senders = self.sessions.iter().map(|state| state.senders.len()).sum();
+        let reservations = self.sessions.iter().map(|state| state.reservations.len()).sum();
+        (self.sessions.len(), senders, reservations)
+    }
+}
+
+pub(crate) fn interface_name(core: &Core, interface: u32) -> String {
+    if interface == LOCAL {
+        return "local".to_owned();
+    }
+    match core.interfaces.get(interface) {
+        Some(port) => port.kernel.name.clone(),
+        None => format!("#{interface}"),
+    }
+}
+
+fn session_id(session: &Session) -> SessionId {
+    SessionId {
+        destination: session.destination,
+        protocol: session.protocol,
+        port: session.destination_port,
+    }
+}
+
+fn sender_id(filter: &Filter) -> SenderId {
+    let id = match filter.id {
+        FlowId::Port(port) => u32::from(port),
+        FlowId::FlowLabel(label) => label,
+        FlowId::Gpi(spi) => spi,
+    };
+    SenderId { source: filter.source, id }
+}
+
+fn traffic(tspec: &Tspec) -> TrafficSpec {
+    let peak = tspec.peak.to_integer();
+    TrafficSpec {
+        rate: tspec.rate.to_integer(),
+        bucket: tspec.bucket.to_integer(),
+        peak: (peak != u64::MAX).then_some(peak),
+        min_policed: tspec.min_policed,
+        max_packet: tspec.max_packet,
+    }
+}
+
+fn left_ms(now: Now, at: Instant) -> Option<u64> {
+    (at != Instant::NEVER).then(|| at.since(now.at) / 1000)
+}

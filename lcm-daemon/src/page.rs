@@ -1,0 +1,113 @@
+//! The metrics page: copies the readings of the engine and the sockets over when it is scraped.
+
+use std::collections::BTreeMap;
+
+use rsvp_wire::MessageType;
+
+use crate::engine::{Counters, Engine};
+use crate::io::{SendFailure, SkipCounters};
+use crate::metrics::Metrics;
+
+/// Metrics, and the counts that nobody else keeps.
+pub(crate) struct Page {
+    metrics: Metrics,
+    send_errors: BTreeMap<i32, u64>,
+    fragmented: u64,
+    /// The kernel's counter of lost packets wraps at 32 bits.
+    drops: u64,
+    drops_seen: u32,
+}
+
+impl Page {
+    pub(crate) fn new() -> Result<Self, prometheus::Error> {
+        let metrics = Metrics::new()?;
+        metrics.start_time.set([], crate::io::clock::unix_seconds());
+        Ok(Self {
+            metrics,
+            send_errors: BTreeMap::new(),
+            fragmented: 0,
+            drops: 0,
+            drops_seen: 0,
+        })
+    }
+
+    pub(crate) fn send_failed(&mut self, failure: &SendFailure) {
+        *self.send_errors.entry(failure.error).or_default() += failure.count;
+    }
+
+    pub(crate) fn fragmented(&mut self, count: usize) {
+        self.fragmented += count as u64;
+    }
+
+    /// The page as text.
+    pub(crate) fn text(
+        &mut self,
+        engine: &Engine,
+        skipped: &SkipCounters,
+        drops: u32,
+    ) -> Result<String, String> {
+        self.drops += u64::from(drops.wrapping_sub(self.drops_seen));
+        self.drops_seen = drops;
+        self.engine(engine.counters());
+        let m = &self.metrics;
+        let (sessions, senders, reservations) = engine.sizes();
+        m.sessions.set([], sessions as u64);
+        m.path_states.set([], senders as u64);
+        m.reservation_states.set([], reservations as u64);
+        m.kernel_drops.set(["rsvp"], self.drops);
+        m.messages_fragmented.set([], self.fragmented);
+        for (reason, count) in skipped.iter() {
+            m.decode_errors.set([reason.name()], count);
+        }
+        for (error, count) in &self.send_errors {
+            let name = nix::errno::Errno::from_raw(*error).to_string();
+            let name = name.split(':').next().unwrap_or_default().to_owned();
+            m.send_errors.set([&name], *count);
+        }
+        m.text().map_err(|error| error.to_string())
+    }
+
+    fn engine(&self, counters: &Counters) {
+        let m = &self.metrics;
+        for (number, count) in counters.received.iter().enumerate() {
+            m.messages_received.set([&type_name(number)], *count);
+        }
+        for (number, count) in counters.sent.iter().enumerate() {
+            m.messages_sent.set([&type_name(number)], *count);
+        }
+        for (reason, count) in &counters.malformed {
+            m.decode_errors.set([reason], *count);
+        }
+        for (reason, count) in &counters.dropped {
+            m.messages_dropped.set([reason], *count);
+        }
+        let errors = [
+            ("patherr", &counters.path_errors_sent),
+            ("resverr", &counters.resv_errors_sent),
+        ];
+        for (kind, sent) in errors {
+            for ((code, value), count) in sent {
+                m.protocol_errors_sent.set([kind, &code.to_string(), &value.to_string()], *count);
+            }
+        }
+        for (state, count) in &counters.expired {
+            m.states_expired.set([state], *count);
+        }
+        m.charging_accepts.set([], counters.payments_accepted);
+        m.charging_kept.set([], counters.payments_kept);
+        for (reason, count) in &counters.payments_refused {
+            m.charging_refusals.set([reason], *count);
+        }
+        m.route_queries.set([], counters.route_queries);
+    }
+}
+
+/// Message types by name; those beyond the last slot share `other`.
+fn type_name(number: usize) -> String {
+    match u8::try_from(number) {
+        Ok(number) if usize::from(number) + 1 < crate::engine::MESSAGE_TYPES => {
+            MessageType::from(number).name().to_lowercase()
+        }
+        _ => "other".to_owned(),
+    }
+}

@@ -1,0 +1,288 @@
+//! The loop that joins the engine to the kernel: one thread, which owns everything.
+//!
+//! Packets, netlink news, control requests and the timer wake it; after each, outputs are done
+//! and messages sent in batches. Nothing here decides anything about RSVP.
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::io;
+use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant as TokioInstant;
+
+use crate::config::Config;
+use crate::control::protocol::{NoticeLine, Reply, Request, What};
+use crate::control::server::Call;
+use crate::control::convert;
+use crate::engine::{Engine, Handle, Instant, Now, Output, PriceChange};
+use crate::io::{Kernel, Monitor, RawSocket, RecvBatch, SocketSettings, clock, watch};
+use crate::kernel::{KernelNews, Route};
+use crate::page::Page;
+
+/// Batches read from the socket before other work gets its turn.
+const BATCHES_PER_TURN: usize = 8;
+
+/// The node: the engine and its hands.
+pub(crate) struct Node {
+    engine: Engine,
+    socket: AsyncFd<RawSocket>,
+    monitor: AsyncFd<Monitor>,
+    kernel: Kernel,
+    batch: RecvBatch,
+    /// First message of the queue that was not sent yet, while the socket is full.
+    unsent: Option<usize>,
+    listeners: HashMap<Handle, mpsc::Sender<NoticeLine>>,
+    page: Page,
+}
+
+impl Node {
+    /// Opens sockets and reads the interfaces.
+    pub(crate) fn open(config: Config, seed: u64) -> io::Result<Self> {
+        let socket = RawSocket::open(&SocketSettings::default())?;
+        tracing::info!(
+            bytes = socket.receive_buffer()?,
+            "raw socket for RSVP is open; this is its receive buffer"
+        );
+        let monitor = Monitor::open()?;
+        let mut engine = Engine::new(config, seed);
+        let now = now();
+        for interface in monitor.interfaces() {
+            engine.handle_news(now, KernelNews::Interface(interface.clone()));
+        }
+        Ok(Self {
+            engine,
+            socket: watch(socket)?,
+            monitor: watch(monitor)?,
+            kernel: Kernel::open()?,
+            batch: RecvBatch::new(),
+            unsent: None,
+            listeners: HashMap::new(),
+            page: Page::new().map_err(io::Error::other)?,
+        })
+    }
+
+    /// Serves until `stop` resolves.
+    pub(crate) async fn run(
+        mut self,
+        mut calls: mpsc::Receiver<Call>,
+        stop: impl Future<Output = ()>,
+    ) -> io::Result<()> {
+        tokio::pin!(stop);
+        loop {
+            self.flush();
+            let alarm = self.engine.poll_timeout().map(tokio_instant);
+            tokio::select! {
+                ready = self.socket.readable() => {
+                    ready?.retain_ready();
+                    self.receive()?;
+                }
+                ready = self.socket.writable(), if self.unsent.is_some() => {
+                    ready?.clear_ready();
+                }
+                ready = self.monitor.readable() => {
+                    ready?.clear_ready();
+                    self.read_news()?;
+                }
+                Some(call) = calls.recv() => self.serve(call),
+                () = sleep_until(alarm) => self.engine.handle_timeout(now()),
+                () = &mut stop => break,
+            }
+        }
+        self.engine.close_all(now());
+        self.flush();
+        Ok(())
+    }
+
+    fn receive(&mut self) -> io::Result<()> {
+        for _ in 0..BATCHES_PER_TURN {
+            match self.socket.get_ref().recv_batch(&mut self.batch) {
+                Ok(count) => {
+                    let now = now();
+                    for (meta, message) in self.batch.iter() {
+                        self.engine.handle_packet(now, meta, message);
+                    }
+                    self.flush();
+                    if count < RecvBatch::CAPACITY {
+                        // recvmmsg(2) stopped because the socket was empty.
+                        self.clear_readable();
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.clear_readable();
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // What the kernel says here concerns one packet or one route; the socket lives.
+                Err(error) => {
+                    tracing::warn!(%error, "receiving failed");
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets that the socket was readable, unless it became so meanwhile.
+    fn clear_readable(&mut self) {
+        let waker = std::task::Waker::noop();
+        let mut context = std::task::Context::from_waker(waker);
+        if let std::task::Poll::Ready(Ok(mut guard)) = self.socket.poll_read_ready(&mut context) {
+            guard.clear_ready();
+        }
+    }
+
+    fn read_news(&mut self) -> io::Result<()> {
+        let mut news = Vec::new();
+        self.monitor.get_mut().read_news(&mut news)?;
+        let now = now();
+        for item in news {
+            tracing::debug!(?item, "kernel news");
+            self.engine.handle_news(now, item);
+        }
+        Ok(())
+    }
+
+    /// Does all that the engine asks for, then sends.
+    fn flush(&mut self) {
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Route(key) => {
+                    let route = self.kernel.route(&key).unwrap_or_else(|error| {
+                        tracing::warn!(%error, ?key, "route look-up failed; taken as unreachable");
+                        Route::Unreachable
+                    });
+                    self.engine.handle_route(now(), key, route);
+                }
+                Output::Record(id, record) => {
+                    tracing::trace!(?record, "consent");
+                    self.engine.handle_recorded(id);
+                }
+                Output::Join { group, interface } => {
+                    if let Err(error) = self.socket.get_ref().join_group(group, interface) {
+                        tracing::error!(%group, interface, %error, "joining failed");
+                    }
+                }
+                Output::Leave { group, interface } => {
+                    if let Err(error) = self.socket.get_ref().leave_group(group, interface) {
+                        tracing::warn!(%group, interface, %error, "leaving failed");
+                    }
+                }
+                Output::Notice(notice) => {
+                    let line = convert::notice(&notice);
+                    tracing::info!(handle = line.handle, sender = %line.sender, "{}", line.text);
+                    if let Some(listener) = self.listeners.get(&notice.handle) {
+                        let _ = listener.try_send(line);
+                    }
+                }
+            }
+        }
+        self.transmit();
+    }
+
+    fn transmit(&mut self) {
+        let queue = self.engine.transmits();
+        if queue.is_empty() {
+            return;
+        }
+        let socket = self.socket.get_mut();
+        let report = socket.send_batch(queue, self.unsent.unwrap_or(0));
+        for failure in socket.send_failures() {
+            tracing::warn!("{failure}");
+            self.page.send_failed(failure);
+        }
+        self.page.fragmented(report.fragmented);
+        if report.blocked {
+            self.unsent = Some(report.next);
+        } else {
+            self.unsent = None;
+            queue.clear();
+        }
+    }
+
+    fn serve(&mut self, call: Call) {
+        match call {
+            Call::Ask(request, reply, notices) => self.ask(request, reply, notices),
+            Call::Gone(handles) => {
+                for handle in handles {
+                    self.listeners.remove(&handle);
+                    // An unknown handle was closed by its owner before it left.
+                    let _ = self.engine.close(now(), handle);
+                }
+            }
+            Call::Metrics(reply) => {
+                let drops = self.socket.get_ref().kernel_drops().unwrap_or_default();
+                let text = self.page.text(&self.engine, self.batch.skipped(), drops);
+                let _ = reply.send(text);
+            }
+        }
+    }
+
+    fn ask(
+        &mut self,
+        request: Request,
+        reply: oneshot::Sender<Reply>,
+        notices: mpsc::Sender<NoticeLine>,
+    ) {
+        let answer = self.answer(request);
+        if let Ok(Reply::Handle(handle)) = &answer {
+            self.listeners.insert(Handle(*handle), notices);
+        }
+        let _ = reply.send(answer.unwrap_or_else(Reply::Error));
+    }
+
+    fn answer(&mut self, request: Request) -> Result<Reply, String> {
+        let now = now();
+        match request {
+            Request::Show { what } => Ok(match what {
+                What::Interfaces => Reply::Interfaces(self.engine.show_interfaces()),
+                What::Sessions => Reply::Sessions(self.engine.show_sessions(now)),
+                What::Reservations => Reply::Reservations(self.engine.show_reservations(now)),
+                What::Accounts => Reply::Accounts(self.engine.show_accounts(now)),
+            }),
+            Request::Send(request) => {
+                let request = convert::send(&self.engine, &request)?;
+                let handle = self.engine.open_sender(now, request).map_err(|e| e.to_string())?;
+                Ok(Reply::Handle(handle.0))
+            }
+            Request::Receive(request) => {
+                let request = convert::receive(&self.engine, &request)?;
+                let handle = self.engine.open_receiver(now, request).map_err(|e| e.to_string())?;
+                Ok(Reply::Handle(handle.0))
+            }
+            Request::Close { handle } => {
+                self.engine.close(now, Handle(handle)).map_err(|e| e.to_string())?;
+                self.listeners.remove(&Handle(handle));
+                Ok(Reply::Done)
+            }
+            Request::Price { interface, price, max_price, at_admission } => {
+                let change = PriceChange { interface, price, max_price, at_admission };
+                self.engine.set_price(now, &change).map_err(|e| e.to_string())?;
+                Ok(Reply::Done)
+            }
+        }
+    }
+}
+
+/// Both clocks.
+fn now() -> Now {
+    Now {
+        at: Instant::from_micros(clock::monotonic_us()),
+        // Serial arithmetic carries epochs past 2106 (T17), so the low half is meant.
+        unix_s: (clock::unix_seconds() & u64::from(u32::MAX)) as u32,
+    }
+}
+
+fn tokio_instant(at: Instant) -> TokioInstant {
+    let ahead = at.as_micros().saturating_sub(clock::monotonic_us());
+    TokioInstant::now() + Duration::from_micros(ahead)
+}
+
+async fn sleep_until(alarm: Option<TokioInstant>) {
+    match alarm {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => pending().await,
+    }
+}
