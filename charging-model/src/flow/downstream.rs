@@ -59,15 +59,15 @@ impl From<Overflow> for BadAnnouncement {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Downstream {
-    /// <total charge upstream>: C_j.
+    /// `<total charge upstream>`: C_j.
     pub total: Rate,
-    /// <max total charge upstream>: M_j, the largest ever announced in the life of this state.
+    /// `<max total charge upstream>`: M_j, the largest ever announced in the life of this state.
     pub max_total: Rate,
-    /// <sender fraction>: r.
+    /// `<sender fraction>`: r.
     pub fraction: Ppm,
-    /// <sender account>: what sender payments debit.
+    /// `<sender account>`: what sender payments debit.
     pub sender_account: Option<Account>,
-    /// <limit per receiver>, <limit per hop>, <max number of hops>; boxed, most senders set none.
+    /// `<limit per receiver>`, `<limit per hop>`, `<max number of hops>`; boxed, most senders set none.
     limits: Option<Box<Limits>>,
     /// S_j.
     pub sponsored: Rate,

@@ -355,11 +355,11 @@ pub struct BranchView {
     pub key: BranchKey,
     /// `PENDING`, `ACTIVE` or `LAPSED`.
     pub status: &'static str,
-    /// <local price>: the agreed L.
+    /// `<local price>`: the agreed L.
     pub local: Rate,
-    /// <payment downstream>: SP_{j,k}.
+    /// `<payment downstream>`: SP_{j,k}.
     pub sender_payment: Rate,
-    /// <total charge downstream>: A.
+    /// `<total charge downstream>`: A.
     pub announced_total: Rate,
     /// B.
     pub local_sum: Rate,

@@ -272,6 +272,31 @@ impl Flow {
         (self.up.sp.amount_at(now, sp_end), self.up.rp.amount_at(now, rp_end))
     }
 
+    /// What is being metered at `now`: the rates of all payments that run, shadows included. A
+    /// payment whose approval has ended, or which is not billed yet, is not among them.
+    pub fn running(&self, now: Millis) -> impl Iterator<Item = (Entry, Rate)> + '_ {
+        let (rp_end, sp_end) = self.upstream_ends();
+        let own = [
+            (Entry::ReceiverPaymentToUpstream, self.up.rp.rate(), rp_end),
+            (Entry::SenderPaymentFromUpstream, self.up.sp.rate(), sp_end),
+        ];
+        let branches = self.branches.iter().flat_map(|b| {
+            let (rp_end, sp_end) = self.branch_ends(b);
+            [
+                (Entry::ReceiverPaymentFrom(b.key), b.rp.rate(), rp_end),
+                (Entry::SenderPaymentTo(b.key), b.sp.rate(), sp_end),
+            ]
+        });
+        let runs = move |(_, rate, end): &(Entry, Rate, Millis)| *rate > Rate::ZERO && now < *end;
+        branches.chain(own).filter(runs).map(|(entry, rate, _)| (entry, rate))
+    }
+
+    /// The sequence of the last UCPE sent: a RESVERR about another one is out of date, and no
+    /// reason for [`on_own_refused`](Self::on_own_refused).
+    pub fn last_sequence(&self) -> Option<u32> {
+        self.up.last_sequence
+    }
+
     /// C_j and S_j of the claim that this node has approved upstream; debits follow it.
     pub fn approved_claim(&self) -> Option<(Rate, Rate)> {
         self.up.approved.map(|claim| (claim.total, claim.sponsored))

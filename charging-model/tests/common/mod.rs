@@ -207,13 +207,16 @@ impl Net {
             receivers_below: 1,
         };
         let verdict = n.flow.on_ucpe(clock, local_key(node), &payment);
-        assert!(!matches!(verdict, Verdict::Refused(_)), "node {node}: {verdict:?}");
+        // An expired price is announced again soon, and answered then.
+        if let Verdict::Refused(refusal) = verdict {
+            assert_eq!(refusal.reason, Reason::AnnouncementExpired, "node {node}: {refusal:?}");
+        }
     }
 
-    pub(crate) fn send_path(&mut self, parent: usize, child: usize) {
-        let clock = self.clock();
-        let Some(quote) = self.nodes[parent].flow.quote(child as u32) else { return };
-        let said = Announcement {
+    /// What the PATH from `parent` to `child` says now.
+    pub(crate) fn path(&self, parent: usize, child: usize) -> Option<Announcement> {
+        let quote = self.nodes[parent].flow.quote(child as u32)?;
+        Some(Announcement {
             total: quote.total,
             max_total: quote.max_total,
             fraction: quote.fraction,
@@ -226,7 +229,31 @@ impl Net {
             quantity: quote.quantity,
             flags: quote.flags,
             refresh: Span(30_000),
-        };
+        })
+    }
+
+    /// What the RESV of `child` pays now.
+    pub(crate) fn resv(&mut self, child: usize) -> Option<Payment> {
+        let clock = self.clock();
+        let own = self.nodes[child].flow.own_payment(clock)?;
+        Some(Payment {
+            payment: own.payment,
+            announced_total: own.announced_total,
+            sender_payment: own.sender_payment,
+            local_sum: own.local_sum,
+            epoch_echo: own.epoch_echo,
+            sequence: own.sequence,
+            instance: own.instance,
+            account: account(child),
+            refresh: Span(30_000),
+            quantity: own.quantity,
+            receivers_below: own.receivers_below,
+        })
+    }
+
+    pub(crate) fn send_path(&mut self, parent: usize, child: usize) {
+        let clock = self.clock();
+        let Some(said) = self.path(parent, child) else { return };
         self.messages += 1;
         let heard = self.nodes[child].flow.on_dcpe(clock, &said).unwrap();
         assert_ne!(heard, flow::Heard::EpochReused, "{parent} -> {child}: {said:?}");
@@ -239,20 +266,7 @@ impl Net {
     pub(crate) fn send_resv(&mut self, child: usize) {
         let clock = self.clock();
         let parent = self.nodes[child].parent;
-        let Some(own) = self.nodes[child].flow.own_payment(clock) else { return };
-        let payment = Payment {
-            payment: own.payment,
-            announced_total: own.announced_total,
-            sender_payment: own.sender_payment,
-            local_sum: own.local_sum,
-            epoch_echo: own.epoch_echo,
-            sequence: own.sequence,
-            instance: own.instance,
-            account: account(child),
-            refresh: Span(30_000),
-            quantity: own.quantity,
-            receivers_below: own.receivers_below,
-        };
+        let Some(payment) = self.resv(child) else { return };
         self.messages += 1;
         match self.nodes[parent].flow.on_ucpe(clock, key(child), &payment) {
             Verdict::Refused(refusal) => {
@@ -353,6 +367,13 @@ impl Net {
 
     /// Books what the payees metered; shadows go to a ledger of their own.
     pub(crate) fn book(&mut self) {
+        let _ = self.take_all();
+    }
+
+    /// Books like [`book`](Self::book), and returns what the payees metered of RP, by (payee,
+    /// payer).
+    pub(crate) fn take_all(&mut self) -> Vec<(usize, usize, Posting)> {
+        let mut all = Vec::new();
         for node in 0..self.nodes.len() {
             let parent = self.nodes[node].parent;
             for posting in self.nodes[node].flow.take_postings() {
@@ -372,9 +393,13 @@ impl Net {
                     &mut self.shadow
                 };
                 ledger.transfer(&payer, &payee, amount).unwrap();
+                if matches!(posting.entry, Entry::ReceiverPaymentFrom(_)) {
+                    all.push((payee, payer, posting));
+                }
             }
         }
         assert_eq!(self.ledger.total(), Some(Amount::ZERO));
+        all
     }
 
     /// Closes all segments and books them.
