@@ -296,7 +296,8 @@ impl Stage {
             "[daemon]\nname = \"{name}\"\ncontrol_socket = \"{}\"\nlog_level = \"{log_level}\"\n\n\
              [rsvp]\nrole = \"{role}\"\nrefresh_ms = {refresh_ms}\n\n\
              [charging]\nenabled = true\ncurrency = \"EUR\"\nvalidity_ms = {validity_ms}\n\
-             account = {{ kind = \"nai\", id = \"{name}@figure2.example\" }}\n",
+             account = {{ kind = \"nai\", id = \"{name}@figure2.example\" }}\n\n\
+             [default_interface]\ncharging = false\n",
             socket.display(),
         );
         for link in self.network.links() {
@@ -311,7 +312,7 @@ impl Stage {
                 // Writing to a String does not fail.
                 let _ = write!(
                     text,
-                    "\n[[interface]]\nname = \"{}\"\n\
+                    "\n[[interface]]\nname = \"{}\"\ncharging = true\n\
                      tariff = {{ price_pico_per_s = {price}, max_price_pico_per_s = {max_price} }}\n",
                     end.interface
                 );

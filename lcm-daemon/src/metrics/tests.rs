@@ -14,24 +14,16 @@ fn filled() -> Metrics {
     m.decode_errors.set(["checksum"], 1);
     m.messages_dropped.set(["no_path_state"], 1);
     m.protocol_errors_sent.set(["resverr", "2", "4"], 1);
-    m.protocol_errors_received.set(["patherr", "2"], 1);
-    m.objects_unknown.set(["forwarded"], 1);
-    m.objects_bad.set(["POLICY_DATA"], 1);
     m.sessions.set([], 4);
     m.path_states.set([], 5);
     m.reservation_states.set([], 6);
-    m.states_removed.set(["path", "timeout"], 1);
-    m.limit_refusals.set(["max_sessions"], 1);
+    m.states_expired.set(["path"], 1);
+    m.charging_kept.set([], 2);
+    m.route_queries.set([], 3);
     m.charging_accepts.set([], 7);
     m.charging_refusals.set(["payment_too_low"], 1);
-    m.charging_quotes.set([], 8);
     m.kernel_drops.set(["rsvp"], 1);
     m.send_errors.set(["ENETUNREACH"], 1);
-    m.route_queries.set(["unicast"], 1);
-    m.kernel_news.set(["resync"], 1);
-    m.timers_fired.set(["refresh_path"], 1);
-    m.timers_pending.set([], 9);
-    m.control_requests.set(["show", "ok"], 1);
     m
 }
 
