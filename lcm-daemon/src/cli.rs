@@ -72,7 +72,8 @@ fn run(args: &DaemonArgs) -> Exit {
 fn start(config: Config) -> Result<(), String> {
     log::init(config.daemon.log_level).map_err(|e| e.to_string())?;
     lab::process::die_with_parent().map_err(|e| e.to_string())?;
-    let capabilities = caps::Capabilities::effective().map_err(|e| format!("cannot read capabilities: {e}"))?;
+    let capabilities =
+        caps::Capabilities::effective().map_err(|e| format!("cannot read capabilities: {e}"))?;
     capabilities.require_router()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

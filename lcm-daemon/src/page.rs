@@ -22,13 +22,7 @@ impl Page {
     pub(crate) fn new() -> Result<Self, prometheus::Error> {
         let metrics = Metrics::new()?;
         metrics.start_time.set([], crate::io::clock::unix_seconds());
-        Ok(Self {
-            metrics,
-            send_errors: BTreeMap::new(),
-            fragmented: 0,
-            drops: 0,
-            drops_seen: 0,
-        })
+        Ok(Self { metrics, send_errors: BTreeMap::new(), fragmented: 0, drops: 0, drops_seen: 0 })
     }
 
     pub(crate) fn send_failed(&mut self, failure: &SendFailure) {
@@ -81,10 +75,8 @@ impl Page {
         for (reason, count) in &counters.dropped {
             m.messages_dropped.set([reason], *count);
         }
-        let errors = [
-            ("patherr", &counters.path_errors_sent),
-            ("resverr", &counters.resv_errors_sent),
-        ];
+        let errors =
+            [("patherr", &counters.path_errors_sent), ("resverr", &counters.resv_errors_sent)];
         for (kind, sent) in errors {
             for ((code, value), count) in sent {
                 m.protocol_errors_sent.set([kind, &code.to_string(), &value.to_string()], *count);

@@ -13,9 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant as TokioInstant;
 
 use crate::config::Config;
+use crate::control::convert;
 use crate::control::protocol::{NoticeLine, Reply, Request, What};
 use crate::control::server::Call;
-use crate::control::convert;
 use crate::engine::{Engine, Handle, Instant, Now, Output, PriceChange};
 use crate::io::{Kernel, Monitor, RawSocket, RecvBatch, SocketSettings, clock, watch};
 use crate::kernel::{KernelNews, Route};

@@ -6,9 +6,7 @@ use rsvp_wire::object::{Filter, Float, FlowId, FlowSpec, Session, Tspec};
 
 use super::protocol::{Event, NoticeLine, ReceiveRequest, SendRequest, SessionName, TrafficSpec};
 use crate::config::Account;
-use crate::engine::{
-    Engine, Notice, NoticeEvent, ReceiverRequest, SenderRequest, SenderShare,
-};
+use crate::engine::{Engine, Notice, NoticeEvent, ReceiverRequest, SenderRequest, SenderShare};
 
 /// Parts per million that make a whole.
 const WHOLE_PPM: u32 = 1_000_000;
@@ -122,9 +120,9 @@ fn event(event: &NoticeEvent) -> Event {
 
 fn words(event: &NoticeEvent) -> String {
     match event {
-        NoticeEvent::Offered { payment, total, max_total } => format!(
-            "price {total} (at most {max_total} foreseen), we pay {payment}: reserving"
-        ),
+        NoticeEvent::Offered { payment, total, max_total } => {
+            format!("price {total} (at most {max_total} foreseen), we pay {payment}: reserving")
+        }
         NoticeEvent::Declined { due, max_payment } => format!(
             "price declined: {due} would be due, the maximum given here is {max_payment}; \
              start again with a higher --max-price to accept it"

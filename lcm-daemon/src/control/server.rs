@@ -102,10 +102,7 @@ async fn converse(stream: UnixStream, calls: &mpsc::Sender<Call>) -> io::Result<
 
 /// Reads up to a line feed; false at the end of the stream. What was read stays in `line` if the
 /// future is dropped, so it may be raced against other work.
-async fn read_line(
-    reader: &mut BufReader<OwnedReadHalf>,
-    line: &mut Vec<u8>,
-) -> io::Result<bool> {
+async fn read_line(reader: &mut BufReader<OwnedReadHalf>, line: &mut Vec<u8>) -> io::Result<bool> {
     loop {
         let buffer = reader.fill_buf().await?;
         if buffer.is_empty() {

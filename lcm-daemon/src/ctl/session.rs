@@ -6,11 +6,11 @@ use std::str::FromStr;
 use clap::Args;
 
 use super::Daemon;
+use crate::control::Request;
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{
-    Reply, ReceiveRequest, SendRequest, SessionName, Share, TrafficSpec,
+    ReceiveRequest, Reply, SendRequest, SessionName, Share, TrafficSpec,
 };
-use crate::control::Request;
 
 /// IP protocol number of UDP.
 const UDP: u8 = 17;

@@ -108,8 +108,18 @@ fn sessions(list: &[SessionView]) -> Table {
 
 fn reservations(list: &[ReservationView]) -> Table {
     let mut table = Table::new([
-        "SESSION", "SENDER", "NEXT HOP", "OUT", "STYLE", "RATE", "EXPIRES", "L", "C", "DEBITED",
-        "CEILING", "PAID DOWN",
+        "SESSION",
+        "SENDER",
+        "NEXT HOP",
+        "OUT",
+        "STYLE",
+        "RATE",
+        "EXPIRES",
+        "L",
+        "C",
+        "DEBITED",
+        "CEILING",
+        "PAID DOWN",
     ]);
     for rsb in list {
         let charging = rsb.charging.as_ref();
@@ -133,7 +143,15 @@ fn reservations(list: &[ReservationView]) -> Table {
 
 fn interfaces(list: &[InterfaceState]) -> Table {
     let mut table = Table::new([
-        "INDEX", "NAME", "STATE", "MTU", "RSVP", "CHARGING", "PRICE", "MAX", "ADDRESSES",
+        "INDEX",
+        "NAME",
+        "STATE",
+        "MTU",
+        "RSVP",
+        "CHARGING",
+        "PRICE",
+        "MAX",
+        "ADDRESSES",
     ]);
     let yes = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
     for interface in list {

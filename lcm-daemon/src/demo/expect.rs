@@ -87,8 +87,7 @@ impl Figure {
         };
         let reserves = |node: usize| names.get(node).is_some_and(|name| reserved.contains(name));
         let solution = tree.solve_for(reserves)?;
-        let mut phase =
-            Phase { dcpe: Vec::new(), ucpe: Vec::new(), balances: BTreeMap::new() };
+        let mut phase = Phase { dcpe: Vec::new(), ucpe: Vec::new(), balances: BTreeMap::new() };
         for (link, charges) in self.topology.links.iter().zip(&solution.links) {
             if let Some(charges) = charges {
                 phase.dcpe.push(self.dcpe_row(&link.a, &link.b, charges));

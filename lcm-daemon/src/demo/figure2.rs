@@ -245,8 +245,7 @@ impl Actors {
     /// The rows of the expected links, as the packets and the daemons have them now.
     fn look(&mut self, expected: &Phase) -> Result<Phase, LabError> {
         self.observer.listen(self.stage.capture());
-        let mut phase =
-            Phase { dcpe: Vec::new(), ucpe: Vec::new(), balances: BTreeMap::new() };
+        let mut phase = Phase { dcpe: Vec::new(), ucpe: Vec::new(), balances: BTreeMap::new() };
         for row in &expected.dcpe {
             phase.dcpe.extend(self.dcpe_row(&row.link)?);
         }

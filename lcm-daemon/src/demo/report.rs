@@ -31,8 +31,15 @@ pub(super) fn phase(title: &str, seen: &Phase) -> String {
     let _ = writeln!(
         text,
         "  {:<18}{:>9}{:>8}{:>8} │{:>8}{:>9}{:>8}{:>8}{:>11}",
-        heading[0], heading[1], heading[2], heading[3], heading[4], heading[5], heading[6],
-        heading[7], heading[8]
+        heading[0],
+        heading[1],
+        heading[2],
+        heading[3],
+        heading[4],
+        heading[5],
+        heading[6],
+        heading[7],
+        heading[8]
     );
     for (from, to, drawing) in DRAWING {
         let dcpe = seen.dcpe.iter().find(|row| row.link == format!("{from}->{to}"));

@@ -85,13 +85,8 @@ impl Stage {
             std::fs::create_dir_all(folder)?;
         }
         let capture = Capture::of_links(&network, setup.pcap.as_deref())?;
-        let mut stage = Self {
-            daemons: BTreeMap::new(),
-            capture,
-            _multicast: multicast,
-            network,
-            setup,
-        };
+        let mut stage =
+            Self { daemons: BTreeMap::new(), capture, _multicast: multicast, network, setup };
         for node in stage.setup.topology.nodes.clone() {
             if node.role != Role::Plain {
                 stage.start_daemon(&node.name)?;

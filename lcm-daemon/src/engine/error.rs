@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use rsvp_wire::message::{Path, PathErr, Resv, ResvConf, ResvErr};
 use rsvp_wire::object::{
-    ErrorFlags, ErrorSpec, Filter, FilterSpec, FlowSpec, Hop, PolicyData, SenderTemplate, SenderTspec,
-    Session, Style, Tspec,
+    ErrorFlags, ErrorSpec, Filter, FilterSpec, FlowSpec, Hop, PolicyData, SenderTemplate,
+    SenderTspec, Session, Style, Tspec,
 };
 use rsvp_wire::{DecodeError, ErrorContext, MessageType, Reaction};
 
@@ -25,7 +25,14 @@ impl Engine {
     pub(crate) fn refuse_path(&mut self, path: &Path<'_>, meta: PacketMeta, fault: Fault) {
         self.core.counters.drop(fault.reason);
         let descriptor = (path.sender.template, path.sender.tspec);
-        send_path_err(&mut self.core, meta.interface, path.hop, path.session, Some(descriptor), &fault);
+        send_path_err(
+            &mut self.core,
+            meta.interface,
+            path.hop,
+            path.session,
+            Some(descriptor),
+            &fault,
+        );
     }
 
     /// Answers a RESV, or one flow descriptor of it, that cannot be taken.
@@ -36,9 +43,8 @@ impl Engine {
         fault: &Fault,
     ) {
         self.core.counters.drop(fault.reason);
-        let descriptor = descriptor.or_else(|| {
-            resv.flows().next().and_then(|flow| Some((flow.flowspec, flow.filter?)))
-        });
+        let descriptor = descriptor
+            .or_else(|| resv.flows().next().and_then(|flow| Some((flow.flowspec, flow.filter?))));
         send_resv_err(&mut self.core, resv.session, resv.hop, resv.style, descriptor, fault);
     }
 
@@ -109,12 +115,7 @@ impl Engine {
     }
 
     /// Passes a RESVCONF on to its receiver, or tells the application if it lives here.
-    pub(crate) fn handle_resv_conf(
-        &mut self,
-        meta: PacketMeta,
-        conf: &ResvConf<'_>,
-        bytes: &[u8],
-    ) {
+    pub(crate) fn handle_resv_conf(&mut self, meta: PacketMeta, conf: &ResvConf<'_>, bytes: &[u8]) {
         let receiver = conf.confirm.receiver;
         if !self.core.interfaces.owns(receiver) {
             if meta.destination != receiver || meta.ttl <= 1 {
@@ -174,8 +175,7 @@ fn send_path_err(
     let Some(node) = meta.source else { return };
     bump(&mut core.counters.path_errors_sent, (fault.code, fault.value));
     let context = core.charging.as_ref();
-    let error =
-        ErrorSpec { node, flags: ErrorFlags::NONE, code: fault.code, value: fault.value };
+    let error = ErrorSpec { node, flags: ErrorFlags::NONE, code: fault.code, value: fault.value };
     core.outbox.send(&mut core.counters, meta, MessageType::PathErr, false, |w| {
         w.object(&session)?;
         w.object(&error)?;
@@ -238,10 +238,8 @@ impl SessionState {
             return core.counters.drop("error_from_another_hop");
         }
         charging::own_refused(core, now, psb, &error.error, about);
-        let next_hops: Vec<(u32, IpAddr)> = self
-            .reservations_for(filter.0)
-            .map(|rsb| (rsb.outgoing, rsb.next_hop))
-            .collect();
+        let next_hops: Vec<(u32, IpAddr)> =
+            self.reservations_for(filter.0).map(|rsb| (rsb.outgoing, rsb.next_hop)).collect();
         for (outgoing, next_hop) in next_hops {
             if outgoing == LOCAL {
                 self.notify_receiver(core, filter.0, about.clone());

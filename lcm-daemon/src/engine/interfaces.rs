@@ -92,7 +92,6 @@ impl Interfaces {
     }
 
     fn collect_addresses(&mut self) {
-        self.own =
-            self.ports.values().flat_map(|p| &p.kernel.addresses).map(|(a, _)| *a).collect();
+        self.own = self.ports.values().flat_map(|p| &p.kernel.addresses).map(|(a, _)| *a).collect();
     }
 }

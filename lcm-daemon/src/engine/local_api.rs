@@ -37,11 +37,7 @@ pub struct PriceChange {
 
 impl Engine {
     /// Starts to send PATH for a sender on this node.
-    pub fn open_sender(
-        &mut self,
-        now: Now,
-        request: SenderRequest,
-    ) -> Result<Handle, LocalError> {
+    pub fn open_sender(&mut self, now: Now, request: SenderRequest) -> Result<Handle, LocalError> {
         let SenderRequest { session, sender, .. } = request;
         if !may_be_destination(session.destination) {
             return Err(LocalError::BadDestination(session.destination));
@@ -196,18 +192,11 @@ impl SessionState {
             reserved_upstream: false,
         });
         let index = self.senders.len() - 1;
-        self.local_senders.push(LocalSender {
-            handle,
-            sender: request.sender,
-            told: None,
-        });
+        self.local_senders.push(LocalSender { handle, sender: request.sender, told: None });
         if let (Some(share), Some(psb)) = (&request.share, self.senders.get_mut(index)) {
             charging::originate(core, now, psb, share);
         }
-        self.follow_route(core, now, index);
-        self.forward_path(core, now, index, None);
-        self.after_charging(core, now, index);
-        self.arm_refresh(core, now);
+        self.advertise(core, now, index);
         Ok(())
     }
 
@@ -233,12 +222,8 @@ impl SessionState {
         for interface in &joined {
             core.outbox.push(Output::Join { group, interface: *interface });
         }
-        self.receiver = Some(Box::new(LocalReceiver {
-            handle,
-            request,
-            joined,
-            told: BTreeMap::new(),
-        }));
+        self.receiver =
+            Some(Box::new(LocalReceiver { handle, request, joined, told: BTreeMap::new() }));
         for index in 0..self.senders.len() {
             self.follow_route(core, now, index);
             self.after_charging(core, now, index);

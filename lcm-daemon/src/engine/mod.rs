@@ -201,8 +201,7 @@ impl Engine {
         if session.is_empty() {
             self.sessions.remove(slot);
         } else {
-            session.armed =
-                self.core.timers.arm(session.slot, session.armed, session.deadline());
+            session.armed = self.core.timers.arm(session.slot, session.armed, session.deadline());
         }
         Some(result)
     }

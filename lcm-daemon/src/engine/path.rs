@@ -5,9 +5,7 @@ use std::net::IpAddr;
 
 use rsvp_wire::MessageType;
 use rsvp_wire::message::Path;
-use rsvp_wire::object::{
-    Filter, Hop, SenderTemplate, SenderTspec, Session, TimeValues,
-};
+use rsvp_wire::object::{Filter, Hop, SenderTemplate, SenderTspec, Session, TimeValues};
 
 use super::charging;
 use super::psb::{Psb, SenderFacts};
@@ -36,7 +34,8 @@ impl Engine {
             }
             None => self.sessions.create(path.session),
         };
-        let refused = self.with_session(slot, |core, session| session.take_path(core, now, arrived));
+        let refused =
+            self.with_session(slot, |core, session| session.take_path(core, now, arrived));
         if let Some(Err(fault)) = refused {
             self.refuse_path(path, meta, fault);
         }
@@ -98,25 +97,16 @@ impl Arrived {
 }
 
 impl SessionState {
-    /// Creates or refreshes the PSB; forwards at once what changed.
+    /// Creates or refreshes the PSB; forwards at once what changed. On an error nothing changed.
     fn take_path(
         &mut self,
         core: &mut Core,
         now: Now,
         arrived: Arrived,
     ) -> Result<(), charging::Fault> {
-        let k = u32::from(core.config.rsvp.lifetime_multiplier);
-        let expires = now.at + lifetime(arrived.refresh_ms, k);
-        let mut changed = false;
-        let index = match self.sender(arrived.sender) {
-            Some(index) => index,
-            None => {
-                if self.senders.len() >= core.config.limits.max_senders_per_session as usize {
-                    return Err(charging::Fault::NO_RESOURCES);
-                }
-                changed = true;
-                self.add_sender(core, &arrived)
-            }
+        let (index, created) = match self.sender(arrived.sender) {
+            Some(index) => (index, false),
+            None => (self.add_sender(core, &arrived)?, true),
         };
         let Some(psb) = self.senders.get_mut(index) else { return Ok(()) };
         if psb.phop.is_none() {
@@ -124,32 +114,39 @@ impl SessionState {
             core.counters.drop("path_from_own_sender");
             return Ok(());
         }
-        psb.expires = expires;
-        psb.refresh_ms = arrived.refresh_ms;
         let moved = !psb.came_from(arrived.hop, arrived.incoming);
+        if let Err(fault) = charging::acceptable(now, psb, &arrived.announced, moved) {
+            if created {
+                self.senders.pop();
+            }
+            return Err(fault);
+        }
         if moved {
             self.move_upstream(core, now, index, arrived.hop, arrived.incoming);
-            changed = true;
         }
         let Some(psb) = self.senders.get_mut(index) else { return Ok(()) };
-        if psb.facts != arrived.facts {
-            psb.facts = arrived.facts;
-            changed = true;
-        }
+        let k = u32::from(core.config.rsvp.lifetime_multiplier);
+        psb.expires = now.at + lifetime(arrived.refresh_ms, k);
+        psb.refresh_ms = arrived.refresh_ms;
+        let changed = created || moved || psb.facts != arrived.facts;
+        psb.facts = arrived.facts;
         charging::announce(core, now, psb, &arrived.announced)?;
         self.follow_route(core, now, index);
+        let told = self.after_charging(core, now, index);
         if changed {
-            self.forward_path(core, now, index, None);
+            self.forward_path_except(core, now, index, &told.interfaces);
         }
-        self.after_charging(core, now, index);
-        if moved {
+        if moved && !told.upstream {
             self.send_resv(core, now, arrived.hop.address);
         }
         self.arm_refresh(core, now);
         Ok(())
     }
 
-    fn add_sender(&mut self, core: &Core, arrived: &Arrived) -> usize {
+    fn add_sender(&mut self, core: &Core, arrived: &Arrived) -> Result<usize, charging::Fault> {
+        if self.senders.len() >= core.config.limits.max_senders_per_session as usize {
+            return Err(charging::Fault::NO_RESOURCES);
+        }
         let multicast = self.session.destination.is_multicast();
         let route = RouteKey {
             destination: self.session.destination,
@@ -168,7 +165,7 @@ impl SessionState {
             flow: charging::new_flow(core),
             reserved_upstream: false,
         });
-        self.senders.len() - 1
+        Ok(self.senders.len() - 1)
     }
 
     /// The PATH now comes over another previous hop: settle with the old one.
@@ -228,29 +225,53 @@ impl SessionState {
             super::counters::bump(&mut core.counters.expired, "reservation_rerouted");
             self.drop_reservation(core, now, interface, next_hop, sender);
         }
+        self.advertise(core, now, index);
+    }
+
+    /// Looks up where a sender's data goes, and sends its PATH there.
+    pub(crate) fn advertise(&mut self, core: &mut Core, now: Now, index: usize) {
         self.follow_route(core, now, index);
-        self.forward_path(core, now, index, None);
-        self.after_charging(core, now, index);
+        let told = self.after_charging(core, now, index);
+        self.forward_path_except(core, now, index, &told.interfaces);
         self.arm_refresh(core, now);
     }
 
-    /// Sends the PATH of one sender out of `only`, or of all interfaces that its data takes.
-    pub(crate) fn forward_path(
+    /// Sends the PATH of one sender out of all interfaces that its data takes.
+    pub(crate) fn forward_path(&mut self, core: &mut Core, now: Now, index: usize) {
+        self.forward_path_except(core, now, index, &[]);
+    }
+
+    /// Sends the PATH of one sender out of one interface.
+    pub(crate) fn forward_path_on(
         &mut self,
         core: &mut Core,
         now: Now,
         index: usize,
-        only: Option<u32>,
+        interface: u32,
+    ) {
+        self.forward_path_where(core, now, index, |other| other == interface);
+    }
+
+    fn forward_path_except(&mut self, core: &mut Core, now: Now, index: usize, done: &[u32]) {
+        self.forward_path_where(core, now, index, |interface| !done.contains(&interface));
+    }
+
+    fn forward_path_where(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        index: usize,
+        wanted: impl Fn(u32) -> bool,
     ) {
         let session = self.session;
         let Some(psb) = self.senders.get_mut(index) else { return };
-        if psb.facts.ttl == 0 {
+        let mut outgoing = outgoing(core, session, psb);
+        outgoing.retain(|interface| wanted(*interface));
+        if psb.facts.ttl == 0 && !outgoing.is_empty() {
             return core.counters.drop("ttl_exhausted");
         }
-        for interface in outgoing(core, session, psb) {
-            if only.is_none_or(|only| only == interface) {
-                send_path(core, now, session, psb, interface);
-            }
+        for interface in outgoing {
+            send_path(core, now, session, psb, interface);
         }
     }
 }

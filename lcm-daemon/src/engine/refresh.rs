@@ -20,7 +20,7 @@ impl SessionState {
         }
         if self.path_refresh <= now.at {
             for index in 0..self.senders.len() {
-                self.forward_path(core, now, index, None);
+                self.forward_path(core, now, index);
             }
             self.path_refresh = next_refresh(core, now);
         }
@@ -49,12 +49,8 @@ impl SessionState {
                 self.after_charging(core, now, index);
             }
         }
-        let senders: Vec<Filter> = self
-            .senders
-            .iter()
-            .filter(|psb| psb.expires <= now.at)
-            .map(|psb| psb.sender)
-            .collect();
+        let senders: Vec<Filter> =
+            self.senders.iter().filter(|psb| psb.expires <= now.at).map(|psb| psb.sender).collect();
         for sender in senders {
             bump(&mut core.counters.expired, "sender");
             self.drop_sender(core, now, sender);

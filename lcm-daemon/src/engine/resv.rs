@@ -148,16 +148,16 @@ impl SessionState {
             }
         };
         let raised = self.merged(sender) != before;
-        let waits = confirm.is_some_and(|confirm| {
-            self.confirm(core, index, confirm, request.flowspec, raised)
-        });
+        let waits = confirm
+            .is_some_and(|confirm| self.confirm(core, index, confirm, request.flowspec, raised));
         let place = self.reservation(request.outgoing, request.next_hop, sender);
         if waits && let Some(rsb) = place.and_then(|at| self.reservations.get_mut(at)) {
             rsb.confirm = confirm;
         }
-        self.after_charging(core, now, index);
+        let told = self.after_charging(core, now, index);
         let upstream = self.senders.get(index).and_then(|psb| psb.phop_address());
-        if (raised || carried_changed || waits) && let Some(phop) = upstream {
+        let due = (raised || carried_changed || waits) && !told.upstream;
+        if due && let Some(phop) = upstream {
             self.send_resv(core, now, phop);
         }
         self.arm_refresh(core, now);
@@ -167,8 +167,10 @@ impl SessionState {
     /// Sends the price as it stands to a next hop that was refused (T5).
     fn requote(&mut self, core: &mut Core, now: Now, sender: Filter, outgoing: u32) {
         if let Some(index) = self.sender(sender) {
-            self.forward_path(core, now, index, Some(outgoing));
-            self.after_charging(core, now, index);
+            let told = self.after_charging(core, now, index);
+            if !told.interfaces.contains(&outgoing) {
+                self.forward_path_on(core, now, index, outgoing);
+            }
         }
     }
 
@@ -190,9 +192,9 @@ impl SessionState {
         if known.is_none() && self.reservations.len() >= full {
             return Err(Fault::NO_RESOURCES);
         }
-        let others = self.reservations_for(request.sender).filter(|rsb| {
-            !rsb.is(request.outgoing, request.next_hop, request.sender)
-        });
+        let others = self
+            .reservations_for(request.sender)
+            .filter(|rsb| !rsb.is(request.outgoing, request.next_hop, request.sender));
         match others.map(|rsb| rsb.flowspec).try_fold(request.flowspec, merge) {
             Some(_) => Ok(()),
             None => Err(Fault::SERVICE_CONFLICT),

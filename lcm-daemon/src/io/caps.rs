@@ -101,9 +101,8 @@ mod tests {
 
     #[test]
     fn the_error_names_what_is_missing() {
-        let lacking = |net_raw, net_admin| {
-            Capabilities { net_raw, net_admin }.require_router().unwrap_err()
-        };
+        let lacking =
+            |net_raw, net_admin| Capabilities { net_raw, net_admin }.require_router().unwrap_err();
         assert!(lacking(false, true).contains("lacks CAP_NET_RAW (raw"));
         assert!(lacking(true, false).contains("lacks CAP_NET_ADMIN (receive"));
         assert!(lacking(false, false).contains("lacks CAP_NET_RAW and CAP_NET_ADMIN"));

@@ -87,8 +87,7 @@ const SO_MEMINFO: i32 = 55;
 /// What getsockopt(2) said, or that the kernel knows no such counter.
 pub(super) fn receive_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
     let mut counters = [0_u32; 16];
-    let mut length =
-        libc::socklen_t::try_from(size_of_val(&counters)).map_err(io::Error::other)?;
+    let mut length = libc::socklen_t::try_from(size_of_val(&counters)).map_err(io::Error::other)?;
     // SAFETY: the pointer and the length describe `counters`, and `length` is writable; both
     // outlive the call.
     let result = unsafe {

@@ -119,10 +119,8 @@ impl RawSocket {
     /// the next one is tried. If the send buffer is full the report is `blocked`: keep the queue,
     /// await writability, and call again with `report.next`.
     pub fn send_batch(&mut self, queue: &TransmitQueue, first: usize) -> SendReport {
-        let exits = Exits {
-            header_included: self.socket.as_fd(),
-            fragmenting: self.fragmenting.as_fd(),
-        };
+        let exits =
+            Exits { header_included: self.socket.as_fd(), fragmenting: self.fragmenting.as_fd() };
         self.transmitter.send(exits, queue, first)
     }
 
@@ -202,7 +200,8 @@ fn open_raw() -> io::Result<Socket> {
             } else {
                 ""
             };
-            let text = format!("cannot open a raw socket for RSVP, IP protocol 46: {error}{advice}");
+            let text =
+                format!("cannot open a raw socket for RSVP, IP protocol 46: {error}{advice}");
             io::Error::new(error.kind(), text)
         },
     )
@@ -237,4 +236,12 @@ fn unsupported(group: IpAddr) -> io::Error {
 fn group_error(verb: &str, group: IpAddr, interface: u32, error: &io::Error) -> io::Error {
     let text = format!("cannot {verb} group {group} on interface {interface}: {error}");
     io::Error::new(error.kind(), text)
+}
+
+#[cfg(test)]
+impl RawSocket {
+    /// Takes a packet off the socket that is to receive none.
+    pub(super) fn receive_where_none_may_arrive(&self) -> io::Result<usize> {
+        self.fragmenting.recv(&mut [std::mem::MaybeUninit::uninit(); 64])
+    }
 }

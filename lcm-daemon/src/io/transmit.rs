@@ -104,9 +104,8 @@ impl Slot {
         self.interface = meta.interface;
         self.control.clear();
         // The source stands in the header; in the control message it would have to be ours.
-        meta.interface.is_none_or(|interface| {
-            self.control.push_packet_info(interface, Ipv4Addr::UNSPECIFIED)
-        })
+        meta.interface
+            .is_none_or(|interface| self.control.push_packet_info(interface, Ipv4Addr::UNSPECIFIED))
     }
 }
 
@@ -303,12 +302,7 @@ fn send_many(socket: BorrowedFd<'_>, headers: &mut [libc::mmsghdr]) -> Result<us
     // the right lengths, to memory that the caller keeps borrowed for longer than this call; the
     // kernel writes to the entries themselves only.
     let result = unsafe {
-        libc::sendmmsg(
-            socket.as_raw_fd(),
-            headers.as_mut_ptr(),
-            count,
-            libc::MSG_DONTWAIT as _,
-        )
+        libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, libc::MSG_DONTWAIT as _)
     };
     usize::try_from(result).map_err(|_| last_errno())
 }
@@ -316,8 +310,7 @@ fn send_many(socket: BorrowedFd<'_>, headers: &mut [libc::mmsghdr]) -> Result<us
 /// Sends one message by the socket on which the kernel writes the header and fragments.
 fn send_fragmented(socket: BorrowedFd<'_>, slot: &Slot, payload: &[u8]) -> Result<(), i32> {
     let mut control = ControlBuffer::new();
-    let mut fits =
-        control.push_packet_info(slot.interface.unwrap_or_default(), slot.header.source);
+    let mut fits = control.push_packet_info(slot.interface.unwrap_or_default(), slot.header.source);
     fits &= control.push_ttl(slot.header.ttl);
     if slot.header.router_alert {
         fits &= control.push_options(&ROUTER_ALERT);

@@ -43,20 +43,23 @@ impl Rtnetlink {
         Ok(Rtnetlink { socket, sequence: 0 })
     }
 
-    /// Makes a veth pair: `name` here, `peer_name` in the namespace that `peer_namespace` is open on.
+    /// Makes a veth pair: the first end in this namespace, the other in the one that
+    /// `peer_namespace` is open on. Each is a name and an interface index that are free.
     pub(crate) fn add_veth(
         &mut self,
-        name: &str,
-        peer_name: &str,
+        (name, index): (&str, u32),
+        (peer_name, peer_index): (&str, u32),
         peer_namespace: BorrowedFd<'_>,
         mtu: Option<u32>,
     ) -> io::Result<()> {
         let mtu = mtu.map(LinkAttribute::Mtu);
         let mut peer = LinkMessage::default();
+        peer.header.index = peer_index;
         peer.attributes.push(LinkAttribute::IfName(peer_name.to_owned()));
         peer.attributes.push(LinkAttribute::NetNsFd(peer_namespace.as_raw_fd()));
         peer.attributes.extend(mtu.clone());
         let mut link = LinkMessage::default();
+        link.header.index = index;
         link.attributes.push(LinkAttribute::IfName(name.to_owned()));
         link.attributes.extend(mtu);
         link.attributes.push(LinkAttribute::LinkInfo(vec![

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use nix::net::if_::if_nametoindex;
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::InterfaceFlags;
 
 use super::enter::scratch_dir;
 use super::error::{Attempt, LabError};
@@ -14,9 +17,13 @@ use super::link::{Link, LinkEnd, LinkOptions};
 use super::multicast::ForwardingEntry;
 use super::netlink::{Prefix, Rtnetlink};
 use super::node::{NodeHandle, Role, has_ipv6};
+use super::wait::until;
 
 /// Longest interface name that the kernel takes (IFNAMSIZ without its terminating zero).
 const INTERFACE_NAME_MAX: usize = 15;
+
+/// Time for the kernel to see that both ends of a new link are up.
+const CARRIER: Duration = Duration::from_secs(5);
 
 /// All IPv4 multicast groups.
 const MULTICAST: Prefix = (IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 4);
@@ -135,17 +142,20 @@ impl Network {
             addresses.retain(|(address, ..)| address.is_ipv4());
         }
 
+        let [index_a, index_b] = interface_indexes(number);
         let (name, peer_name) = (interface_a.clone(), interface_b.clone());
         let peer_namespace = node_b.namespace();
         node_a.attempt(&format!("making the link to {b}"), move || {
-            use std::os::fd::AsFd;
-            Rtnetlink::open()?.add_veth(&name, &peer_name, peer_namespace.as_fd(), options.mtu)
+            let (here, there) = ((name.as_str(), index_a), (peer_name.as_str(), index_b));
+            Rtnetlink::open()?.add_veth(here, there, peer_namespace.as_fd(), options.mtu)
         })?;
         let side = |first: bool| -> Vec<Prefix> {
             addresses.iter().map(|&(a, b, length)| (if first { a } else { b }, length)).collect()
         };
-        let end_a = configure_end(&node_a, interface_a, side(true))?;
-        let end_b = configure_end(&node_b, interface_b, side(false))?;
+        let end_a = configure_end(&node_a, interface_a, index_a, side(true))?;
+        let end_b = configure_end(&node_b, interface_b, index_b, side(false))?;
+        await_carrier(&node_a, &end_a)?;
+        await_carrier(&node_b, &end_b)?;
         let link = Link { index, ends: [end_a, end_b], addresses };
         for node in [&node_a, &node_b] {
             if let Some(address) = link.address(node.name()) {
@@ -303,21 +313,44 @@ fn interface_name(other: &str, parallel: usize) -> Result<String, LabError> {
     Ok(name)
 }
 
+/// The interface indexes of the ends of link number `number` (from 1): 11 and 12, 21 and 22, ...
+///
+/// They are the same in every run, and no two of them are equal: a router that takes another's
+/// handle for its own does not get away with it. Besides, the kernel tells of a veth interface whose
+/// peer has the same index only a second later that it has come up.
+fn interface_indexes(number: u16) -> [u32; 2] {
+    [1, 2].map(|end| 10 * u32::from(number) + end)
+}
+
 /// Addresses one end of a link and sets it up.
 fn configure_end(
     node: &NodeHandle,
     interface: String,
+    ifindex: u32,
     addresses: Vec<Prefix>,
 ) -> Result<LinkEnd, LabError> {
-    let name = interface.clone();
-    let ifindex = node.attempt(&format!("configuring {interface}"), move || {
-        let index = if_nametoindex(name.as_str())?;
+    node.attempt(&format!("configuring {interface}"), move || {
         let mut netlink = Rtnetlink::open()?;
         for address in addresses {
-            netlink.add_address(index, address)?;
+            netlink.add_address(ifindex, address)?;
         }
-        netlink.set_up(index, true)?;
-        Ok::<u32, std::io::Error>(index)
+        netlink.set_up(ifindex, true)
     })?;
     Ok(LinkEnd { node: node.name().to_owned(), interface, ifindex })
+}
+
+/// Waits until the kernel has taken note that the other end is up: what follows is then a network
+/// at rest, without news of its links.
+fn await_carrier(node: &NodeHandle, end: &LinkEnd) -> Result<(), LabError> {
+    let name = end.interface.clone();
+    node.attempt(&format!("waiting for {name}"), move || {
+        until(CARRIER, "an interface with carrier", || -> Result<(), String> {
+            let all = getifaddrs().map_err(|error| error.to_string())?;
+            let flags = all.filter(|entry| entry.interface_name == name).map(|entry| entry.flags);
+            match flags.into_iter().next() {
+                Some(flags) if flags.contains(InterfaceFlags::IFF_RUNNING) => Ok(()),
+                other => Err(format!("flags of {name}: {other:?}")),
+            }
+        })
+    })
 }

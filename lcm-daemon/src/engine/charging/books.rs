@@ -103,9 +103,9 @@ fn running(phop: Option<IpAddr>, flow: &Flow) -> Vec<(IpAddr, i128)> {
         })
         .collect();
     if let Some(phop) = phop {
-        let paid = flow.approved_claim().map_or(0, |(total, sponsored)| {
-            i128::from(total.0) - i128::from(sponsored.0)
-        });
+        let paid = flow
+            .approved_claim()
+            .map_or(0, |(total, sponsored)| i128::from(total.0) - i128::from(sponsored.0));
         let taken = flow.preview_payment().map_or(0, |own| i128::from(own.sender_payment.0));
         let reserved = flow.branches().next().is_some();
         rates.push((phop, if reserved { taken - paid } else { 0 }));
@@ -114,9 +114,7 @@ fn running(phop: Option<IpAddr>, flow: &Flow) -> Vec<(IpAddr, i128)> {
 }
 
 fn view(now: Now, accounts: Vec<(IpAddr, Account)>) -> AccountsView {
-    let total = accounts.iter().fold(Amount::ZERO, |sum, (_, account)| {
-        add(sum, account.balance())
-    });
+    let total = accounts.iter().fold(Amount::ZERO, |sum, (_, account)| add(sum, account.balance()));
     let rate: i128 = accounts.iter().map(|(_, account)| account.rate).sum();
     AccountsView {
         as_of_ms: now.at.as_millis(),

@@ -1,6 +1,8 @@
 //! DCPE: what the previous hop announces, and what we announce to the next ones.
 
-use charging_model::flow::{Account as ModelAccount, Announcement, Flow, Heard, Limits, Price, Quote};
+use charging_model::flow::{
+    Account as ModelAccount, Announcement, Flow, Heard, Limits, Price, Quote,
+};
 use charging_model::{BranchKey, Ppm, Rate, Span};
 use rsvp_wire::charging::{Account, ChargingFlags, Dcpe, Terms};
 use rsvp_wire::message::Path;
@@ -111,46 +113,75 @@ fn write_others(context: &Context, object: &PolicyData<'_>, bytes: &mut Vec<u8>)
     bytes.extend_from_slice(buffer.get(..length).unwrap_or_default());
 }
 
-/// Takes an announcement into the charging state of a sender; false if it was refused there.
+/// Whether an announcement could be taken, without taking it; `moved` says that it comes from
+/// another previous hop than the last.
+pub(crate) fn acceptable(
+    now: Now,
+    psb: &Psb,
+    announced: &Announced,
+    moved: bool,
+) -> Result<(), Fault> {
+    let (Announced::Dcpe(dcpe), Some(flow)) = (announced, &psb.flow) else { return Ok(()) };
+    let announcement = announcement(dcpe).ok_or(Fault::BAD_ELEMENT)?;
+    let known = flow.downstream();
+    let same = known.is_some_and(|down| {
+        let (total, max) = (down.total.0, down.max_total.0);
+        !moved && total == dcpe.total && max >= dcpe.max_total && down.epoch == Some(dcpe.epoch)
+    });
+    if same {
+        return Ok(());
+    }
+    let mut trial = flow.clone();
+    if moved {
+        trial.on_upstream_changed(clock(now));
+    }
+    match trial.on_dcpe(clock(now), &announcement) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Fault::CHARGE_OVERFLOW),
+    }
+}
+
+/// Takes an announcement into the charging state of a sender.
 pub(crate) fn announce(
     core: &mut Core,
     now: Now,
     psb: &mut Psb,
     announced: &Announced,
 ) -> Result<(), Fault> {
+    let phop = psb.phop_address();
     let Some(flow) = psb.flow.as_mut() else { return Ok(()) };
     let refresh = Span(u64::from(psb.refresh_ms));
-    let dcpe = match announced {
-        Announced::Unread => return Ok(()),
+    match announced {
+        Announced::Unread => {}
         Announced::Nothing => {
             let quantity = psb.facts.tspec.rate.to_integer().saturating_mul(8);
             flow.on_no_dcpe(clock(now), refresh, quantity);
-            return Ok(());
         }
-        Announced::Dcpe(dcpe) => dcpe,
-    };
-    let mut flags = dcpe.flags;
-    if psb.facts.non_rsvp_hop {
-        flags = flags.union(ChargingFlags::NON_CHARGING_HOP);
+        Announced::Dcpe(dcpe) => {
+            let mut flags = dcpe.flags;
+            if psb.facts.non_rsvp_hop {
+                flags = flags.union(ChargingFlags::NON_CHARGING_HOP);
+            }
+            let announcement = Announcement {
+                flags: flags.bits(),
+                refresh,
+                ..announcement(dcpe).ok_or(Fault::BAD_ELEMENT)?
+            };
+            match flow.on_dcpe(clock(now), &announcement) {
+                Ok(Heard::Stale) => core.counters.drop("stale_announcement"),
+                Ok(Heard::EpochReused) => core.counters.drop("announcement_epoch_reused"),
+                Ok(Heard::Changed | Heard::Refreshed) => {}
+                Err(_) => return Err(Fault::CHARGE_OVERFLOW),
+            }
+        }
     }
-    let announcement = Announcement {
-        flags: flags.bits(),
-        refresh,
-        ..announcement(dcpe).ok_or(Fault::BAD_ELEMENT)?
-    };
-    match flow.on_dcpe(clock(now), &announcement) {
-        Ok(Heard::Stale) => core.counters.drop("stale_announcement"),
-        Ok(Heard::EpochReused) => core.counters.drop("announcement_epoch_reused"),
-        Ok(Heard::Changed | Heard::Refreshed) => {}
-        Err(_) => return Err(Fault::CHARGE_OVERFLOW),
-    }
+    core.books.take(phop, flow);
     Ok(())
 }
 
 fn announcement(dcpe: &Dcpe) -> Option<Announcement> {
     let terms = &dcpe.terms;
-    let account =
-        terms.account.as_ref().map(|a| ModelAccount::new(a.kind.into(), a.id.as_bytes()));
+    let account = terms.account.as_ref().map(|a| ModelAccount::new(a.kind.into(), a.id.as_bytes()));
     Some(Announcement {
         total: Rate(dcpe.total),
         max_total: Rate(dcpe.max_total),
@@ -313,8 +344,7 @@ pub(crate) fn write_announcements(
 ) -> Result<(), BufferTooSmall> {
     let Some(context) = context else { return Ok(()) };
     for (destination, dcpe) in elements {
-        let options =
-            PolicyOptions { destination: *destination, ..PolicyOptions::from_hop(own) };
+        let options = PolicyOptions { destination: *destination, ..PolicyOptions::from_hop(own) };
         writer.policy_data(&options, |sink| dcpe.write(context.ptypes.dcpe, sink))?;
     }
     Ok(())

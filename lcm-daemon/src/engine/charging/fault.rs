@@ -3,7 +3,7 @@
 
 use charging_model::BranchKey;
 use charging_model::flow::{Reason, Refusal};
-use rsvp_wire::charging::{ChgErr, ChargingError, Dcpe, EXPONENT, Terms, Ucpe};
+use rsvp_wire::charging::{ChargingError, ChgErr, Dcpe, EXPONENT, Terms, Ucpe};
 use rsvp_wire::iana::{error_code, policy, traffic_control};
 use rsvp_wire::object::{Hop, PolicyData};
 use rsvp_wire::{BufferTooSmall, MessageWriter, PolicyOptions};
@@ -88,13 +88,7 @@ impl Fault {
     }
 
     /// A payment that does not cover the new price keeps the old rate for a while (T5).
-    pub(super) fn kept(
-        core: &Core,
-        psb: &Psb,
-        key: BranchKey,
-        required: u64,
-        ucpe: &Ucpe,
-    ) -> Self {
+    pub(super) fn kept(core: &Core, psb: &Psb, key: BranchKey, required: u64, ucpe: &Ucpe) -> Self {
         let mut fault = Self::new(error_code::POLICY, policy::EXCEED, "price_not_covered_yet");
         fault.in_place = true;
         fault.explain(core, psb, key, required, ucpe);

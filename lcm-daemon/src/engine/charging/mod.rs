@@ -14,8 +14,8 @@ pub(crate) use books::Books;
 pub(crate) use context::Context;
 pub use context::wire_account;
 pub(crate) use downstream::{
-    Announced, announce, carried, downstream_elements, originate, read_announcement, sync_groups,
-    upstream_moved, write_announcements,
+    Announced, acceptable, announce, carried, downstream_elements, originate, read_announcement,
+    sync_groups, upstream_moved, write_announcements,
 };
 pub(crate) use fault::{Fault, required, write_fault};
 pub(crate) use upstream::{
@@ -53,21 +53,32 @@ pub(super) fn branch(outgoing: u32, next_hop: IpAddr) -> BranchKey {
     BranchKey { group: outgoing, hop: next_hop }
 }
 
+/// Who was told of changes at once.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// Interfaces on which PATH went out.
+    pub(crate) interfaces: Vec<u32>,
+    /// RESV went to the previous hop.
+    pub(crate) upstream: bool,
+}
+
 impl SessionState {
     /// Tells everyone concerned what changed in one sender's charges.
-    pub(crate) fn after_charging(&mut self, core: &mut Core, now: Now, index: usize) {
+    pub(crate) fn after_charging(&mut self, core: &mut Core, now: Now, index: usize) -> Told {
+        let mut told = Told::default();
         for _ in 0..MAX_ROUNDS {
             self.answer_locally(core, now, index);
-            let Some(psb) = self.senders.get_mut(index) else { return };
+            let Some(psb) = self.senders.get_mut(index) else { return told };
             let (phop, origin) = (psb.phop_address(), psb.phop.is_none());
-            let Some(flow) = psb.flow.as_mut() else { return };
+            let Some(flow) = psb.flow.as_mut() else { return told };
             let changes = flow.take_changes();
             core.books.take(phop, flow);
             if changes.groups.is_empty() && !changes.payment && !changes.coalescable {
-                return;
+                return told;
             }
             for group in changes.groups.into_iter().filter(|group| *group != LOCAL) {
-                self.forward_path(core, now, index, Some(group));
+                self.forward_path_on(core, now, index, group);
+                told.interfaces.push(group);
             }
             if origin {
                 // The chain of payments ends here: nobody is to be told but the application.
@@ -75,11 +86,13 @@ impl SessionState {
             } else if changes.payment {
                 if let Some(phop) = phop {
                     self.send_resv(core, now, phop);
+                    told.upstream = true;
                 }
             } else if changes.coalescable {
                 self.refresh_resv_soon(core, now);
             }
         }
+        told
     }
 
     /// What is due by the clock in one sender's charges.

@@ -6,8 +6,8 @@ use charging_model::flow::{Account as ModelAccount, Cause, Flow, OwnPayment, Pay
 use charging_model::time::next_serial;
 use charging_model::{BranchKey, Rate, Span};
 use rsvp_wire::charging::Ucpe;
-use rsvp_wire::message::Resv;
 use rsvp_wire::iana::error_code;
+use rsvp_wire::message::Resv;
 use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, FilterSpec, Hop, Session};
 use rsvp_wire::{BufferTooSmall, MessageWriter, PolicyOptions};
 
@@ -57,11 +57,7 @@ pub(crate) fn new_flow(core: &Core) -> Option<Box<Flow>> {
 }
 
 /// Finds the payment for one sender: with a FILTER_SPEC option its own, without one for all.
-pub(crate) fn read_payment(
-    core: &Core,
-    resv: &Resv<'_>,
-    sender: Filter,
-) -> Result<Offered, Fault> {
+pub(crate) fn read_payment(core: &Core, resv: &Resv<'_>, sender: Filter) -> Result<Offered, Fault> {
     let Some(context) = &core.charging else { return Ok(Offered::Nothing) };
     for object in resv.policy_data() {
         let mut filters = object.filter_specs().peekable();
@@ -245,13 +241,7 @@ fn renew(
 }
 
 /// Repeats what the receiver on this node approved last.
-pub(crate) fn renew_local(
-    core: &mut Core,
-    now: Now,
-    session: Session,
-    psb: &mut Psb,
-    own: IpAddr,
-) {
+pub(crate) fn renew_local(core: &mut Core, now: Now, session: Session, psb: &mut Psb, own: IpAddr) {
     let key = branch(LOCAL, own);
     let approved = psb.flow.as_ref().and_then(|flow| flow.branch(key)).map(|b| b.ceiling.0);
     if let Some(payment) = approved {

@@ -41,8 +41,7 @@ fn quotes(core: &Core, psb: &Psb) -> Vec<QuoteView> {
     let mut views = Vec::new();
     for (group, _) in flow.groups().filter(|(group, _)| *group != LOCAL) {
         let hops = flow.branches().map(|branch| branch.key).filter(|key| key.group == group);
-        let mut quotes: Vec<_> =
-            hops.map(|key| (Some(key.hop), flow.quote_for(key))).collect();
+        let mut quotes: Vec<_> = hops.map(|key| (Some(key.hop), flow.quote_for(key))).collect();
         if quotes.is_empty() {
             quotes.push((None, flow.quote(group)));
         }

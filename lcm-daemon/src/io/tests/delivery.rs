@@ -102,9 +102,12 @@ fn a_batch_holds_many_and_says_when_it_is_full() {
         while numbers.len() < 150 {
             super::await_ready(&router.socket, nix::poll::PollFlags::POLLIN);
             sizes.push(router.socket.recv_batch(&mut router.batch).unwrap());
-            numbers.extend(router.batch.iter().map(|(_, message)| {
-                u32::from_be_bytes(message.try_into().unwrap())
-            }));
+            numbers.extend(
+                router
+                    .batch
+                    .iter()
+                    .map(|(_, message)| u32::from_be_bytes(message.try_into().unwrap())),
+            );
         }
         assert_eq!(numbers, (0..150).collect::<Vec<_>>());
         assert!(sizes.iter().all(|size| *size <= RecvBatch::CAPACITY), "{sizes:?}");

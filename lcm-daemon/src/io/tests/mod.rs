@@ -72,7 +72,12 @@ impl Node {
         let mut queue = TransmitQueue::default();
         queue.push(meta, message);
         let report = self.socket.send_batch(&queue, 0);
-        assert_eq!((report.sent, report.next), (1, 1), "{report:?} {:?}", self.socket.send_failures());
+        assert_eq!(
+            (report.sent, report.next),
+            (1, 1),
+            "{report:?} {:?}",
+            self.socket.send_failures()
+        );
     }
 }
 

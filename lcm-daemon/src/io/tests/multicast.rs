@@ -160,7 +160,8 @@ fn a_kick_reaches_the_multicast_routing_daemon() {
             // struct igmpmsg: 8 octets, type, zero, virtual interface (2), source, group.
             let mut report = [0; 64];
             let fd = daemon.as_fd().as_raw_fd();
-            let length = nix::sys::socket::recv(fd, &mut report, nix::sys::socket::MsgFlags::empty());
+            let length =
+                nix::sys::socket::recv(fd, &mut report, nix::sys::socket::MsgFlags::empty());
             assert!(length.unwrap() >= 20);
             let [kind, zero, vif, ..] = report[8..] else { panic!() };
             assert_eq!((kind, zero, vif), (1, 0, 1), "IGMPMSG_NOCACHE on the second interface");

@@ -214,8 +214,7 @@ fn route_order(kind: u16, flags: i32, prefix: &str, to: &To<'_>) {
     };
     let (table, protocol) = (libc::RT_TABLE_MAIN, libc::RTPROT_STATIC);
     let scope = if matches!(to, To::Dev(_)) { libc::RT_SCOPE_LINK } else { 0 };
-    let header =
-        [family(&address), bits, 0, 0, table, protocol, scope, route_kind, 0, 0, 0, 0];
+    let header = [family(&address), bits, 0, 0, table, protocol, scope, route_kind, 0, 0, 0, 0];
     let mut attributes = vec![(libc::RTA_DST, octets(&address))];
     attributes.extend(attribute);
     order(kind, flags, &header, &attributes).unwrap();

@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 
 use super::netns::{add_address, index, isolated, set_up, sysctl};
 use super::{Line, To, add_route, eventually, ip};
-use crate::io::netlink::Kernel;
 use crate::io::mroute::{MulticastRouter, ipv6};
+use crate::io::netlink::Kernel;
 use crate::kernel::{Route, RouteKey};
 
 fn unicast(destination: &str) -> RouteKey {
@@ -99,8 +99,10 @@ fn multicast_entries_over_ipv4_without_the_register_interface() {
             let mut router = MulticastRouter::open().unwrap();
             assert_eq!(kernel.route(&key).unwrap(), Route::Unreachable);
 
-            let entry =
-                |outgoing: &[u32]| Route::Multicast { incoming: line.west, outgoing: outgoing.to_vec() };
+            let entry = |outgoing: &[u32]| Route::Multicast {
+                incoming: line.west,
+                outgoing: outgoing.to_vec(),
+            };
             router.add_route(source, group, line.west, &[line.east, pad]).unwrap();
             let (low, high) = (pad.min(line.east), pad.max(line.east));
             assert_eq!(kernel.route(&key).unwrap(), entry(&[low, high]));
@@ -136,8 +138,7 @@ fn multicast_entries_over_ipv6() {
             assert_eq!(kernel.route(&key).unwrap(), Route::Unreachable);
             let router = ipv6::Router::open([line.west, line.east]).unwrap();
             assert_eq!(kernel.route(&key).unwrap(), Route::Unreachable);
-            let (source, group) =
-                ("2001:db8:1::2".parse().unwrap(), "ff0e::1234".parse().unwrap());
+            let (source, group) = ("2001:db8:1::2".parse().unwrap(), "ff0e::1234".parse().unwrap());
             router.add_route(source, group).unwrap();
             let entry = Route::Multicast { incoming: line.west, outgoing: vec![line.east] };
             assert_eq!(kernel.route(&key).unwrap(), entry);
@@ -170,7 +171,10 @@ fn interfaces_show_names_states_and_addresses_in_order() {
                 interfaces.iter().find(|interface| interface.name == name).unwrap().clone()
             };
             let east = find("r1");
-            assert_eq!((east.index, east.up, east.mtu, east.loopback), (line.east, true, 1500, false));
+            assert_eq!(
+                (east.index, east.up, east.mtu, east.loopback),
+                (line.east, true, 1500, false)
+            );
             let ipv4: Vec<_> = east.addresses.iter().filter(|(ip, _)| ip.is_ipv4()).collect();
             // 10.2.0.9 is secondary to 10.2.0.1.
             let expected = [(ip("10.2.0.1"), 24), (ip("10.3.0.1"), 30), (ip("10.2.0.9"), 24)];

@@ -2,7 +2,7 @@
 
 use nix::poll::PollFlags;
 
-use super::netns::{delete_route, index, isolated, set_mtu};
+use super::netns::{delete_route, index, isolated, set_mtu, sysctl};
 use super::{Line, Node, To, await_ready, ip, path, resv};
 use crate::io::SocketSettings;
 use crate::packet::{TransmitMeta, TransmitQueue};
@@ -41,7 +41,10 @@ fn the_interface_overrides_the_route() {
 
         // 10.2.0.2 is reached by r1. Sent by r0 it is looked for on that link, where nobody has
         // the address, so it arrives nowhere.
-        router.send(TransmitMeta { interface: Some(line.west), ..path("10.1.0.2", "10.2.0.2") }, b"x");
+        router.send(
+            TransmitMeta { interface: Some(line.west), ..path("10.1.0.2", "10.2.0.2") },
+            b"x",
+        );
         router.send(TransmitMeta { interface: None, ..path("10.1.0.2", "10.2.0.2") }, b"routed");
         assert_eq!(destination.receive().1, b"routed");
         destination.assert_silent();
@@ -77,11 +80,8 @@ fn over_the_mtu_the_kernel_fragments_and_the_next_hop_reassembles() {
         find(b"after");
 
         // The router's, with the sender's address, by a forced interface.
-        let meta = TransmitMeta {
-            interface: Some(line.east),
-            ttl: 8,
-            ..path("192.0.2.77", "10.2.0.2")
-        };
+        let meta =
+            TransmitMeta { interface: Some(line.east), ttl: 8, ..path("192.0.2.77", "10.2.0.2") };
         router.send(meta, &big);
         let (meta, message) = destination.receive();
         assert_eq!(message, big);
@@ -93,7 +93,9 @@ fn over_the_mtu_the_kernel_fragments_and_the_next_hop_reassembles() {
         assert_eq!((meta.source, meta.router_alert), (ip("10.2.0.2"), false));
         assert_eq!(message, big);
 
-        // The fragmenting socket must not swallow or copy what is addressed to us.
+        // The fragmenting socket must not collect what is addressed to us.
+        let error = router.socket.receive_where_none_may_arrive().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
         router.assert_silent();
         destination.assert_silent();
     });
@@ -142,9 +144,7 @@ fn one_failure_does_not_stop_the_others_and_is_named() {
             .socket
             .send_failures()
             .iter()
-            .map(|failure| {
-                (failure.error, failure.destination, failure.interface, failure.count)
-            })
+            .map(|failure| (failure.error, failure.destination, failure.interface, failure.count))
             .collect();
         assert_eq!(
             failures,
@@ -180,6 +180,7 @@ fn a_full_send_buffer_blocks_and_the_rest_goes_later() {
         let settings = SocketSettings { send_buffer: 16 << 10, ..SocketSettings::default() };
         let mut sender = line.sender.enter(|| Node::with(&settings));
         let mut router = line.router.enter(Node::open);
+        line.sender.enter(|| sysctl("ipv4/neigh/s0/retrans_time_ms", "50"));
 
         // Messages to a neighbour that does not answer wait for its link-layer address.
         let mut queue = TransmitQueue::default();
