@@ -7,6 +7,7 @@
 //!   fractions in parts per million; instants in milliseconds, always parameters.
 //! - [`split`]: how a charge is divided among branches; the mechanism (largest remainder) apart
 //!   from the strategy ([`SplitPolicy`]).
+//! - [`shared`]: how a shared link's price falls to its senders.
 //! - [`equations`]: one function per equation of the model.
 //! - [`tree`]: a whole distribution tree computed at once, the independent expectation that a
 //!   network of flows must agree with in equilibrium.
@@ -19,6 +20,7 @@ pub mod flow;
 pub mod ledger;
 pub mod meter;
 pub mod money;
+pub mod shared;
 pub mod split;
 pub mod time;
 pub mod tree;
@@ -29,5 +31,6 @@ pub use flow::{
 };
 pub use ledger::{Entry, Ledger, Posting};
 pub use money::{Amount, FractionAboveOne, Overflow, Ppm, Rate};
+pub use shared::shared_local_prices;
 pub use split::{BranchFacts, BranchKey, EqualNextHop, LOCAL_GROUP, SplitPolicy};
 pub use time::{Clock, Millis, Span};

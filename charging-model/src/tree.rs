@@ -139,6 +139,8 @@ impl Tree {
                     _ => return Err(TreeError::NotRooted { node }),
                 }
             }
+        }
+        for node in 1..=self.links.len() {
             let receives = self.link(node).is_some_and(|l| l.receives);
             if receives == self.links.iter().any(|l| l.parent == node) {
                 return Err(TreeError::Misplaced { node });

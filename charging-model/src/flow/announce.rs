@@ -37,7 +37,7 @@ impl Flow {
         self.check_bounds(next.total, next.max_total, &self.groups, None)?;
         if !same_epoch {
             // A newer quote than the one that was refused.
-            self.up.refused_below = None;
+            self.up.refused_below = Rate::ZERO;
         }
         self.replace_downstream(clock, next, why);
         Ok(heard)
@@ -92,7 +92,7 @@ impl Flow {
     pub fn on_own_refused(&mut self, clock: Clock, required: Rate) {
         self.up.end_instance();
         self.up.withdrawn = false;
-        self.up.refused_below = Some(required);
+        self.up.refused_below = required;
         for b in &mut self.branches {
             b.needs = None;
         }

@@ -1,9 +1,9 @@
 //! Upstream charging state: one installed branch (paper 3.3, three fields and ours).
 
-use super::charge::{Charge, Member};
+use super::charge::{Charge, Member, Target};
 use super::messages::{Account, BranchView, Payment, Price};
 use crate::meter::Meter;
-use crate::money::{Overflow, Rate};
+use crate::money::{Overflow, Ppm, Rate};
 use crate::split::{BranchFacts, BranchKey, LOCAL_GROUP};
 use crate::time::{Millis, Span};
 
@@ -11,6 +11,8 @@ use crate::time::{Millis, Span};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Offered {
     pub(super) charge: Charge,
+    /// r towards the branch.
+    pub(super) fraction: Ppm,
     pub(super) established: Option<u32>,
     /// `None` until something was announced.
     pub(super) epoch: Option<u32>,
@@ -18,12 +20,13 @@ pub(super) struct Offered {
 
 impl Offered {
     /// Takes what is to be announced now; true if that differs and so needs `epoch`.
-    pub(super) fn update(&mut self, charge: Charge, established: Option<u32>, force: bool) -> bool {
-        let old = &self.charge;
-        let same = (old.total(), old.sponsored, old.fraction)
-            == (charge.total(), charge.sponsored, charge.fraction);
+    pub(super) fn update(&mut self, now: &Target, established: Option<u32>, force: bool) -> bool {
+        let Target { charge, fraction, .. } = *now;
+        let same = (self.charge.total(), self.charge.sponsored, self.fraction)
+            == (charge.total(), charge.sponsored, fraction);
         let changed = force || !same || self.established != established || self.epoch.is_none();
         self.charge = charge;
+        self.fraction = fraction;
         self.established = established;
         changed
     }
@@ -75,7 +78,7 @@ pub(super) struct Branch {
     /// that carries it upstream is still to be sent.
     pub(super) needs: Option<u32>,
     pub(super) approved_at: Millis,
-    pub(super) refresh: Span,
+    refresh_ms: u32,
 
     /// What was agreed: c, L and S; RP is debited.
     pub(super) agreed: Charge,
@@ -89,6 +92,11 @@ pub(super) struct Branch {
     pub(super) rp: Meter,
     /// SP paid: a shadow.
     pub(super) sp: Meter,
+}
+
+/// TIME_VALUES has 32 bits; a longer period is that.
+fn refresh_ms(payment: &Payment) -> u32 {
+    u32::try_from(payment.refresh.0).unwrap_or(u32::MAX)
 }
 
 pub(super) const NEVER: Millis = Millis(u64::MAX);
@@ -113,7 +121,7 @@ impl Branch {
             flow_sequence: payment.sequence,
             needs: None,
             approved_at: now,
-            refresh: Span(0),
+            refresh_ms: 0,
             agreed,
             floor: agreed.sponsored,
             deadline: NEVER,
@@ -142,7 +150,7 @@ impl Branch {
         self.quantity = payment.quantity;
         self.receivers_below = payment.receivers_below;
         self.approved_at = now;
-        self.refresh = payment.refresh;
+        self.refresh_ms = refresh_ms(payment);
     }
 
     /// Whether `payment` says again what the last UCPE said, but for echo and sequence.
@@ -154,7 +162,7 @@ impl Branch {
             && (local || reports == (self.announced_total, self.sender_payment, self.local_sum))
             && self.quantity == payment.quantity
             && self.receivers_below == payment.receivers_below
-            && self.refresh == payment.refresh
+            && self.refresh_ms == refresh_ms(payment)
             && self.account == payment.account
     }
 
@@ -180,14 +188,19 @@ impl Branch {
         self.local_sum.wide() + self.agreed.local.wide()
     }
 
+    /// H of this branch's refresh period.
+    pub(super) fn approval(&self) -> Span {
+        Span(u64::from(self.refresh_ms)).approval()
+    }
+
     /// The end of the approval: t + H, and where an increase waits not beyond the deadline.
     pub(super) fn approved_until(&self) -> Millis {
-        self.approved_at.after(self.refresh.approval()).min(self.deadline)
+        self.approved_at.after(self.approval()).min(self.deadline)
     }
 
     /// The last instant at which the branch counts in SP and in our own UCPE: t + 2H (T9).
     pub(super) fn counts_until(&self) -> Millis {
-        self.approved_at.after(self.refresh.approval().twice())
+        self.approved_at.after(self.approval().twice())
     }
 
     /// Whether the ceiling, and the unit that this hop may carry, cover `charge`.

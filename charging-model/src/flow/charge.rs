@@ -46,6 +46,12 @@ pub(super) struct Charge {
     pub(super) local: Rate,
     /// S_k
     pub(super) sponsored: Rate,
+}
+
+/// A charge, and what goes with it under the claim that it was worked out for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) charge: Charge,
     /// s_{j,k}: the part of S_j that goes with c_{j,k}; never above S_k.
     pub(super) share: Rate,
     /// r towards the branch: 0 after a cut.
@@ -70,28 +76,23 @@ pub(super) fn charges(
     terms: &Terms,
     members: &[Member],
     policy: &dyn SplitPolicy,
-) -> Result<Vec<Charge>, Overflow> {
+) -> Result<Vec<Target>, Overflow> {
     let mut out = Vec::with_capacity(members.len());
     for (carried, local) in carried_parts(terms, members, policy).into_iter().zip(locals(members)) {
         let total = total_charge(carried, local)?;
         let full = sponsored(terms.fraction, total);
-        out.push(Charge {
-            carried,
-            local,
-            sponsored: full,
-            share: Rate::ZERO,
-            fraction: terms.fraction,
-        });
+        let charge = Charge { carried, local, sponsored: full };
+        out.push(Target { charge, share: Rate::ZERO, fraction: terms.fraction });
     }
     share_sponsorship(terms, &mut out);
     let all_cut = cut_for_all(terms, &out);
-    for charge in &mut out {
+    for Target { charge, share, fraction } in &mut out {
         if all_cut || exceeds(charge.sponsored, terms, terms.limits.per_receiver) {
-            charge.sponsored = charge.share;
-            charge.fraction = Ppm::ZERO;
+            charge.sponsored = *share;
+            *fraction = Ppm::ZERO;
         } else {
             // Equal unless S_j is above ⌈r·C_j⌉, which a previous hop may say: no negative take.
-            charge.sponsored = charge.sponsored.max(charge.share);
+            charge.sponsored = charge.sponsored.max(*share);
         }
     }
     Ok(out)
@@ -121,38 +122,38 @@ fn locals(members: &[Member]) -> impl Iterator<Item = Rate> {
 
 /// s_{j,k}: parts of S_j by c. While S_j is ⌈r·C_j⌉, differences of ⌈r·(c_1+…+c_k)⌉, so that no
 /// part exceeds ⌈r·c_k⌉; otherwise (a hop above has cut) the largest remainder.
-fn share_sponsorship(terms: &Terms, charges: &mut [Charge]) {
+fn share_sponsorship(terms: &Terms, targets: &mut [Target]) {
     let Claim { total, sponsored: below } = terms.claim;
     if below == Rate::ZERO {
         return;
     }
     if terms.fraction.ceil_of(total) == below {
         let (mut sum, mut before) = (0_u64, 0_u64);
-        for charge in charges {
-            sum = sum.saturating_add(charge.carried.0);
+        for target in targets {
+            sum = sum.saturating_add(target.charge.carried.0);
             let upto = terms.fraction.ceil_of(Rate(sum)).0;
-            charge.share = Rate(upto.saturating_sub(before));
+            target.share = Rate(upto.saturating_sub(before));
             before = upto;
         }
     } else {
-        let weights: Vec<_> = charges.iter().map(|c| c.carried.0).collect();
+        let weights: Vec<_> = targets.iter().map(|t| t.charge.carried.0).collect();
         let mut shares = Vec::with_capacity(weights.len());
         largest_remainder(below.0, &weights, &mut shares);
-        for (charge, share) in charges.iter_mut().zip(shares) {
-            charge.share = Rate(share);
+        for (target, share) in targets.iter_mut().zip(shares) {
+            target.share = Rate(share);
         }
     }
 }
 
 /// Checks 1 to 3 (paper 3.4) as far as they hit every branch: hops used up, r·C_j above the limit
 /// per receiver, ΣL (all of it, not r·ΣL) above the limit per hop.
-fn cut_for_all(terms: &Terms, charges: &[Charge]) -> bool {
+fn cut_for_all(terms: &Terms, targets: &[Target]) -> bool {
     let Limits { per_receiver, per_hop, max_hops } = terms.limits;
     if terms.origin {
         return false;
     }
     let sponsored_here = terms.fraction.ceil_of(terms.claim.total);
-    let local_sum: u128 = charges.iter().map(|c| c.local.wide()).sum();
+    let local_sum: u128 = targets.iter().map(|t| t.charge.local.wide()).sum();
     max_hops.is_some_and(|hops| hops <= 1)
         || exceeds(sponsored_here, terms, per_receiver)
         || per_hop.is_some_and(|limit| local_sum > limit.wide())

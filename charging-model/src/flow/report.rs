@@ -57,10 +57,10 @@ impl Flow {
         if self.has_branch(group) {
             let down = self.down.as_ref()?;
             let joiner = self.anyone_in(group, self.price(group));
-            let charge = self.charge_joining(down, down.newest(), &self.members(), joiner).ok()?;
+            let target = self.charge_joining(down, down.newest(), &self.members(), joiner).ok()?;
             let epoch = next_serial(self.last_epoch, clock.unix_s);
             let group = self.groups.iter_mut().find(|g| g.id == group)?;
-            if group.join.update(charge, None, false) {
+            if group.join.update(&target, None, false) {
                 group.join.epoch = Some(epoch);
                 self.last_epoch = Some(epoch);
             }
@@ -120,7 +120,7 @@ impl Flow {
             max_total: max.unwrap_or(Rate::MAX),
             carried: charge.carried,
             local: charge.local,
-            fraction: charge.fraction,
+            fraction: offered.fraction,
             sponsored: charge.sponsored,
             limits,
             epoch: offered.epoch?,
@@ -144,9 +144,9 @@ impl Flow {
             self.post_upstream(Entry::ReceiverPaymentToUpstream, closed);
         }
         // Next to the sender the payment is information, not a ceiling.
-        let ceiling = if self.next_to_sender() { Rate::ZERO } else { content.payment };
-        self.up.sent = Some(Sent { content, ceiling, at: clock.now });
-        self.up.refused_below = None;
+        let binding = !self.next_to_sender();
+        self.up.sent = Some(Sent { content, binding, at: clock.now });
+        self.up.refused_below = Rate::ZERO;
         for b in self.branches.iter_mut().filter(|b| b.needs.is_none()) {
             b.needs = Some(sequence);
         }
@@ -192,7 +192,7 @@ impl Flow {
         } else {
             claim
         };
-        if self.up.refused_below.is_some_and(|required| payment < required) {
+        if payment < self.up.refused_below {
             return None;
         }
         Some(Content {

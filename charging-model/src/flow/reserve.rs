@@ -62,6 +62,7 @@ impl Flow {
         let charge = self
             .charge_joining(down, down.newest(), &self.members(), joiner)
             .map_err(|overflow| (Reason::Overflow(overflow), nothing))?;
+        let charge = charge.charge;
         let required = charge.receiver_payment();
         let mut branch = Branch::new(key, payment, charge, clock.now);
         if !self.has_branch(key.group) {

@@ -5,7 +5,7 @@
 //! other keeps what it agreed to, a deadline runs, and this hop carries U_j (T4, T5, T7, T8).
 
 use super::branch::{Branch, NEVER, Status};
-use super::charge::{Charge, Claim, Member, charges};
+use super::charge::{Charge, Claim, Member, Target, charges};
 use super::downstream::Downstream;
 use super::{Flow, equal_or_newer};
 use crate::equations::{sender_payment, sender_take};
@@ -24,8 +24,8 @@ pub(super) enum Why {
     AllQuotes,
 }
 
-/// What the present branches are charged, in their order; `None` for those that do not count.
-type Targets = Vec<Option<Charge>>;
+/// What the present branches are charged, in their order.
+type Targets = Vec<Target>;
 
 impl Flow {
     /// Brings quotes, agreements and meters in line with the state. The bounds of the state were
@@ -84,22 +84,21 @@ impl Flow {
         self.branches.iter().filter(counts).map(|b| b.member(self.price(b.key.group))).collect()
     }
 
-    /// The targets of all present branches under `claim`.
+    /// The targets of all present branches under `claim`; those that do not count are quoted as if
+    /// they joined.
     fn targets(&self, down: &Downstream, claim: Claim) -> Result<Targets, Overflow> {
         let members = self.members();
         let terms = down.terms(claim, self.config.origin);
         let mut shared = charges(&terms, &members, &*self.config.policy)?.into_iter();
         let mut targets = Vec::with_capacity(self.branches.len());
         for b in &self.branches {
-            targets.push(match b.status {
-                Status::Lapsed => None,
-                _ if self.counts(b) => shared.next(),
-                _ => Some(self.charge_joining(
-                    down,
-                    claim,
-                    &members,
-                    b.member(self.price(b.key.group)),
-                )?),
+            let counted = if self.counts(b) { shared.next() } else { None };
+            targets.push(match counted {
+                Some(target) => target,
+                None => {
+                    let joiner = b.member(self.price(b.key.group));
+                    self.charge_joining(down, claim, &members, joiner)?
+                }
             });
         }
         Ok(targets)
@@ -112,7 +111,7 @@ impl Flow {
         claim: Claim,
         members: &[Member],
         joiner: Member,
-    ) -> Result<Charge, Overflow> {
+    ) -> Result<Target, Overflow> {
         let place = members.partition_point(|m| m.facts.key < joiner.facts.key);
         let mut with = Vec::with_capacity(members.len() + 1);
         with.extend_from_slice(members.get(..place).unwrap_or_default());
@@ -134,7 +133,7 @@ impl Flow {
         for index in 0..self.branches.len() {
             let established = self.branches.get(index).and_then(|b| self.established_for(b));
             let Some(b) = self.branches.get_mut(index) else { continue };
-            let Some(quote) = quotes.get(index).copied().flatten() else { continue };
+            let Some(quote) = quotes.get(index) else { continue };
             let before = b.offered.charge.receiver_payment();
             let changed = b.offered.update(quote, established, force);
             if changed {
@@ -142,15 +141,17 @@ impl Flow {
                 used = true;
             }
             let key = b.key;
-            judge(b, &quote, before, clock.now, why);
+            if b.status != Status::Lapsed {
+                judge(b, &quote.charge, before, clock.now, why);
+            }
             if changed {
                 self.mark_dirty(key.group);
             }
         }
         for (group, join) in self.groups.iter_mut().zip(joins) {
-            let Some(charge) = join else { continue };
+            let Some(target) = join else { continue };
             let old = group.join;
-            if group.join.update(charge, None, force) {
+            if group.join.update(&target, None, force) {
                 group.join.epoch = Some(epoch);
                 group.dirty = true;
                 used = true;
@@ -164,7 +165,7 @@ impl Flow {
     }
 
     /// The join charges of the interfaces that have no installed branch, in their order.
-    fn join_charges(&self, down: &Downstream) -> Result<Vec<Option<Charge>>, Overflow> {
+    fn join_charges(&self, down: &Downstream) -> Result<Vec<Option<Target>>, Overflow> {
         let members = self.members();
         let mut joins = Vec::with_capacity(self.groups.len());
         for group in &self.groups {
@@ -218,9 +219,11 @@ impl Flow {
         let targets =
             if approved == down.newest() { quotes } else { self.targets(down, approved)? };
         for (b, target) in self.branches.iter_mut().zip(targets) {
-            let Some(target) = target else { continue };
-            if b.covers(&target) {
-                b.agree(target);
+            if b.status == Status::Lapsed {
+                continue;
+            }
+            if b.covers(&target.charge) {
+                b.agree(target.charge);
             } else {
                 // RP stays as agreed; what the sender covers beyond, this hop need not carry.
                 b.floor = b.agreed.sponsored.max(target.share);
@@ -309,6 +312,6 @@ fn judge(b: &mut Branch, quote: &Charge, before: Rate, now: Millis, why: Why) {
     if b.covers(quote) {
         b.deadline = NEVER;
     } else if b.deadline == NEVER || required > before {
-        b.deadline = now.after(b.refresh.approval());
+        b.deadline = now.after(b.approval());
     }
 }

@@ -20,8 +20,8 @@ pub(super) struct Content {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     pub(super) content: Content,
-    /// What the previous hop may debit.
-    pub(super) ceiling: Rate,
+    /// The payment is a ceiling, not information for the sender (D3).
+    pub(super) binding: bool,
     pub(super) at: Millis,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Upstream {
     pub(super) instance: Option<u32>,
     pub(super) last_sequence: Option<u32>,
     /// The previous hop refused what we offered; nothing below this is offered again (T18).
-    pub(super) refused_below: Option<Rate>,
+    pub(super) refused_below: Rate,
     /// The merged flowspec grew: the next UCPE is the first to carry it (T12).
     pub(super) grown: bool,
     /// The sequence that first carried the merged flowspec.
@@ -57,7 +57,7 @@ impl Default for Upstream {
             deadline: NEVER,
             instance: None,
             last_sequence: None,
-            refused_below: None,
+            refused_below: Rate::ZERO,
             grown: false,
             carried_by: None,
             withdrawn: false,
@@ -70,7 +70,8 @@ impl Default for Upstream {
 impl Upstream {
     /// The ceiling that the previous hop holds of ours.
     pub(super) fn ceiling(&self) -> Option<Rate> {
-        self.sent.map(|sent| sent.ceiling)
+        let ceiling = |sent: Sent| if sent.binding { sent.content.payment } else { Rate::ZERO };
+        self.sent.map(ceiling)
     }
 
     /// Ends this reservation instance: whatever is offered next is a new one.
@@ -80,7 +81,7 @@ impl Upstream {
         self.sent = None;
         self.deadline = NEVER;
         self.instance = None;
-        self.refused_below = None;
+        self.refused_below = Rate::ZERO;
         self.grown = true;
         self.carried_by = None;
     }
