@@ -22,6 +22,9 @@ use super::wait::until;
 /// Longest interface name that the kernel takes (IFNAMSIZ without its terminating zero).
 const INTERFACE_NAME_MAX: usize = 15;
 
+/// `IFA_F_TENTATIVE`: an IPv6 address that cannot be used yet (linux/if_addr.h).
+const TENTATIVE: u32 = 0x40;
+
 /// Time for the kernel to see that both ends of a new link are up.
 const CARRIER: Duration = Duration::from_secs(5);
 
@@ -339,18 +342,34 @@ fn configure_end(
     Ok(LinkEnd { node: node.name().to_owned(), interface, ifindex })
 }
 
-/// Waits until the kernel has taken note that the other end is up: what follows is then a network
-/// at rest, without news of its links.
+/// Waits until the kernel has taken note that the other end is up and has made the link-local
+/// address: what follows is then a network at rest, without news of its links.
 fn await_carrier(node: &NodeHandle, end: &LinkEnd) -> Result<(), LabError> {
     let name = end.interface.clone();
     node.attempt(&format!("waiting for {name}"), move || {
-        until(CARRIER, "an interface with carrier", || -> Result<(), String> {
-            let all = getifaddrs().map_err(|error| error.to_string())?;
-            let flags = all.filter(|entry| entry.interface_name == name).map(|entry| entry.flags);
-            match flags.into_iter().next() {
-                Some(flags) if flags.contains(InterfaceFlags::IFF_RUNNING) => Ok(()),
-                other => Err(format!("flags of {name}: {other:?}")),
-            }
+        until(CARRIER, "an interface in operation", || match is_operating(&name) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(format!("{name} is not")),
+            Err(error) => Err(error.to_string()),
         })
     })
+}
+
+/// True if an interface of the calling thread's namespace has carrier and, where there is IPv6, a
+/// link-local address that is no longer tentative.
+fn is_operating(name: &str) -> std::io::Result<bool> {
+    let mut flags =
+        getifaddrs()?.filter(|entry| entry.interface_name == name).map(|entry| entry.flags);
+    let running = flags.next().is_some_and(|flags| flags.contains(InterfaceFlags::IFF_RUNNING));
+    if !running || !has_ipv6() {
+        return Ok(running);
+    }
+    // Lines of: address, interface index, prefix length, scope, flags, name; numbers in hex.
+    let addresses = std::fs::read_to_string("/proc/thread-self/net/if_inet6")?;
+    Ok(addresses.lines().any(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [address, _, _, _, flags, interface] = fields.as_slice() else { return false };
+        let tentative = u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & TENTATIVE != 0);
+        *interface == name && address.starts_with("fe80") && !tentative
+    }))
 }

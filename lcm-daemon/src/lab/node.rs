@@ -268,6 +268,8 @@ impl NodeHandle {
                 // Nobody else can have our addresses: do not wait a second to be sure of it.
                 ("net/ipv6/conf/all/accept_dad", "0"),
                 ("net/ipv6/conf/default/accept_dad", "0"),
+                // Each interface gets a link-local address.
+                ("net/ipv6/conf/default/addr_gen_mode", "0"),
                 ("net/ipv6/conf/default/router_solicitations", "0"),
             ]);
         }

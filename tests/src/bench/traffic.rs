@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
 use nix::sys::time::TimeSpec;
 use rsvp_wire::object::Hop;
 
-use super::messages::{MESSAGE_BYTES, Seen, TTL, Templates, read};
+use super::messages::{MESSAGE_BYTES, Quote, Seen, TTL, Templates, read};
 use super::router::{Bench, Kind, PRICE};
 
 /// PATHs sent before the sockets are looked at again.
@@ -36,8 +36,10 @@ const WARM_UP_RETRY: Duration = Duration::from_millis(50);
 /// What came, beyond what was hoped for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Oddities {
-    /// PATHs and RESVs of sessions whose PATH or RESV was there already.
-    pub(crate) repeated: u64,
+    /// PATHs at the sink of sessions whose PATH had come already; not answered.
+    pub(crate) further_paths: u64,
+    /// RESVs at the generator of sessions whose RESV had come already.
+    pub(crate) further_resvs: u64,
     /// Messages that did not pass through the router's hands: the kernel forwarded them.
     pub(crate) bypassed: u64,
     /// Messages that were no PATH and no RESV, such as errors.
@@ -59,6 +61,8 @@ struct End {
     socket: RawSocket,
     queue: TransmitQueue,
     batch: RecvBatch,
+    /// Quotes to be answered.
+    answers: Vec<Quote>,
     templates: Templates,
     interface: u32,
     address: Ipv4Addr,
@@ -96,6 +100,7 @@ impl Traffic {
                 socket,
                 queue: TransmitQueue::default(),
                 batch: RecvBatch::new(),
+                answers: Vec::new(),
                 templates: Templates::new(address, sender),
                 interface,
                 address,
@@ -208,66 +213,63 @@ impl Traffic {
         Ok(())
     }
 
-    /// Takes what has come to both ends and answers it; true if a set-up made progress.
+    /// Takes one batch at each end and answers it; true if a set-up made progress.
     fn pump(&mut self) -> Result<bool, LabError> {
-        let mut progress = false;
-        while self.sink.receive()? {
-            for (_, message) in self.sink.batch.iter() {
-                let answer = match read(message) {
-                    Ok(Seen::Path(quote)) if !is(&quote.phop, self.sink.router) => {
-                        self.oddities.bypassed += 1;
-                        None
-                    }
-                    Ok(Seen::Path(quote)) => {
-                        first(&mut self.through, quote.session).then_some(quote)
-                    }
-                    other => {
-                        self.oddities.others += 1;
-                        self.oddities.note(|| format!("at the sink: {other:?}"));
-                        continue;
-                    }
-                };
-                let Some(quote) = answer else {
-                    self.oddities.repeated += 1;
-                    continue;
-                };
-                if self.kind == Kind::Daemon && quote.total != PRICE {
-                    self.oddities.note(|| format!("a quote of {} not {PRICE}", quote.total));
-                }
-                let mut buffer = [0; MESSAGE_BYTES];
-                let written = self.sink.templates.resv(&quote, &mut buffer);
-                let length = written.map_err(|error| LabError::caused("writing a RESV", error))?;
-                let meta = TransmitMeta {
-                    interface: Some(self.sink.interface),
-                    source: Some(self.sink.address.into()),
-                    destination: self.sink.router.into(),
-                    ttl: TTL,
-                    router_alert: false,
-                };
-                self.sink.queue.push(meta, buffer.get(..length).unwrap_or_default());
-                progress = true;
-            }
-            self.oddities.unsent += self.sink.flush()?;
+        let answered = self.pump_sink()?;
+        let returned = self.pump_generator()?;
+        Ok(answered || returned)
+    }
+
+    /// Answers the PATHs that have come to the sink, each session's first one; true if any.
+    fn pump_sink(&mut self) -> Result<bool, LabError> {
+        if !self.sink.receive()? {
+            return Ok(false);
         }
-        while self.generator.receive()? {
-            for (_, message) in self.generator.batch.iter() {
-                match read(message) {
-                    Ok(Seen::Resv { nhop, .. }) if !is(&nhop, self.generator.router) => {
-                        self.oddities.bypassed += 1;
+        for (_, message) in self.sink.batch.iter() {
+            match read(message) {
+                Ok(Seen::Path(quote)) if !is(&quote.phop, self.sink.router) => {
+                    self.oddities.bypassed += 1;
+                }
+                Ok(Seen::Path(quote)) if first(&mut self.through, quote.session) => {
+                    if self.kind == Kind::Daemon && quote.total != PRICE {
+                        self.oddities.note(|| format!("a quote of {}, not {PRICE}", quote.total));
                     }
-                    Ok(Seen::Resv { session, .. }) if first(&mut self.returned, session) => {
-                        self.delivered += 1;
-                        progress = true;
-                    }
-                    Ok(Seen::Resv { .. }) => self.oddities.repeated += 1,
-                    other => {
-                        self.oddities.others += 1;
-                        self.oddities.note(|| format!("at the generator: {other:?}"));
-                    }
+                    self.sink.answers.push(quote);
+                }
+                Ok(Seen::Path(_)) => self.oddities.further_paths += 1,
+                other => {
+                    self.oddities.others += 1;
+                    self.oddities.note(|| format!("at the sink: {other:?}"));
                 }
             }
         }
-        Ok(progress)
+        let answered = self.sink.queue_answers()?;
+        self.oddities.unsent += self.sink.flush()?;
+        Ok(answered)
+    }
+
+    /// Counts the RESVs that have come to the generator; true if one was awaited.
+    fn pump_generator(&mut self) -> Result<bool, LabError> {
+        let before = self.delivered;
+        if !self.generator.receive()? {
+            return Ok(false);
+        }
+        for (_, message) in self.generator.batch.iter() {
+            match read(message) {
+                Ok(Seen::Resv { nhop, .. }) if !is(&nhop, self.generator.router) => {
+                    self.oddities.bypassed += 1;
+                }
+                Ok(Seen::Resv { session, .. }) if first(&mut self.returned, session) => {
+                    self.delivered += 1;
+                }
+                Ok(Seen::Resv { .. }) => self.oddities.further_resvs += 1,
+                other => {
+                    self.oddities.others += 1;
+                    self.oddities.note(|| format!("at the generator: {other:?}"));
+                }
+            }
+        }
+        Ok(self.delivered > before)
     }
 
     /// Waits for what is still on its way.
@@ -333,6 +335,25 @@ impl End {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Writes a RESV for each quote that waits; true if any did.
+    fn queue_answers(&mut self) -> Result<bool, LabError> {
+        let any = !self.answers.is_empty();
+        for quote in self.answers.drain(..) {
+            let mut buffer = [0; MESSAGE_BYTES];
+            let written = self.templates.resv(&quote, &mut buffer);
+            let length = written.map_err(|error| LabError::caused("writing a RESV", error))?;
+            let meta = TransmitMeta {
+                interface: Some(self.interface),
+                source: Some(self.address.into()),
+                destination: self.router.into(),
+                ttl: TTL,
+                router_alert: false,
+            };
+            self.queue.push(meta, buffer.get(..length).unwrap_or_default());
+        }
+        Ok(any)
     }
 
     /// Sends the queue; returns how many messages the kernel refused.

@@ -146,9 +146,10 @@ fn memory(figures: &mut RouterFigures) -> Result<(), LabError> {
 
 impl RouterFigures {
     fn remember(&mut self, when: &str, oddities: &Oddities) {
-        let Oddities { repeated, bypassed, others, unsent, first } = oddities;
+        let Oddities { further_paths, further_resvs, bypassed, others, unsent, first } = oddities;
         let counts = [
-            (*repeated, "messages of a session that had come already"),
+            (*further_paths, "PATHs more at the sink than one for each session"),
+            (*further_resvs, "RESVs more at the generator than one for each session"),
             (*bypassed, "messages that the kernel forwarded past the router"),
             (*others, "messages that were neither PATH nor RESV, or broken"),
             (*unsent, "messages that the kernel refused to send"),

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         ("a_link_that_is_down_carries_nothing", networks::a_link_that_is_down_carries_nothing),
         ("routes_can_be_moved_and_deleted", networks::routes_can_be_moved_and_deleted),
         ("parallel_links_have_their_own_names", networks::parallel_links_have_their_own_names),
+        ("a_new_network_is_at_rest", networks::a_new_network_is_at_rest),
         ("what_is_wrong_is_named", networks::what_is_wrong_is_named),
         ("a_panic_in_a_node_is_an_error", networks::a_panic_in_a_node_is_an_error),
         ("captures_follow_a_packet_hop_by_hop", packets::captures_follow_a_packet_hop_by_hop),

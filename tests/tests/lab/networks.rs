@@ -2,15 +2,20 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use lcm_daemon::io::monitor::Monitor;
 use lcm_daemon::lab::{LabError, LinkOptions, Network, NodeHandle, Topology};
 use lcm_tests::harness::TestResult;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Longest time that a datagram may need, on a machine busy with other tests.
 const DELIVERY: Duration = Duration::from_secs(5);
 /// How long to listen for what must not come.
 const SILENCE: Duration = Duration::from_millis(100);
+/// The kernel collects news of links for a second at most.
+const SETTLED: Duration = Duration::from_millis(1500);
 
 /// Sends a datagram from one node to an address of another; true if it arrives within `patience`.
 pub(crate) fn reaches(
@@ -152,5 +157,23 @@ pub(crate) fn a_panic_in_a_node_is_an_error() -> TestResult {
     let error = node.run(|| -> u32 { panic!("on purpose") }).expect_err("it panicked");
     assert_eq!(error.to_string(), "work in node A panicked: on purpose");
     assert_eq!(node.run(|| 7)?, 7);
+    Ok(())
+}
+
+pub(crate) fn a_new_network_is_at_rest() -> TestResult {
+    let network = Topology::chain(&["A", "B", "C"]).build()?;
+    let mut monitor = network.get("B")?.attempt("listening", Monitor::open)?;
+    let built = Instant::now();
+    let mut late = Vec::new();
+    while let Some(left) = SETTLED.checked_sub(built.elapsed()) {
+        let timeout = PollTimeout::try_from(left)?;
+        poll(&mut [PollFd::new(monitor.as_fd(), PollFlags::POLLIN)], timeout)?;
+        let mut news = Vec::new();
+        monitor.read_news(&mut news)?;
+        if built.elapsed() > SILENCE {
+            late.extend(news);
+        }
+    }
+    assert!(late.is_empty(), "{late:#?}");
     Ok(())
 }
