@@ -61,7 +61,7 @@ impl Client {
         let socket = |e| ClientError::Socket(self.path.clone(), e);
         self.reader.get_mut().write_all(line.as_bytes()).map_err(socket)?;
         loop {
-            match self.next()? {
+            match self.next_reply()? {
                 Some(Reply::Notice(_)) => {}
                 Some(Reply::Error(why)) => return Err(ClientError::Refused(why)),
                 Some(reply) => return Ok(reply),
@@ -74,7 +74,7 @@ impl Client {
     }
 
     /// The next line from the daemon, or `None` if it closed the connection.
-    pub fn next(&mut self) -> Result<Option<Reply>, ClientError> {
+    pub fn next_reply(&mut self) -> Result<Option<Reply>, ClientError> {
         let mut line = String::new();
         let read = self.reader.read_line(&mut line);
         match read.map_err(|e| ClientError::Socket(self.path.clone(), e))? {

@@ -224,7 +224,7 @@ fn register(daemon: &Daemon, request: &Request, stay: &Stay) -> Result<(), Clien
     if stay.detach {
         return Ok(());
     }
-    while let Some(reply) = client.next()? {
+    while let Some(reply) = client.next_reply()? {
         if let Reply::Notice(notice) = reply {
             match (stay.json, serde_json::to_string(&notice)) {
                 (true, Ok(line)) => println!("{line}"),

@@ -20,6 +20,9 @@ use super::time::Now;
 use super::{Core, Engine};
 use crate::packet::{PacketMeta, TransmitMeta};
 
+/// Length of the common header (RFC 2205 section 3.1.1).
+const HEADER_LEN: usize = 8;
+
 impl Engine {
     /// Answers a PATH that cannot be taken.
     pub(crate) fn refuse_path(&mut self, path: &Path<'_>, meta: PacketMeta, fault: Fault) {
@@ -115,7 +118,7 @@ impl Engine {
     }
 
     /// Passes a RESVCONF on to its receiver, or tells the application if it lives here.
-    pub(crate) fn handle_resv_conf(&mut self, meta: PacketMeta, conf: &ResvConf<'_>, bytes: &[u8]) {
+    pub(crate) fn handle_resv_conf(&mut self, meta: PacketMeta, conf: &ResvConf<'_>) {
         let receiver = conf.confirm.receiver;
         if !self.core.interfaces.owns(receiver) {
             if meta.destination != receiver || meta.ttl <= 1 {
@@ -128,8 +131,9 @@ impl Engine {
                 ttl: meta.ttl - 1,
                 router_alert: true,
             };
-            self.core.counters.sent(MessageType::ResvConf.into());
-            return self.core.outbox.transmits().push(onward, bytes);
+            let objects = conf.packet.bytes().get(HEADER_LEN..).unwrap_or_default();
+            let Core { outbox, counters, .. } = &mut self.core;
+            return outbox.send(counters, onward, MessageType::ResvConf, false, |w| w.raw(objects));
         }
         let Some(slot) = self.sessions.find(&conf.session) else {
             return self.core.counters.drop("confirmation_of_nothing");

@@ -114,7 +114,7 @@ impl Engine {
             Ok(Message::ResvTear(tear)) => self.handle_resv_tear(now, meta, &tear),
             Ok(Message::PathErr(error)) => self.handle_path_err(&error),
             Ok(Message::ResvErr(error)) => self.handle_resv_err(now, meta, &error),
-            Ok(Message::ResvConf(conf)) => self.handle_resv_conf(meta, &conf, bytes),
+            Ok(Message::ResvConf(conf)) => self.handle_resv_conf(meta, &conf),
             Ok(_) => self.core.counters.drop("unsupported_message_type"),
             Err(error) => self.handle_malformed(meta, bytes, &error),
         }

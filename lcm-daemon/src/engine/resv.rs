@@ -267,8 +267,12 @@ impl SessionState {
         let mut to = None;
         for index in part {
             let Some(psb) = self.senders.get_mut(*index) else { continue };
-            psb.reserved_upstream = true;
             let payment = charging::own_payment(core, now, psb);
+            if psb.flow.is_some() && payment.is_none() {
+                // What we may offer was refused (T18): wait for a price that can be paid.
+                continue;
+            }
+            psb.reserved_upstream = true;
             let Some(psb) = self.senders.get(*index) else { continue };
             let Some(flowspec) = self.merged(psb.sender) else { continue };
             to = psb.phop.map(|hop| (hop, psb.incoming));

@@ -118,6 +118,9 @@ impl SessionState {
         let Some(index) = self.sender(sender) else { return };
         self.forward_path_tear(core, index);
         self.notify_receiver(core, sender, NoticeEvent::SenderGone);
+        if let Some(receiver) = &mut self.receiver {
+            receiver.told.remove(&sender);
+        }
         self.reservations.retain(|rsb| rsb.sender != sender);
         let session = self.session;
         let mut psb = self.senders.remove(index);
