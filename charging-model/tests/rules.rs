@@ -165,6 +165,21 @@ fn t9_a_branch_counts_for_2h_and_a_gap_is_not_billed_beyond() {
 }
 
 #[test]
+fn t9_a_lapsed_branch_comes_back_at_the_newest_quote() {
+    let mut flow = flow(0);
+    let said = dcpe(100, 0, UNIX);
+    assert_eq!(flow.on_ucpe(at(0), key(1), &ucpe(160, 1, 1)), new());
+    keep_path(&mut flow, &said, 30_000, 90_000);
+    assert_eq!(flow.tick(at(2 * H)), [Happening::Lapsed(key(1))]);
+    flow.set_group(at(100_000), 1, priced(10)).unwrap();
+    assert_eq!(required(&flow, 1), 110, "quoted as if it joined");
+    let short = flow.on_ucpe(at(101_000), key(1), &ucpe(109, 2, 1));
+    assert!(matches!(short, Verdict::Kept { extended: false, .. }), "{short:?}");
+    assert_eq!(flow.on_ucpe(at(102_000), key(1), &ucpe(110, 3, 1)), again());
+    assert_eq!(flow.branch(key(1)).unwrap().receiver_payment, Rate(110));
+}
+
+#[test]
 fn r053_t5_a_new_reservation_below_rp_installs_nothing() {
     let mut flow = flow(300_000);
     let refusal = refused(flow.on_ucpe(at(0), key(2), &ucpe(97, 1, 1)));

@@ -68,8 +68,8 @@ struct Storm {
 }
 
 impl Storm {
-    fn new(tree: &Tree, seed: u64) -> Self {
-        let net = Net::new(tree);
+    fn new(tree: &Tree, config: FlowConfig, seed: u64) -> Self {
+        let net = Net::with(tree, config);
         let count = net.nodes.len();
         Self {
             net,
@@ -290,7 +290,10 @@ impl Storm {
 fn assert_invariants(net: &Net) {
     for n in net.nodes.iter().skip(1) {
         let Some((total, sponsored)) = n.flow.approved_claim() else { continue };
-        let counted: Vec<_> = n.flow.branches().filter(|b| b.status == "ACTIVE").collect();
+        // Before the first branch is ACTIVE, the PENDING ones share.
+        let any = n.flow.branches().any(|b| b.status == "ACTIVE");
+        let counts = if any { "ACTIVE" } else { "PENDING" };
+        let counted: Vec<_> = n.flow.branches().filter(|b| b.status == counts).collect();
         let sum = |f: fn(&BranchView) -> Rate| counted.iter().map(|b| f(b).wide()).sum::<u128>();
         assert!(sum(|b| b.sponsored) >= sponsored.wide(), "negative take");
         let sp = n.flow.preview_payment().map_or(Rate::ZERO, |own| own.sender_payment);
@@ -381,9 +384,11 @@ proptest! {
         start in tree(),
         ops in proptest::collection::vec((op(), 0..60_000_u64), 1..14),
         seed in any::<u64>(),
+        require_established in any::<bool>(),
     ) {
         let mut tree = start;
-        let mut storm = Storm::new(&tree, seed);
+        let config = FlowConfig { require_established, ..FlowConfig::default() };
+        let mut storm = Storm::new(&tree, config, seed);
         for (op, wait) in ops {
             apply(&mut storm, &mut tree, op);
             let until = storm.net.now + wait;
@@ -393,6 +398,16 @@ proptest! {
         let calm = storm.net.now + 3 * LIFETIME;
         storm.run_to(calm);
         storm.net.assert_agrees(&tree);
+        for node in storm.net.nodes.iter().skip(1) {
+            prop_assert!(node.flow.branches().all(|b| b.status == "ACTIVE"));
+            // Everything agreed is billed: RP of every branch, and SP if there is any.
+            let now = Millis(calm);
+            let billed: Vec<_> = node.flow.running(now).collect();
+            for b in node.flow.branches().filter(|b| b.receiver_payment > Rate::ZERO) {
+                let entry = (Entry::ReceiverPaymentFrom(b.key), b.receiver_payment);
+                prop_assert!(billed.contains(&entry), "{:?} in {:?}", entry, billed);
+            }
+        }
         // At rest there is nothing but refreshes: no storm.
         let (before, links) = (storm.messages, tree.links.len() as u64);
         storm.run_to(calm + 300_000);

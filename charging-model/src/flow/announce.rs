@@ -62,8 +62,8 @@ impl Flow {
         let give_up =
             self.down.as_ref().map_or(until, |d| d.heard.after(d.refresh.approval().twice()));
         if silent || other_account {
-            let closed = self.up.sp.restart(clock.now, until, rate);
-            self.post_upstream(Entry::SenderPaymentFromUpstream, closed);
+            // Also what runs below ended where the path above was not refreshed (T12).
+            self.checkpoint(clock.now);
         }
         self.down = Some(next);
         self.settle(clock, why);

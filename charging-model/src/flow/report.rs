@@ -137,9 +137,9 @@ impl Flow {
     pub fn own_payment(&mut self, clock: Clock) -> Option<OwnPayment> {
         let content = self.content()?;
         let (sequence, instance) = self.up.number(&content, clock.unix_s);
-        let (rp_end, _) = self.upstream_ends();
-        let rate = self.up.rp.rate();
-        if clock.now > rp_end && self.up.sent.is_some() {
+        let ((rp_end, _), rate) = (self.upstream_ends(), self.up.rp.rate());
+        let silent = self.up.sent.filter(|_| clock.now > rp_end).map(|sent| sent.at);
+        if silent.is_some() {
             let closed = self.up.rp.restart(clock.now, rp_end, rate);
             self.post_upstream(Entry::ReceiverPaymentToUpstream, closed);
         }
@@ -151,6 +151,13 @@ impl Flow {
             b.needs = Some(sequence);
         }
         self.run_meters(clock.now);
+        if let Some(last) = silent {
+            // The previous hop bills the gap like we bill those of our branches (T3).
+            let lower = rate.min(self.up.rp.rate());
+            let end = last.after(self.config.refresh.approval().twice()).min(self.stands_until());
+            let gap = self.up.rp.fill(rp_end, clock.now.min(end), lower);
+            self.post(Entry::ReceiverPaymentToUpstream, None, gap, true);
+        }
         Some(self.own(content, sequence, instance))
     }
 
@@ -215,9 +222,6 @@ impl Flow {
         for index in 0..self.branches.len() {
             let Some(b) = self.branches.get(index) else { continue };
             let (rp_end, sp_end) = self.branch_ends(b);
-            if now > rp_end || now > sp_end {
-                continue;
-            }
             let Some(b) = self.branches.get_mut(index) else { continue };
             let (rp, sp) = (b.rp.rate(), b.sp.rate());
             let (rp, sp) = (b.rp.restart(now, rp_end, rp), b.sp.restart(now, sp_end, sp));
@@ -225,13 +229,11 @@ impl Flow {
             self.post_branch(key, account, rp, sp);
         }
         let (rp_end, sp_end) = self.upstream_ends();
-        if now <= rp_end && now <= sp_end {
-            let (rp, sp) = (self.up.rp.rate(), self.up.sp.rate());
-            let rp = self.up.rp.restart(now, rp_end, rp);
-            let sp = self.up.sp.restart(now, sp_end, sp);
-            self.post_upstream(Entry::ReceiverPaymentToUpstream, rp);
-            self.post_upstream(Entry::SenderPaymentFromUpstream, sp);
-        }
+        let (rp, sp) = (self.up.rp.rate(), self.up.sp.rate());
+        let rp = self.up.rp.restart(now, rp_end, rp);
+        let sp = self.up.sp.restart(now, sp_end, sp);
+        self.post_upstream(Entry::ReceiverPaymentToUpstream, rp);
+        self.post_upstream(Entry::SenderPaymentFromUpstream, sp);
     }
 
     /// Downstream charging state, if anything was announced.

@@ -107,7 +107,11 @@ impl Flow {
             deadline,
             stale_echo,
         };
-        if payment.payment < b.receiver_payment() {
+        // A lapsed branch was no party to what changed since; the newest quote is enough.
+        let back = b.status == Status::Lapsed;
+        let due = b.receiver_payment();
+        let due = if back { due.min(required) } else { due };
+        if payment.payment < due {
             return kept(false, (b.deadline != NEVER).then_some(b.deadline));
         }
         if clock.now <= self.branch_ends(b).0 && b.is_repeated_by(payment) {
@@ -123,7 +127,9 @@ impl Flow {
                 kept(true, Some(deadline))
             };
         }
-        let ((rp_end, sp_end), counts_until) = (self.branch_ends(b), b.counts_until());
+        let (rp_end, sp_end) = self.branch_ends(b);
+        let gap_from = b.approved_until();
+        let gap_to = clock.now.min(b.counts_until()).min(self.stands_until());
         let grown = payment.quantity > b.quantity;
         let merged_before = self.sums().quantity;
         next.approve(payment, clock.now);
@@ -140,9 +146,11 @@ impl Flow {
             let sp = next.sp.restart(clock.now, sp_end, sp);
             self.post_branch(key, old_account, rp, sp);
         }
-        let back = next.status == Status::Lapsed;
         if back {
             next.status = Status::Active;
+            if next.receiver_payment() > next.ceiling {
+                next.agree(next.offered.charge);
+            }
         }
         if grown {
             next.flow_sequence = payment.sequence;
@@ -155,7 +163,7 @@ impl Flow {
         }
         self.settle(clock, if back { Why::Resplit } else { Why::Terms });
         if silent {
-            self.fill_gap(key, rp_end, clock.now.min(counts_until), old_rate);
+            self.fill_gap(key, gap_from, gap_to, old_rate);
         }
         match self.find(key) {
             Some(b) if !b.covers(&b.offered.charge) => kept(true, Some(b.deadline)),
