@@ -262,6 +262,16 @@ impl Storm {
         }
     }
 
+    /// Receivers who found it too dear, and have no reservation, are gone.
+    fn give_up(&mut self) {
+        for node in 1..self.net.nodes.len() {
+            let n = &mut self.net.nodes[node];
+            if matches!(n.will, Will::UpTo(_)) && n.flow.branch(local_key(node)).is_none() {
+                n.will = Will::Absent;
+            }
+        }
+    }
+
     /// The promise: RP is debited only for time that the payer approved, and within its ceilings.
     fn check_postings(&mut self) {
         for (payee, payer, posting) in self.net.take_all() {
@@ -328,6 +338,8 @@ fn tree() -> impl Strategy<Value = Tree> {
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Join(usize),
+    JoinUpTo(usize, u64),
+    Relent(usize),
     Leave(usize),
     Price(usize, u64),
     Fraction(u32),
@@ -336,6 +348,8 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => (0..12_usize).prop_map(Op::Join),
+        2 => (0..12_usize, 0..400_u64).prop_map(|(n, most)| Op::JoinUpTo(n, most)),
+        1 => (0..12_usize).prop_map(Op::Relent),
         1 => (0..12_usize).prop_map(Op::Leave),
         2 => (0..12_usize, 0..300_u64).prop_map(|(n, p)| Op::Price(n, p)),
         1 => prop_oneof![Just(0), Just(250_000), Just(900_001)].prop_map(Op::Fraction),
@@ -350,6 +364,19 @@ fn apply(storm: &mut Storm, tree: &mut Tree, op: Op) {
             let node = all[n % all.len()];
             if net.nodes[node].will == Will::Absent {
                 net.join(node, Will::Any);
+            }
+        }
+        Op::JoinUpTo(n, most) => {
+            let node = all[n % all.len()];
+            if net.nodes[node].will == Will::Absent {
+                net.join(node, Will::UpTo(most));
+            }
+        }
+        Op::Relent(n) => {
+            let node = all[n % all.len()];
+            if net.nodes[node].will != Will::Absent {
+                net.nodes[node].will = Will::Any;
+                net.answer(node);
             }
         }
         Op::Leave(n) => {
@@ -397,6 +424,7 @@ proptest! {
         storm.loss_percent = 0;
         let calm = storm.net.now + 3 * LIFETIME;
         storm.run_to(calm);
+        storm.give_up();
         storm.net.assert_agrees(&tree);
         for node in storm.net.nodes.iter().skip(1) {
             prop_assert!(node.flow.branches().all(|b| b.status == "ACTIVE"));
@@ -411,6 +439,7 @@ proptest! {
         // At rest there is nothing but refreshes: no storm.
         let (before, links) = (storm.messages, tree.links.len() as u64);
         storm.run_to(calm + 300_000);
+        storm.give_up();
         prop_assert!(storm.messages - before <= links * 2 * 21);
         storm.net.assert_agrees(&tree);
         storm.net.close();
