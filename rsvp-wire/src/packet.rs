@@ -121,6 +121,11 @@ impl<'a> Objects<'a> {
         Self { rest, offset }
     }
 
+    /// Bytes from the start of the message to the next object.
+    pub(crate) const fn offset(&self) -> usize {
+        self.offset
+    }
+
     /// Fails unless the bytes are objects from end to end.
     pub(crate) fn check(mut self) -> Result<(), DecodeError> {
         while !self.rest.is_empty() {

@@ -32,19 +32,20 @@ fn wrong(raw: &RawObject<'_>, field: &'static str) -> DecodeError {
 }
 
 /// A list that ends too early for the style.
-fn incomplete(style: Style, field: &'static str) -> DecodeError {
+fn incomplete(style: Style, behind: Objects<'_>, field: &'static str) -> DecodeError {
     DecodeError {
         kind: ErrorKind::BadFlowDescriptor,
         message_type: None,
         object: Some((class::STYLE, 1)),
-        offset: 0,
+        // The option vector is the last word of STYLE, right before the list.
+        offset: behind.offset().saturating_sub(4),
         field,
         value: style.vector().into(),
     }
 }
 
-fn unknown_style(style: Style) -> DecodeError {
-    DecodeError { kind: ErrorKind::BadStyle, ..incomplete(style, "option vector") }
+fn unknown_style(style: Style, behind: Objects<'_>) -> DecodeError {
+    DecodeError { kind: ErrorKind::BadStyle, ..incomplete(style, behind, "option vector") }
 }
 
 fn in_list(objects: Objects<'_>) -> impl Iterator<Item = RawObject<'_>> {
@@ -55,7 +56,7 @@ impl<'a> Flows<'a> {
     /// Checks that the list is complete and in the order of its style.
     pub(super) fn checked(style: Style, objects: Objects<'a>) -> Result<Self, DecodeError> {
         if let Style::Unknown(_) = style {
-            return Err(unknown_style(style));
+            return Err(unknown_style(style, objects));
         }
         let (mut flowspecs, mut filters) = (0_usize, 0_usize);
         // The last object was a flowspec that still waits for its filter.
@@ -80,7 +81,7 @@ impl<'a> Flows<'a> {
         }
         let wildcard = style == Style::WildcardFilter;
         if flowspecs == 0 || (open && !wildcard) {
-            return Err(incomplete(style, "flow descriptor list ends too early: style"));
+            return Err(incomplete(style, objects, "flow descriptor list ends too early: style"));
         }
         Ok(Self { objects, wildcard, flowspec: None })
     }
@@ -154,9 +155,9 @@ pub(super) fn check_tear_list(style: Style, objects: Objects<'_>) -> Result<(), 
         filters += 1;
     }
     match style {
-        Style::Unknown(_) => Err(unknown_style(style)),
+        Style::Unknown(_) => Err(unknown_style(style, objects)),
         Style::FixedFilter | Style::SharedExplicit if filters == 0 => {
-            Err(incomplete(style, "no FILTER_SPEC: style"))
+            Err(incomplete(style, objects, "no FILTER_SPEC: style"))
         }
         _ => Ok(()),
     }

@@ -16,7 +16,8 @@ pub struct Tspec {
     pub bucket: Float,
     /// p: peak rate in bytes a second, infinite if unknown.
     pub peak: Float,
-    /// m: smallest packet accounted for, in bytes; not 0.
+    /// m: smallest packet accounted for, in bytes. RFC 2210 calls 0 illegal, but routers in the
+    /// field send m = M = 0 for "not stated", so it is accepted.
     pub min_policed: u32,
     /// M: largest packet in bytes; not below m.
     pub max_packet: u32,
@@ -52,9 +53,6 @@ impl Tspec {
         let peak = Float::from_bits_or_infinity(bits)
             .ok_or_else(|| at.fault(param.offset + 12, "peak data rate", bits.into()))?;
         let (min_policed, max_packet) = (u32::from_be_bytes(m), u32::from_be_bytes(max));
-        if min_policed == 0 {
-            return Err(at.fault(param.offset + 16, "minimum policed unit", 0));
-        }
         if max_packet < min_policed {
             return Err(at.fault(param.offset + 20, "maximum packet size", max_packet.into()));
         }
@@ -67,7 +65,7 @@ impl Tspec {
     ///
     /// # Errors
     /// An unknown C-Type, wrong lengths, no token bucket under service 1, a rate or size that is
-    /// NaN, negative or (but for the peak rate) infinite, m = 0, M < m.
+    /// NaN, negative or (but for the peak rate) infinite, M < m.
     pub fn decode(raw: &RawObject<'_>) -> Result<Self, DecodeError> {
         if raw.ctype != 2 {
             return Err(raw.bad_ctype());

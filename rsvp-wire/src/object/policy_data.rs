@@ -82,7 +82,8 @@ impl<'a> PolicyData<'a> {
             };
             if !allowed {
                 let class = option.class.into();
-                return Err(option.fault(ErrorKind::BadPolicy, 2, "option class", class));
+                let fault = option.fault(ErrorKind::BadPolicy, 2, "option class", class);
+                return Err(bad_policy(fault));
             }
         }
         Ok(())
