@@ -13,6 +13,8 @@ use crate::bench::forwarder;
 
 /// First argument of a process that is to be the daemon; the daemon's own arguments follow.
 pub const DAEMON: &str = "daemon";
+/// First argument of a process that is to be `lcmctl`; its own arguments follow.
+pub const CTL: &str = "ctl";
 /// First argument of a process that is to be the bare forwarder of the benchmark.
 pub const FORWARDER: &str = "forwarder";
 
@@ -24,6 +26,7 @@ pub fn play_part() -> Option<ExitCode> {
     let part = arguments.next()?;
     let play: fn(Vec<OsString>) -> ExitCode = match part.to_str()? {
         DAEMON => daemon,
+        CTL => ctl,
         FORWARDER => forwarder::main,
         _ => return None,
     };
@@ -38,4 +41,10 @@ pub fn play_part() -> Option<ExitCode> {
 fn daemon(arguments: Vec<OsString>) -> ExitCode {
     let name = OsString::from("lcm-daemon");
     lcm_daemon::cli::daemon_with(std::iter::once(name).chain(arguments)).into()
+}
+
+/// `lcmctl`, by its own command line.
+fn ctl(arguments: Vec<OsString>) -> ExitCode {
+    let name = OsString::from("lcmctl");
+    lcm_daemon::ctl::ctl_with(std::iter::once(name).chain(arguments)).into()
 }

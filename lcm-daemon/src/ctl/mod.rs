@@ -59,6 +59,12 @@ pub fn ctl_main() -> Exit {
     if args.get(1).is_some_and(|word| word == "daemon") {
         return daemon_with(args.into_iter().skip(1));
     }
+    ctl_with(args)
+}
+
+/// Runs the tool by these arguments, the first of which is the program's name. `demo` starts its
+/// daemons by calling the running program with `daemon` as the first argument.
+pub fn ctl_with(args: impl IntoIterator<Item = OsString>) -> Exit {
     let ctl = match Ctl::try_parse_from(args) {
         Ok(ctl) => ctl,
         Err(error) => return usage(&error),

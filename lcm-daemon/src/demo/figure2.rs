@@ -111,6 +111,7 @@ fn play(args: &Figure2Args) -> Result<(), Failure> {
         program: (program, vec!["daemon".to_owned()]),
         pcap,
         log_level: "info",
+        metrics_port: None,
     })?;
     let mut actors = Actors { stage, observer: Observer::default(), tell: !args.json };
     let findings = actors.perform(args, &expected, &raised)?;

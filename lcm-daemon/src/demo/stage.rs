@@ -52,6 +52,8 @@ pub struct Setup {
     pub pcap: Option<PathBuf>,
     /// Log level of the daemons.
     pub log_level: &'static str,
+    /// Port on the loopback of each node where its metrics page is served, if at all.
+    pub metrics_port: Option<u16>,
 }
 
 /// The running network. Dropping it removes all of it.
@@ -285,10 +287,14 @@ impl Stage {
             Role::Host => "host",
             _ => "router",
         };
-        let Setup { refresh_ms, validity_ms, log_level, .. } = &self.setup;
+        let Setup { refresh_ms, validity_ms, log_level, metrics_port, .. } = &self.setup;
         let socket = self.socket(name)?;
+        let metrics = metrics_port
+            .map(|port| format!("metrics_listen = \"127.0.0.1:{port}\"\n"))
+            .unwrap_or_default();
         let mut text = format!(
-            "[daemon]\nname = \"{name}\"\ncontrol_socket = \"{}\"\nlog_level = \"{log_level}\"\n\n\
+            "[daemon]\nname = \"{name}\"\ncontrol_socket = \"{}\"\nlog_level = \"{log_level}\"\n\
+             {metrics}\n\
              [rsvp]\nrole = \"{role}\"\nrefresh_ms = {refresh_ms}\n\n\
              [charging]\nenabled = true\ncurrency = \"EUR\"\nvalidity_ms = {validity_ms}\n\
              account = {{ kind = \"nai\", id = \"{name}@figure2.example\" }}\n\n\
