@@ -445,7 +445,7 @@ fn r006_an_end_system_never_approves_for_its_receiver() {
 }
 
 #[test]
-fn r009_headroom_is_offered_only_where_it_is_configured() {
+fn r019_headroom_is_offered_only_where_it_is_configured() {
     for (headroom, offered) in [(false, 100), (true, 250)] {
         let config = FlowConfig { headroom, ..FlowConfig::default() };
         let mut flow = flow_with(config, &dcpe(100, 0, UNIX), &[(LOCAL_GROUP, 0)]);
@@ -555,7 +555,7 @@ fn r069_absent_limits_are_unlimited() {
 }
 
 #[test]
-fn r078_r083_r085_limit_per_receiver_cuts_the_branch_and_carries_what_was_sponsored() {
+fn r078_r081_r083_r085_limit_per_receiver_cuts_the_branch_and_carries_what_was_sponsored() {
     let limits = Limits { per_receiver: Some(Rate(45)), ..Limits::default() };
     let flow = flow_with(FlowConfig::default(), &limited(limits), &[(1, 60), (2, 40)]);
     // 0.3 × 160 = 48 > 45: cut, the 30 of C_j go on. 0.3 × 140 = 42: not cut.
@@ -686,7 +686,7 @@ fn r089_the_account_named_is_debited_from_then_on() {
 }
 
 #[test]
-fn r077_sender_payments_debit_the_account_announced() {
+fn r077_r095_sender_payments_debit_the_account_announced() {
     let mut flow = flow(300_000);
     assert_eq!(flow.on_ucpe(at(0), key(1), &ucpe(112, 1, 1)), new());
     flow.remove_branch(at(1_000), key(1), Cause::Tear).unwrap();
@@ -757,4 +757,109 @@ fn d3_next_to_the_sender_the_payment_is_information_and_no_ceiling() {
     let _ = flow.on_dcpe(at(1_000), &dcpe(50, 300_000, UNIX + 1)).unwrap();
     assert_eq!(flow.approved_claim(), Some((Rate(0), Rate(0))));
     assert_eq!(flow.own_payment(at(1_000)).unwrap().payment, Rate(0));
+}
+
+#[test]
+fn t5_a_quote_that_rises_again_gives_time_again() {
+    let mut flow = flow(0);
+    assert_eq!(flow.on_ucpe(at(0), key(1), &ucpe(160, 1, 1)), new());
+    for (t, price, deadline) in [(5_000, 80, 5_000), (9_000, 70, 5_000), (12_000, 75, 12_000)] {
+        flow.set_group(at(t), 1, priced(price)).unwrap();
+        let until = flow.branch(key(1)).unwrap().deadline;
+        assert_eq!(until, Some(Millis(deadline + H)), "price {price}");
+    }
+}
+
+#[test]
+fn t2_the_shadow_follows_what_was_sent_not_what_was_approved() {
+    let mut flow = flow(0);
+    assert_eq!(flow.on_ucpe(at(0), key(1), &ucpe(500, 1, 1)), new());
+    assert_eq!(flow.own_payment(at(0)).unwrap().payment, Rate(100));
+    // The branch covers the rise, so it is approved; the previous hop knows only when we say so.
+    let _ = flow.on_dcpe(at(1_000), &dcpe(150, 0, UNIX + 1)).unwrap();
+    assert_eq!(flow.upstream_amounts(Millis(3_000)).1, Amount(300_000));
+    assert_eq!(flow.own_payment(at(3_000)).unwrap().payment, Rate(150));
+    assert_eq!(flow.upstream_amounts(Millis(4_000)).1, Amount(450_000));
+    let running: Vec<_> = flow.running(Millis(4_000)).collect();
+    let rp = (Entry::ReceiverPaymentFrom(key(1)), Rate(210));
+    assert_eq!(running, [rp, (Entry::ReceiverPaymentToUpstream, Rate(150))]);
+    assert_eq!(flow.running(Millis(60_000)).count(), 0, "no approval, nothing runs");
+}
+
+#[test]
+fn t3_the_shadow_fills_a_gap_as_the_payee_does() {
+    let mut flow = flow(0);
+    assert_eq!(flow.on_ucpe(at(0), key(1), &ucpe(160, 1, 1)), new());
+    let _ = flow.own_payment(at(0));
+    keep_path(&mut flow, &dcpe(100, 0, UNIX), 30_000, 60_000);
+    assert_eq!(flow.on_ucpe(at(40_000), key(1), &ucpe(160, 2, 1)), again());
+    assert_eq!(flow.upstream_amounts(Millis(70_000)).1, Amount(100 * i128::from(H)));
+    let _ = flow.own_payment(at(70_000));
+    assert_eq!(flow.upstream_amounts(Millis(70_000)).1, Amount(100 * 70_000));
+}
+
+#[test]
+fn t15_sender_payments_run_while_paths_come_and_a_gap_is_filled() {
+    let mut flow = flow(300_000);
+    let said = dcpe(100, 300_000, UNIX);
+    assert_eq!(flow.on_ucpe(at(0), key(1), &ucpe(112, 1, 1)), new());
+    assert_eq!(flow.on_ucpe(at(40_000), key(1), &ucpe(112, 2, 1)), again());
+    assert_eq!(flow.upstream_amounts(Millis(60_000)).0, Amount(18 * i128::from(H)));
+    let _ = flow.on_dcpe(at(60_000), &said).unwrap();
+    assert_eq!(flow.upstream_amounts(Millis(60_000)).0, Amount(18 * 60_000));
+}
+
+#[test]
+fn t12_established_that_is_not_refreshed_for_2h_stops_the_billing() {
+    let config = FlowConfig { require_established: true, ..FlowConfig::default() };
+    let mut said = dcpe(100, 300_000, UNIX);
+    let mut flow = flow_with(config, &said, &[(1, 60)]);
+    assert_eq!(flow.on_ucpe(at(0), key(1), &ucpe(112, 1, 1)), new());
+    (said.established, said.epoch) = (Some(flow.own_payment(at(0)).unwrap().sequence), UNIX + 1);
+    let _ = flow.on_dcpe(at(0), &said).unwrap();
+    for t in (30_000..=150_000).step_by(30_000) {
+        assert_eq!(flow.on_ucpe(at(t), key(1), &ucpe(112, 1, 1)), again());
+    }
+    let billed = |flow: &Flow, ms| flow.received_from(key(1), Millis(ms)).unwrap();
+    assert_eq!(billed(&flow, 150_000), Amount(112 * 2 * i128::from(H)));
+    // The next PATH says that the path still stands: from then on, not for the time between.
+    let _ = flow.on_dcpe(at(150_000), &said).unwrap();
+    assert_eq!(billed(&flow, 151_000), Amount(112 * (2 * i128::from(H) + 1_000)));
+}
+
+#[test]
+fn r070_a_route_change_reprices_the_interfaces() {
+    let mut flow = flow(0);
+    assert_eq!(flow.on_ucpe(at(0), key(1), &ucpe(160, 1, 1)), new());
+    assert_eq!(flow.on_ucpe(at(0), key(2), &ucpe(140, 1, 1)), new());
+    let _ = (flow.own_payment(at(0)), flow.take_changes());
+    let closed = flow.remove_group(at(2_000), 1);
+    assert_eq!(closed.len(), 1);
+    assert_eq!(closed[0].1.receiver_payment, Amount(110 * 2_000));
+    assert_eq!(flow.quote(1), None);
+    flow.set_group(at(2_000), 3, priced(7)).unwrap();
+    assert_eq!(flow.quote(3).unwrap().total, Rate(57));
+    assert_eq!(flow.quote(2).unwrap().total, Rate(140));
+    assert_eq!(flow.take_changes().groups, [2, 3]);
+}
+
+#[test]
+fn d10_quotes_on_one_interface_never_go_back_to_an_older_epoch() {
+    let mut flow = flow(0);
+    let second = BranchKey { hop: IpAddr::V4(Ipv4Addr::new(10, 0, 1, 3)), ..key(1) };
+    assert_eq!(flow.on_ucpe(at(0), key(1), &ucpe(160, 1, 1)), new());
+    assert_eq!(flow.on_ucpe(at(0), second, &ucpe(160, 1, 1)), new());
+    let mut told = [key(1), second].map(|k| flow.quote_for(k).unwrap().epoch);
+    for (ms, price) in [(1, 61), (2, 62), (3, 63)] {
+        // An odd unit goes to the first hop, so that only one of the two quotes changes.
+        flow.set_group(at(ms), 1, priced(price)).unwrap();
+        told = [key(1), second].map(|k| flow.quote_for(k).unwrap().epoch);
+    }
+    let newest = told.into_iter().max().unwrap();
+    let oldest = told.into_iter().min().unwrap();
+    assert!(oldest < newest, "{told:?}");
+    let (late, early) = if told[0] == newest { (key(1), second) } else { (second, key(1)) };
+    flow.remove_branch(at(4), late, Cause::Tear);
+    flow.remove_branch(at(4), early, Cause::Tear);
+    assert!(flow.quote(1).unwrap().epoch >= newest);
 }

@@ -246,7 +246,7 @@ mod tests {
 
     /// A router keeps a million of these.
     #[test]
-    fn r067_the_state_of_one_flow_is_small() {
+    fn the_state_of_one_flow_is_small() {
         let sizes = (size_of::<Flow>(), size_of::<Branch>(), size_of::<Group>());
         assert!(sizes.0 + sizes.1 + sizes.2 <= 720, "{sizes:?}");
     }
