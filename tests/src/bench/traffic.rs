@@ -131,8 +131,13 @@ impl Traffic {
         self.delivered
     }
 
-    /// Offers set-ups at an even rate for a time, then waits for the last ones.
-    pub(crate) fn offer_evenly(&mut self, per_second: u32, time: Duration) -> Result<(), LabError> {
+    /// Offers set-ups at an even rate for a time, then waits for the last ones; returns how many a
+    /// second it did offer, which is less if this process was held up.
+    pub(crate) fn offer_evenly(
+        &mut self,
+        per_second: u32,
+        time: Duration,
+    ) -> Result<f64, LabError> {
         let at = |time: Duration| {
             let count = u128::from(per_second) * time.as_micros() / 1_000_000;
             u32::try_from(count).unwrap_or(u32::MAX)
@@ -153,7 +158,9 @@ impl Traffic {
                 self.wait(next_tick.saturating_sub(start.elapsed()))?;
             }
         }
-        self.settle()
+        let offered_per_s = f64::from(total) / start.elapsed().as_secs_f64();
+        self.settle()?;
+        Ok(offered_per_s)
     }
 
     /// Keeps as many set-ups on their way as the router's receive buffer is sure to hold, for a

@@ -14,6 +14,9 @@ const SESSIONS_FOR_MEMORY: u32 = 20_000;
 /// Set-ups offered a second while these are made.
 const MEMORY_RATE: u32 = 10_000;
 
+/// A generator that offers less than this part of the rate asked for was held up.
+const KEPT_UP: f64 = 0.99;
+
 /// How long and how often.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
@@ -109,8 +112,13 @@ fn even_load(
         let mut traffic = Traffic::open(bench)?;
         let (offered, delivered) = (traffic.offered(), traffic.delivered());
         let cpu = bench.cpu_time()?;
-        traffic.offer_evenly(rate, time)?;
+        let offered_per_s = traffic.offer_evenly(rate, time)?;
         let cpu = bench.cpu_time()? - cpu;
+        if offered_per_s < f64::from(rate) * KEPT_UP {
+            figures.notes.push(format!(
+                "at {rate} a second: the generator was held up and offered {offered_per_s:.0}"
+            ));
+        }
         let offered = f64::from(traffic.offered() - offered);
         let delivered = f64::from(traffic.delivered() - delivered);
         figures.delivered_share = delivered / offered;

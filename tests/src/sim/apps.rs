@@ -1,0 +1,111 @@
+//! Senders, receivers and prices, as their applications and operators set them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use lcm_daemon::engine::{
+    Handle, PriceChange, ReceiverRequest, SenderRequest, SenderShare,
+};
+use rsvp_wire::object::{Filter, Session, Tspec};
+
+use super::net::Net;
+use super::topology::{Family, LinkId, NodeId};
+
+/// Traffic of all simulated senders: 1 Mbit/s.
+pub const TSPEC: Tspec = Tspec::new(125_000, 10_000, 64, 1_500);
+
+/// The UDP port of simulated senders.
+pub const fn sender_port() -> u16 {
+    4_000
+}
+
+/// A multicast session.
+pub fn group(family: Family, number: u8) -> Session {
+    let destination = match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::new(239, 1, 2, number)),
+        Family::V6 => IpAddr::V6(Ipv6Addr::new(0xff3e, 0, 0, 0, 0, 0, 0, u16::from(number))),
+    };
+    Session::new(destination, 17, 5_000)
+}
+
+/// A receiver for every sender of a session that pays at most this.
+pub fn reserve_up_to(session: Session, max_payment: Option<u64>) -> ReceiverRequest {
+    ReceiverRequest {
+        session,
+        sender: None,
+        flowspec: None,
+        max_payment,
+        interface: None,
+        confirm: false,
+    }
+}
+
+impl Net {
+    /// The address of a node.
+    pub fn address(&self, id: NodeId) -> IpAddr {
+        self.topology.address(self.options.family, id)
+    }
+
+    /// The family of all addresses.
+    pub fn family(&self) -> Family {
+        self.options.family
+    }
+
+    /// The sender that [`send`](Self::send) opens on a node.
+    pub fn sender(&self, id: NodeId) -> Filter {
+        Filter::port(self.address(id), sender_port())
+    }
+
+    /// A unicast session to a node.
+    pub fn session_to(&self, id: NodeId) -> Session {
+        Session::new(self.address(id), 17, 5_000)
+    }
+
+    /// Lays down who is a member of a group, whoever joins.
+    pub fn fix_members(&mut self, session: Session, members: impl IntoIterator<Item = NodeId>) {
+        self.members.insert(session.destination, members.into_iter().collect());
+    }
+
+    /// Opens a sender; without a share its PATH says nothing of charges.
+    pub fn send(&mut self, id: NodeId, session: Session, share: Option<SenderShare>) -> Handle {
+        let sender = self.sender(id);
+        let group = session.destination;
+        if group.is_multicast() {
+            self.sources.entry(group).or_default().insert(sender.source);
+        }
+        let request =
+            SenderRequest { session, sender, tspec: TSPEC, ttl: 64, interface: None, share };
+        self.input(id, |engine, now| engine.open_sender(now, request))
+            .unwrap_or_else(|error| panic!("node {id}: {error}"))
+    }
+
+    /// Opens a receiver that pays whatever is asked.
+    pub fn receive(&mut self, id: NodeId, session: Session) -> Handle {
+        self.receive_as(id, reserve_up_to(session, None))
+    }
+
+    /// Opens a receiver.
+    pub fn receive_as(&mut self, id: NodeId, request: ReceiverRequest) -> Handle {
+        self.input(id, |engine, now| engine.open_receiver(now, request))
+            .unwrap_or_else(|error| panic!("node {id}: {error}"))
+    }
+
+    /// Closes an application.
+    pub fn close(&mut self, id: NodeId, handle: Handle) {
+        self.input(id, |engine, now| engine.close(now, handle))
+            .unwrap_or_else(|error| panic!("node {id}: {error}"));
+    }
+
+    /// Sets what a node asks for sending over a link.
+    pub fn set_price(&mut self, id: NodeId, link: LinkId, price: u64, at_admission: bool) {
+        let interface = self.topology.interface_name(id, link);
+        let change = PriceChange { interface, price, max_price: None, at_admission };
+        self.input(id, |engine, now| engine.set_price(now, &change))
+            .unwrap_or_else(|error| panic!("node {id}: {error}"));
+    }
+
+    /// Sessions, PSBs and RSBs of all daemons that run.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        let sizes = self.nodes.iter().filter_map(|node| Some(node.engine.as_ref()?.sizes()));
+        sizes.fold((0, 0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1, sum.2 + of.2))
+    }
+}

@@ -1,0 +1,244 @@
+//! What was metered between neighbours, and what the payers had approved.
+
+use std::collections::BTreeMap;
+
+use lcm_daemon::engine::show::AccountView;
+use rsvp_wire::object::{Filter, Session};
+use rsvp_wire::{Message, MessageType};
+
+use super::log::{Crossing, Fate, ucpes};
+use super::net::Net;
+use super::topology::NodeId;
+
+/// Who pays whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pair {
+    /// The node that is paid, and meters.
+    pub payee: NodeId,
+    /// The node that pays.
+    pub payer: NodeId,
+}
+
+/// Amounts between two neighbours, in ledger units (rate × milliseconds).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Metered {
+    /// RP: flows upstream.
+    pub receiver_payment: i128,
+    /// SP: flows downstream.
+    pub sender_payment: i128,
+}
+
+impl Metered {
+    fn add(&mut self, other: Self) {
+        self.receiver_payment += other.receiver_payment;
+        self.sender_payment += other.sender_payment;
+    }
+
+    /// Both together.
+    pub fn sum(&self) -> i128 {
+        self.receiver_payment + self.sender_payment
+    }
+}
+
+/// A UCPE that reached a payee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Approval {
+    /// When, in milliseconds of virtual time.
+    pub at_ms: u64,
+    /// The most that may be debited per second.
+    pub ceiling: u64,
+    /// Instance of the reservation.
+    pub instance: u32,
+    /// Until when it holds: t + H, in milliseconds.
+    pub until_ms: u64,
+}
+
+type Books = BTreeMap<Pair, Metered>;
+type Flows = BTreeMap<(Pair, IpKey, Filter), Vec<Approval>>;
+type IpKey = (std::net::IpAddr, u8, u16);
+
+fn key(session: &Session) -> IpKey {
+    (session.destination, session.protocol, session.destination_port)
+}
+
+impl Net {
+    /// What all payees metered so far, also those whose daemons have died since.
+    pub fn metered(&mut self) -> Books {
+        self.books(0)
+    }
+
+    /// What all payers believe that they owe.
+    pub fn shadows(&mut self) -> Books {
+        self.books(1)
+    }
+
+    fn books(&mut self, side: usize) -> Books {
+        let mut all = self.buried[side].clone();
+        for id in 0..self.nodes.len() {
+            self.read_books(id, side, &mut all);
+        }
+        all.retain(|_, metered| *metered != Metered::default());
+        all
+    }
+
+    fn read_books(&mut self, id: NodeId, side: usize, all: &mut Books) {
+        let now = self.clock(id);
+        let Some(engine) = self.nodes[id].engine.as_mut() else { return };
+        for account in engine.show_accounts(now).accounts {
+            let Some(neighbour) = self.topology.owner(account.neighbour) else {
+                panic!("node {id} has an account of {}", account.neighbour);
+            };
+            let (pair, metered) = match side {
+                0 => (Pair { payee: id, payer: neighbour }, incoming(&account)),
+                _ => (Pair { payee: neighbour, payer: id }, outgoing(&account)),
+            };
+            all.entry(pair).or_default().add(metered);
+        }
+    }
+
+    /// Keeps what a daemon had metered, as its journal would.
+    pub(super) fn bury_books(&mut self, id: NodeId) {
+        for side in 0..2 {
+            let mut buried = std::mem::take(&mut self.buried[side]);
+            self.read_books(id, side, &mut buried);
+            self.buried[side] = buried;
+        }
+    }
+
+    /// What each node received less what it paid, by the payees' meters; sums to zero.
+    pub fn balances(&mut self) -> Vec<i128> {
+        let mut balances = vec![0; self.nodes.len()];
+        for (pair, metered) in self.metered() {
+            balances[pair.payee] += metered.sum();
+            balances[pair.payer] -= metered.sum();
+        }
+        balances
+    }
+
+    /// What each node moved per second over a window of the given length, in wire units; panics
+    /// if that is no whole number.
+    pub fn rates_over(&mut self, ms: u64) -> Vec<i128> {
+        let before = self.balances();
+        self.run_ms(ms);
+        let after = self.balances();
+        let rate = |(after, before): (&i128, &i128)| {
+            let metered = after - before;
+            assert_eq!(metered % i128::from(ms), 0, "{metered} in {ms} ms is no steady rate");
+            metered / i128::from(ms)
+        };
+        after.iter().zip(&before).map(rate).collect()
+    }
+
+    /// The most that each payee may have metered of receiver payments by now, from the UCPEs that
+    /// reached it: each approves [t, t + H] up to its ceiling (charging.md T3), and a gap between
+    /// two of one instance is billed at the lower of their rates. Ends with a RESVTEAR.
+    pub fn approved(&self) -> BTreeMap<Pair, i128> {
+        let end = self.now_us() / 1_000;
+        let mut sums = BTreeMap::new();
+        for ((pair, ..), approvals) in self.approvals() {
+            *sums.entry(pair).or_default() += integral(&approvals, end);
+        }
+        sums
+    }
+
+    fn approvals(&self) -> Flows {
+        let mut arrived: Vec<(u64, &Crossing)> = Vec::new();
+        for crossing in self.log.crossings() {
+            let wanted = matches!(crossing.message_type, MessageType::Resv | MessageType::ResvTear);
+            let here = self.topology.owner(crossing.destination) == Some(crossing.to);
+            if let (true, true, Fate::Arrives(at)) = (wanted, here, crossing.fate)
+                && at <= self.now_us()
+            {
+                arrived.push((at / 1_000, crossing));
+            }
+        }
+        arrived.sort_by_key(|(at, _)| *at);
+        let mut flows = Flows::new();
+        for (at_ms, crossing) in arrived {
+            self.note_approval(&mut flows, at_ms, crossing);
+        }
+        flows
+    }
+
+    fn note_approval(&self, flows: &mut Flows, at_ms: u64, crossing: &Crossing) {
+        match Message::parse(self.log.bytes(crossing)) {
+            Ok(Message::Resv(resv)) => {
+                let Some(payer) = self.topology.owner(resv.hop.address) else { return };
+                let pair = Pair { payee: crossing.to, payer };
+                let refresh = u64::from(resv.time_values.refresh_ms);
+                let until_ms = at_ms + refresh + refresh.div_ceil(2) + 2_000;
+                for (sender, ucpe) in ucpes(&resv) {
+                    let (ceiling, instance) = (ucpe.payment, ucpe.instance);
+                    let approval = Approval { at_ms, ceiling, instance, until_ms };
+                    flows.entry((pair, key(&resv.session), sender)).or_default().push(approval);
+                }
+            }
+            Ok(Message::ResvTear(tear)) => {
+                let Some(payer) = self.topology.owner(tear.hop.address) else { return };
+                let pair = Pair { payee: crossing.to, payer };
+                for filter in tear.filters() {
+                    let flow = flows.entry((pair, key(&tear.session), filter.0)).or_default();
+                    flow.iter_mut().for_each(|a| a.until_ms = a.until_ms.min(at_ms));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The integral of the highest ceiling that holds at each instant up to `end`.
+fn integral(approvals: &[Approval], end: u64) -> i128 {
+    let mut spans: Vec<(u64, u64, u64)> =
+        approvals.iter().map(|a| (a.at_ms, a.until_ms, a.ceiling)).collect();
+    for pair in approvals.windows(2) {
+        let (old, new) = (&pair[0], &pair[1]);
+        if old.instance == new.instance && old.until_ms < new.at_ms {
+            spans.push((old.until_ms, new.at_ms, old.ceiling.min(new.ceiling)));
+        }
+    }
+    let mut cuts: Vec<u64> =
+        spans.iter().flat_map(|(from, to, _)| [(*from).min(end), (*to).min(end)]).collect();
+    cuts.sort_unstable();
+    cuts.dedup();
+    let highest = |from: u64| {
+        let holds = spans.iter().filter(|(start, until, _)| *start <= from && from < *until);
+        holds.map(|(_, _, ceiling)| *ceiling).max().unwrap_or(0)
+    };
+    cuts.windows(2).map(|cut| i128::from(highest(cut[0])) * i128::from(cut[1] - cut[0])).sum()
+}
+
+fn incoming(account: &AccountView) -> Metered {
+    Metered {
+        receiver_payment: amount(&account.receiver_payments_in),
+        sender_payment: amount(&account.sender_payments_in),
+    }
+}
+
+fn outgoing(account: &AccountView) -> Metered {
+    Metered {
+        receiver_payment: amount(&account.receiver_payments_out),
+        sender_payment: amount(&account.sender_payments_out),
+    }
+}
+
+fn amount(text: &str) -> i128 {
+    text.parse().unwrap_or_else(|_| panic!("{text:?} is no amount"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn approval(at_ms: u64, until_ms: u64, ceiling: u64, instance: u32) -> Approval {
+        Approval { at_ms, ceiling, instance, until_ms }
+    }
+
+    #[test]
+    fn approvals_overlap_and_gaps_belong_to_one_instance() {
+        let first = approval(0, 100, 5, 1);
+        assert_eq!(integral(&[first], 40), 200);
+        assert_eq!(integral(&[first, approval(50, 150, 3, 1)], 1_000), 500 + 150);
+        assert_eq!(integral(&[first, approval(120, 220, 3, 1)], 1_000), 500 + 60 + 300);
+        assert_eq!(integral(&[first, approval(120, 220, 3, 2)], 1_000), 500 + 300);
+    }
+}

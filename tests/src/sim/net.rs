@@ -1,0 +1,396 @@
+//! The clock of a network: the next event, whatever it is, and what an engine then wants done.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::net::IpAddr;
+
+use lcm_daemon::engine::{Engine, Instant, Now, Output, RecordId};
+use lcm_daemon::kernel::{KernelNews, RouteKey};
+use rsvp_wire::MessageType;
+
+use super::books::Metered;
+use super::books::Pair;
+use super::log::Log;
+use super::node::{Node, NodeConfig, interfaces};
+use super::routing::Routing;
+use super::topology::{Family, LinkId, NodeId, Topology};
+use super::transport::Packet;
+use super::weather::Weather;
+
+/// Unix time at the start of every simulation, in seconds.
+pub const UNIX_START: u32 = 1_750_000_000;
+/// Events at one instant beyond which the network is taken to run in circles.
+const STORM: u32 = 100_000;
+
+/// What a network is made with.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Feeds every random choice.
+    pub seed: u64,
+    /// Addresses.
+    pub family: Family,
+    /// Settings of all daemons.
+    pub config: NodeConfig,
+    /// Weather of all links at the start.
+    pub weather: Weather,
+    /// Least and greatest time until a record is durable, in microseconds; (0, 0) at once.
+    pub record_us: (u64, u64),
+    /// Least and greatest time until a kernel answers about a route; (0, 0) at once.
+    pub route_us: (u64, u64),
+    /// Whether packets are kept for reading; the digest is made anyway.
+    pub keep_packets: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            family: Family::V4,
+            config: NodeConfig::default(),
+            weather: Weather::FAIR,
+            record_us: (0, 0),
+            route_us: (0, 0),
+            keep_packets: true,
+        }
+    }
+}
+
+/// Something that happens at a time.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A packet reaches a node over a link; `None`: over its loopback.
+    Arrival(NodeId, Option<LinkId>, Packet),
+    /// Records up to this one are durable.
+    Recorded(NodeId, u64, RecordId),
+    /// The kernel answers.
+    Route(NodeId, u64, RouteKey),
+}
+
+#[derive(Debug)]
+struct Scheduled {
+    at: u64,
+    order: u64,
+    event: Event,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.order) == (other.at, other.order)
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+/// Whether the messages that an engine just handed out may have been held back before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    Input,
+    Recorded,
+}
+
+/// A network.
+#[derive(Debug)]
+pub struct Net {
+    /// What it is made of.
+    pub topology: Topology,
+    /// Everything that was sent.
+    pub log: Log,
+    pub(super) options: Options,
+    pub(super) nodes: Vec<Node>,
+    pub(super) routing: Routing,
+    pub(super) weather: Vec<Weather>,
+    pub(super) up: Vec<bool>,
+    /// When the last packet of each link and direction arrives.
+    pub(super) busy_until: Vec<[u64; 2]>,
+    /// Members of groups, where they are laid down instead of found out by joins.
+    pub(super) members: BTreeMap<IpAddr, BTreeSet<NodeId>>,
+    /// Sources that send to a group.
+    pub(super) sources: BTreeMap<IpAddr, BTreeSet<IpAddr>>,
+    /// What daemons that are dead now had metered, and what their payers believed.
+    pub(super) buried: [BTreeMap<Pair, Metered>; 2],
+    pub(super) rng: fastrand::Rng,
+    now: u64,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    order: u64,
+    events: u64,
+}
+
+impl Net {
+    /// Starts all daemons.
+    pub fn new(topology: Topology, options: Options) -> Self {
+        let mut rng = fastrand::Rng::with_seed(options.seed);
+        let count = topology.nodes.len();
+        // Whole milliseconds, so that all nodes' milliseconds begin together.
+        let clock = |rng: &mut fastrand::Rng| rng.u64(0..1_000_000_000) * 1_000;
+        let nodes =
+            (0..count).map(|id| Node::new(&topology, id, options.config, clock(&mut rng))).collect();
+        let up = vec![true; topology.links.len()];
+        let mut net = Self {
+            log: Log::default(),
+            options,
+            nodes,
+            routing: Routing::new(&topology, &up),
+            weather: vec![options.weather; up.len()],
+            busy_until: vec![[0; 2]; up.len()],
+            up,
+            members: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            buried: Default::default(),
+            rng,
+            now: 0,
+            queue: BinaryHeap::new(),
+            order: 0,
+            events: 0,
+            topology,
+        };
+        (0..count).for_each(|id| net.start(id));
+        net
+    }
+
+    /// Virtual time since the start, in microseconds.
+    pub fn now_us(&self) -> u64 {
+        self.now
+    }
+
+    /// Events handled so far.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// A node by its index.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id]
+    }
+
+    /// Virtual time as a node's clocks have it.
+    pub fn clock(&self, id: NodeId) -> Now {
+        let seconds = u32::try_from(self.now / 1_000_000).expect("simulations end before 2106");
+        Now {
+            at: Instant::from_micros(self.now + self.nodes[id].clock_ahead),
+            unix_s: UNIX_START + seconds,
+        }
+    }
+
+    /// Starts the daemon of a node, which knows nothing of any life before.
+    pub fn start(&mut self, id: NodeId) {
+        let Some(config) = self.nodes[id].config.clone() else { return };
+        assert!(self.nodes[id].engine.is_none(), "the daemon of node {id} runs already");
+        self.nodes[id].engine = Some(Engine::new(config, self.rng.u64(..)));
+        for interface in interfaces(&self.topology, self.options.family, id, &self.up) {
+            self.input(id, |engine, now| {
+                engine.handle_news(now, KernelNews::Interface(interface));
+            });
+        }
+    }
+
+    /// Kills the daemon of a node: the kernel goes on, and forwards what the daemon intercepted.
+    pub fn kill(&mut self, id: NodeId) {
+        self.bury_books(id);
+        let node = &mut self.nodes[id];
+        node.engine = None;
+        node.life += 1;
+        node.alarm = u64::MAX;
+        node.pending.clear();
+        let left: Vec<_> = std::mem::take(&mut node.joined).into_iter().collect();
+        left.into_iter().for_each(|(group, _)| self.membership_changed(group));
+    }
+
+    /// Loses (or no longer loses) everything that a node sends.
+    pub fn mute(&mut self, id: NodeId, muted: bool) {
+        self.nodes[id].muted = muted;
+    }
+
+    /// Sets the weather of all links.
+    pub fn set_weather(&mut self, weather: Weather) {
+        self.weather.fill(weather);
+    }
+
+    /// Takes a link down or up; all kernels know the new routes at once.
+    pub fn set_link(&mut self, link: LinkId, up: bool) {
+        self.up[link] = up;
+        self.routing = Routing::new(&self.topology, &self.up);
+        for id in 0..self.nodes.len() {
+            let ours = self.topology.links_of(id).any(|other| other == link);
+            for interface in interfaces(&self.topology, self.options.family, id, &self.up) {
+                if ours && self.topology.link_of(id, interface.index) == Some(link) {
+                    self.news(id, KernelNews::Interface(interface));
+                }
+            }
+            self.news(id, KernelNews::Resync);
+        }
+    }
+
+    /// Runs for a while.
+    pub fn run_ms(&mut self, ms: u64) {
+        self.run_to_us(self.now + ms * 1_000);
+    }
+
+    /// Runs up to and including an instant.
+    pub fn run_to_us(&mut self, end: u64) {
+        let mut here = (self.now, 0);
+        while let Some(at) = self.next_at().filter(|at| *at <= end) {
+            here = if at == here.0 { (at, here.1 + 1) } else { (at, 0) };
+            assert!(here.1 < STORM, "seed {}: endless talk at {at} µs", self.options.seed);
+            self.now = at.max(self.now);
+            self.step();
+        }
+        self.now = end.max(self.now);
+    }
+
+    /// Runs until nothing is on its way and no alarm is set; false if that takes longer.
+    pub fn run_out(&mut self, ms_at_most: u64) -> bool {
+        self.run_ms(ms_at_most);
+        self.next_at().is_none()
+    }
+
+    fn next_at(&self) -> Option<u64> {
+        let queued = self.queue.peek().map_or(u64::MAX, |Reverse(first)| first.at);
+        let alarm = self.nodes.iter().map(|node| node.alarm).min().unwrap_or(u64::MAX);
+        Some(queued.min(alarm)).filter(|at| *at != u64::MAX)
+    }
+
+    /// Handles the next event, which is due now.
+    fn step(&mut self) {
+        self.events += 1;
+        if self.queue.peek().is_some_and(|Reverse(first)| first.at <= self.now) {
+            if let Some(Reverse(Scheduled { event, .. })) = self.queue.pop() {
+                self.handle(event);
+            }
+            return;
+        }
+        let due = self.nodes.iter().position(|node| node.alarm <= self.now);
+        if let Some(id) = due {
+            self.input(id, Engine::handle_timeout);
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Arrival(id, link, packet) => self.arrive(id, link, packet),
+            Event::Recorded(id, life, record) if self.nodes[id].life == life => {
+                self.acknowledge(id, record);
+                self.drain(id, After::Recorded);
+            }
+            Event::Route(id, life, key) if self.nodes[id].life == life => {
+                let route = self.route(id, &key);
+                self.input(id, |engine, now| engine.handle_route(now, key, route));
+            }
+            Event::Recorded(..) | Event::Route(..) => {}
+        }
+    }
+
+    pub(super) fn schedule(&mut self, at: u64, event: Event) {
+        self.order += 1;
+        self.queue.push(Reverse(Scheduled { at, order: self.order, event }));
+    }
+
+    /// Tells a daemon, if it runs, what its kernel has to say.
+    pub(super) fn news(&mut self, id: NodeId, news: KernelNews) {
+        if self.nodes[id].engine.is_some() {
+            self.input(id, |engine, now| engine.handle_news(now, news));
+        }
+    }
+
+    /// Gives an input to an engine, and does what it then asks for.
+    pub fn input<T>(&mut self, id: NodeId, give: impl FnOnce(&mut Engine, Now) -> T) -> T {
+        let now = self.clock(id);
+        let engine = self.nodes[id].engine.as_mut().expect("the daemon runs");
+        let result = give(engine, now);
+        self.drain(id, After::Input);
+        result
+    }
+
+    /// The driver's duty after every input (see [`lcm_daemon::engine`]).
+    fn drain(&mut self, id: NodeId, after: After) {
+        let engine = |net: &mut Self| net.nodes[id].engine.as_mut().expect("runs").poll_output();
+        while let Some(output) = engine(self) {
+            self.perform(id, output);
+        }
+        let node = &mut self.nodes[id];
+        let Some(engine) = node.engine.as_mut() else { return };
+        node.alarm = match engine.poll_timeout() {
+            Some(at) => at.as_micros().saturating_sub(node.clock_ahead).max(self.now),
+            None => u64::MAX,
+        };
+        let queue = engine.transmits();
+        if queue.is_empty() {
+            return;
+        }
+        let packets: Vec<_> = queue.iter().map(|(meta, bytes)| (meta, bytes.into())).collect();
+        queue.clear();
+        for (meta, bytes) in packets {
+            self.assert_recorded(id, after, &bytes);
+            self.transmit(id, meta, bytes);
+        }
+    }
+
+    fn perform(&mut self, id: NodeId, output: Output) {
+        let life = self.nodes[id].life;
+        match output {
+            Output::Route(key) => match self.delay(self.options.route_us) {
+                0 => {
+                    let (route, now) = (self.route(id, &key), self.clock(id));
+                    let engine = self.nodes[id].engine.as_mut().expect("it asked");
+                    engine.handle_route(now, key, route);
+                }
+                delay => self.schedule(self.now + delay, Event::Route(id, life, key)),
+            },
+            Output::Record(number, record) => {
+                self.nodes[id].pending.push((number, record));
+                match self.delay(self.options.record_us) {
+                    0 => self.acknowledge(id, number),
+                    delay => self.schedule(self.now + delay, Event::Recorded(id, life, number)),
+                }
+            }
+            Output::Join { group, interface } => {
+                self.nodes[id].joined.insert((group, interface));
+                self.membership_changed(group);
+            }
+            Output::Leave { group, interface } => {
+                self.nodes[id].joined.remove(&(group, interface));
+                self.membership_changed(group);
+            }
+            Output::Notice(notice) => self.nodes[id].notices.push(notice),
+        }
+    }
+
+    fn delay(&mut self, (least, most): (u64, u64)) -> u64 {
+        if most == 0 { 0 } else { self.rng.u64(least..=most) }
+    }
+
+    fn acknowledge(&mut self, id: NodeId, number: RecordId) {
+        let node = &mut self.nodes[id];
+        let durable = node.pending.iter().take_while(|(pending, _)| *pending <= number).count();
+        node.records.extend(node.pending.drain(..durable));
+        node.engine.as_mut().expect("lives").handle_recorded(number);
+    }
+
+    /// No RESV leaves before the records of its session are durable. A message that leaves upon
+    /// an acknowledgement may be older than records that came since, so there is no telling.
+    fn assert_recorded(&self, id: NodeId, after: After, bytes: &[u8]) {
+        let kind = MessageType::from(bytes[1]);
+        if after == After::Recorded || !matches!(kind, MessageType::Resv | MessageType::ResvTear) {
+            return;
+        }
+        let Some(session) = rsvp_wire::ErrorContext::scan(bytes).session else { return };
+        let pending = self.nodes[id].pending.iter().find(|(_, record)| record.session == session);
+        assert!(
+            pending.is_none(),
+            "seed {}: {kind:?} of node {id} leaves at {} µs before its record is durable: {pending:?}",
+            self.options.seed,
+            self.now,
+        );
+    }
+}

@@ -1,0 +1,156 @@
+//! One node: its engine, and what its kernel knows.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::OnceLock;
+
+use lcm_daemon::config::{Config, Interface as InterfaceSettings, Role, Tariff};
+use lcm_daemon::engine::{Engine, Notice, Record, RecordId};
+use lcm_daemon::kernel::Interface;
+
+use super::topology::{Family, Kind, LOOPBACK, NodeId, Topology};
+
+/// Settings that all daemons of a network share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// R in milliseconds.
+    pub refresh_ms: u32,
+    /// Validity of prices in milliseconds.
+    pub validity_ms: u32,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self { refresh_ms: 30_000, validity_ms: 60_000 }
+    }
+}
+
+/// A node in the simulation.
+#[derive(Debug)]
+pub struct Node {
+    /// The daemon; `None` on a plain router and while it is dead.
+    pub(super) engine: Option<Engine>,
+    /// The daemon's configuration; `None` where there never is a daemon.
+    pub(super) config: Option<Config>,
+    /// Rises when the daemon dies: what was meant for the old one is void.
+    pub(super) life: u64,
+    /// When the engine wants to be called, in its own clock's microseconds.
+    pub(super) alarm: u64,
+    /// How far the node's monotonic clock is ahead of virtual time, in microseconds.
+    pub(super) clock_ahead: u64,
+    /// Groups that the daemon's socket is a member of, by interface.
+    pub(super) joined: BTreeSet<(IpAddr, u32)>,
+    /// Everything that the node sends is lost.
+    pub(super) muted: bool,
+    /// Records that are not durable yet.
+    pub(super) pending: Vec<(RecordId, Record)>,
+    /// Records that are.
+    pub(super) records: Vec<(RecordId, Record)>,
+    /// What local applications were told.
+    pub(super) notices: Vec<Notice>,
+}
+
+impl Node {
+    pub(super) fn new(topology: &Topology, id: NodeId, shared: NodeConfig, clock: u64) -> Self {
+        Self {
+            engine: None,
+            config: config(topology, id, shared),
+            life: 0,
+            alarm: u64::MAX,
+            clock_ahead: clock,
+            joined: BTreeSet::new(),
+            muted: false,
+            pending: Vec::new(),
+            records: Vec::new(),
+            notices: Vec::new(),
+        }
+    }
+
+    /// The engine; panics where there is none.
+    pub fn engine(&self) -> &Engine {
+        self.engine.as_ref().expect("the daemon runs")
+    }
+
+    /// Records that were acknowledged, with their numbers.
+    pub fn records(&self) -> &[(RecordId, Record)] {
+        &self.records
+    }
+
+    /// What the applications of this node were told, oldest first.
+    pub fn notices(&self) -> &[Notice] {
+        &self.notices
+    }
+}
+
+/// A router that charges, in euro, from an account of its own; prices and names are set later.
+fn template() -> &'static Config {
+    static TEMPLATE: OnceLock<Config> = OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        let text = "[charging]\nenabled = true\ncurrency = \"EUR\"\n\
+                    account = { kind = \"opaque\", id = \"simulated\" }\n\
+                    [default_interface]\nprice_pico_per_s = 0\nmax_price_pico_per_s = 0\n";
+        Config::parse(text, "simulation").unwrap_or_else(|errors| panic!("{errors}"))
+    })
+}
+
+fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Option<Config> {
+    let kind = topology.nodes[id].kind;
+    let mut config = template().clone();
+    match kind {
+        Kind::Plain => return None,
+        Kind::Host => config.rsvp.role = Role::Host,
+        Kind::Ignorant => config.charging = None,
+        Kind::Router => {}
+    }
+    config.rsvp.refresh_ms = shared.refresh_ms;
+    if let Some(charging) = &mut config.charging {
+        charging.validity_ms = shared.validity_ms;
+        let name = topology.nodes[id].name.clone().into_bytes();
+        charging.account.as_mut().expect("the template has one").id = name;
+    }
+    let charges = config.charging.is_some();
+    let settings = |(price, max): (u64, u64)| InterfaceSettings {
+        rsvp: true,
+        charging: charges,
+        tariff: Tariff::Flat { price_pico_per_s: price, max_price_pico_per_s: max },
+        validity_ms: shared.validity_ms,
+        refresh_ms: shared.refresh_ms,
+    };
+    config.default_interface = settings((0, 0));
+    for link in topology.links_of(id) {
+        let spec = &topology.links[link];
+        let name = topology.interface_name(id, link);
+        config.interfaces.insert(name, settings(spec.prices[spec.side(id)]));
+    }
+    Some(config)
+}
+
+/// The interfaces of a node as its kernel reports them.
+pub(super) fn interfaces(
+    topology: &Topology,
+    family: Family,
+    id: NodeId,
+    up: &[bool],
+) -> Vec<Interface> {
+    let (localhost, length): (IpAddr, u8) = match family {
+        Family::V4 => ("127.0.0.1".parse().expect("an address"), 24),
+        Family::V6 => ("::1".parse().expect("an address"), 64),
+    };
+    let loopback = Interface {
+        index: LOOPBACK,
+        name: "lo".to_owned(),
+        up: true,
+        mtu: 65_536,
+        loopback: true,
+        addresses: vec![(localhost, 8)],
+    };
+    let link = |link| Interface {
+        index: topology.interface(id, link),
+        name: topology.interface_name(id, link),
+        up: up[link],
+        mtu: 1_500,
+        loopback: false,
+        addresses: vec![(topology.address_on(family, id, link), length)],
+    };
+    std::iter::once(loopback).chain(topology.links_of(id).map(link)).collect()
+}

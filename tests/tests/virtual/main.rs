@@ -1,0 +1,13 @@
+//! Whole networks of engines in virtual time.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that finds what it did not expect is to fail"
+)]
+
+mod figure;
+mod support;
+mod trees;
