@@ -191,6 +191,17 @@ fn an_overflow_is_refused_by_the_one_who_says_it() {
         panic!("A + u64::MAX was taken");
     };
     assert!(matches!(refusal.reason, Reason::Overflow(o) if o.operation == "A = ΣA_k"));
+    // SP + C + ΣL must fit too, whatever S becomes; and so must B + ΣL.
+    let room = u64::MAX - 100 - 120;
+    for (sp, b, operation) in
+        [(room + 1, 0, "SP = ΣSP_k + X_j"), (0, u64::MAX - 119, "B = Σ(B_k + L_k)")]
+    {
+        let said = Payment { sender_payment: Rate(sp), local_sum: Rate(b), ..payment(1) };
+        let Verdict::Refused(refusal) = flow.on_ucpe(clock, key(2), &said) else {
+            panic!("{operation} was taken");
+        };
+        assert!(matches!(refusal.reason, Reason::Overflow(o) if o.operation == operation));
+    }
     assert_eq!(flow.branches().count(), 1);
     assert_eq!(flow.own_payment(clock).unwrap().announced_total, Rate(1));
 }

@@ -97,54 +97,53 @@ impl Flow {
     fn renew(&mut self, clock: Clock, key: BranchKey, payment: &Payment) -> Verdict {
         let Some(b) = self.find(key) else { return Verdict::Stale };
         let required = b.offered.charge.receiver_payment();
-        let mut next = b.clone();
-        let old_account = b.account.clone();
-        let stale_echo = b.offered.epoch.is_some_and(|e| serial_newer(e, payment.epoch_echo));
-        let kept = |extended, deadline| Verdict::Kept {
-            required,
-            offered: payment.payment,
-            extended,
-            deadline,
-            stale_echo,
+        let due = match b.status {
+            // It was no party to what changed since it lapsed; the newest quote is enough.
+            Status::Lapsed => b.receiver_payment().min(required),
+            _ => b.receiver_payment(),
         };
-        // A lapsed branch was no party to what changed since; the newest quote is enough.
-        let back = b.status == Status::Lapsed;
-        let due = b.receiver_payment();
-        let due = if back { due.min(required) } else { due };
         if payment.payment < due {
-            return kept(false, (b.deadline != NEVER).then_some(b.deadline));
+            return kept(b, payment, false);
         }
         if clock.now <= self.branch_ends(b).0 && b.is_repeated_by(payment) {
             // The common case: the approval runs anew and nothing else changes.
-            let covered = b.covers(&b.offered.charge);
-            let deadline = b.deadline;
             if let Some(b) = self.find_mut(key) {
                 b.approve(payment, clock.now);
             }
-            return if covered {
-                Verdict::Accepted { new: false }
-            } else {
-                kept(true, Some(deadline))
-            };
+        } else {
+            let mut next = b.clone();
+            next.approve(payment, clock.now);
+            if let Err(overflow) = self.bounds_with(&next) {
+                let refusal = self.refusal(key, payment, Reason::Overflow(overflow), required);
+                return Verdict::Refused(refusal);
+            }
+            self.replace_branch(clock, next);
         }
-        let (rp_end, sp_end) = self.branch_ends(b);
-        let gap_from = b.approved_until();
-        let gap_to = clock.now.min(b.counts_until()).min(self.stands_until());
-        let grown = payment.quantity > b.quantity;
-        let merged_before = self.sums().quantity;
-        next.approve(payment, clock.now);
-        if let Err(overflow) = self.bounds_with(&next) {
-            let refusal = self.refusal(key, payment, Reason::Overflow(overflow), required);
-            return Verdict::Refused(refusal);
+        match self.find(key) {
+            Some(b) if !b.covers(&b.offered.charge) => kept(b, payment, true),
+            _ => Verdict::Accepted { new: false },
         }
-        let lapsed = b.status == Status::Lapsed && self.stands_for(b);
-        let old_rate = if lapsed { b.receiver_payment() } else { b.rp.rate() };
+    }
+
+    /// Puts `next`, which has just been approved anew, in the place of the branch that it was.
+    fn replace_branch(&mut self, clock: Clock, mut next: Branch) {
+        let key = next.key;
+        let Some(old) = self.find(key) else { return };
+        let (rp_end, sp_end) = self.branch_ends(old);
+        let gap_from = old.approved_until();
+        let gap_to = clock.now.min(old.counts_until()).min(self.stands_until());
+        let back = old.status == Status::Lapsed;
+        let lapsed_rate = if self.stands_for(old) { old.receiver_payment() } else { Rate::ZERO };
+        let old_rate = if back { lapsed_rate } else { old.rp.rate() };
         let silent = clock.now > rp_end;
-        if silent || old_account != next.account {
+        let grown = next.quantity > old.quantity;
+        let merged_grown = next.quantity > self.sums().quantity;
+        if silent || old.account != next.account {
+            let account = old.account.clone();
             let (rp, sp) = (next.rp.rate(), next.sp.rate());
             let rp = next.rp.restart(clock.now, rp_end, rp);
             let sp = next.sp.restart(clock.now, sp_end, sp);
-            self.post_branch(key, old_account, rp, sp);
+            self.post_branch(key, account, rp, sp);
         }
         if back {
             next.status = Status::Active;
@@ -153,21 +152,17 @@ impl Flow {
             }
         }
         if grown {
-            next.flow_sequence = payment.sequence;
+            next.flow_sequence = next.sequence;
         }
         if let Some(b) = self.find_mut(key) {
             *b = next;
         }
         if grown {
-            self.note_flowspec(key, payment.quantity > merged_before);
+            self.note_flowspec(key, merged_grown);
         }
         self.settle(clock, if back { Why::Resplit } else { Why::Terms });
         if silent {
             self.fill_gap(key, gap_from, gap_to, old_rate);
-        }
-        match self.find(key) {
-            Some(b) if !b.covers(&b.offered.charge) => kept(true, Some(b.deadline)),
-            _ => Verdict::Accepted { new: false },
         }
     }
 
@@ -263,5 +258,16 @@ impl Flow {
         };
         let first = self.branches.iter().map(of_branch).min().unwrap_or(NEVER).min(own);
         (first != NEVER).then_some(first)
+    }
+}
+
+/// The verdict on a payment that does not cover the newest quote of the installed branch `b`.
+fn kept(b: &Branch, payment: &Payment, extended: bool) -> Verdict {
+    Verdict::Kept {
+        required: b.offered.charge.receiver_payment(),
+        offered: payment.payment,
+        extended,
+        deadline: (b.deadline != NEVER).then_some(b.deadline),
+        stale_echo: b.offered.epoch.is_some_and(|e| serial_newer(e, payment.epoch_echo)),
     }
 }
