@@ -81,13 +81,13 @@ fn bytes(kind: &str) -> Vec<u8> {
     buffer[..length].to_vec()
 }
 
-#[divan::bench(args = KINDS)]
+#[divan::bench(args = KINDS, sample_size = 1000)]
 fn checksum_alone(bencher: Bencher<'_, '_>, kind: &str) {
     let bytes = bytes(kind);
     bencher.bench_local(|| checksum::of(black_box(&bytes)));
 }
 
-#[divan::bench(args = KINDS)]
+#[divan::bench(args = KINDS, sample_size = 1000)]
 fn decode(bencher: Bencher<'_, '_>, kind: &str) {
     let bytes = bytes(kind);
     // The result stays where it is made, as in a caller that looks at it.
@@ -98,7 +98,7 @@ fn decode(bencher: Bencher<'_, '_>, kind: &str) {
 }
 
 /// As `decode`, and the charging element too.
-#[divan::bench(args = &KINDS[..2])]
+#[divan::bench(args = &KINDS[..2], sample_size = 1000)]
 fn decode_with_element(bencher: Bencher<'_, '_>, kind: &str) {
     let bytes = bytes(kind);
     bencher.bench_local(|| match Message::parse(black_box(&bytes)) {
@@ -114,7 +114,7 @@ fn decode_with_element(bencher: Bencher<'_, '_>, kind: &str) {
     });
 }
 
-#[divan::bench(args = KINDS)]
+#[divan::bench(args = KINDS, sample_size = 1000)]
 fn encode(bencher: Bencher<'_, '_>, kind: &str) {
     let (mut buffer, dcpe, ucpe, entries) = ([0; 1500], dcpe(), ucpe(), entries());
     bencher.bench_local(|| {

@@ -138,6 +138,7 @@ pub struct DecodeError {
 }
 
 impl DecodeError {
+    #[cold]
     pub(crate) const fn header(
         kind: ErrorKind,
         offset: usize,

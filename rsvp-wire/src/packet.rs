@@ -35,35 +35,42 @@ pub struct RawObject<'a> {
 }
 
 impl<'a> RawObject<'a> {
-    /// Takes the first object off `bytes`, which begin `offset` bytes into the message.
+    /// Takes the first object off `bytes`, which begin `offset` bytes into the message; none if they
+    /// do not begin with an object.
+    #[inline]
+    fn take(bytes: &'a [u8], offset: usize) -> Option<(Self, &'a [u8])> {
+        let (&[high, low, class, ctype], _) = bytes.split_first_chunk::<OBJECT_HEADER_LEN>()?;
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        if length % 4 != 0 {
+            return None;
+        }
+        let (object, rest) = bytes.split_at_checked(length)?;
+        let body = object.get(OBJECT_HEADER_LEN..)?;
+        Some((Self { class, ctype, offset, body, bytes: object }, rest))
+    }
+
+    /// As [`RawObject::take`], with the fault of what is no object.
+    #[inline]
     pub(crate) fn split(bytes: &'a [u8], offset: usize) -> Result<(Self, &'a [u8]), DecodeError> {
+        Self::take(bytes, offset).ok_or_else(|| Self::no_object(bytes, offset))
+    }
+
+    #[cold]
+    fn no_object(bytes: &[u8], offset: usize) -> DecodeError {
         let Some((&[high, low, class, ctype], _)) = bytes.split_first_chunk::<OBJECT_HEADER_LEN>()
         else {
             let left = bytes.len() as u64;
-            return Err(DecodeError::header(
-                ErrorKind::Truncated,
-                offset,
-                "bytes left for an object",
-                left,
-            ));
+            let field = "bytes left for an object";
+            return DecodeError::header(ErrorKind::Truncated, offset, field, left);
         };
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        let fault = |kind| DecodeError {
-            kind,
+        DecodeError {
+            kind: ErrorKind::ObjectLength,
             message_type: None,
             object: Some((class, ctype)),
             offset,
             field: "length",
-            value: length as u64,
-        };
-        if length < OBJECT_HEADER_LEN || length % 4 != 0 {
-            return Err(fault(ErrorKind::ObjectLength));
+            value: u16::from_be_bytes([high, low]).into(),
         }
-        let Some((object, rest)) = bytes.split_at_checked(length) else {
-            return Err(fault(ErrorKind::ObjectLength));
-        };
-        let body = object.get(OBJECT_HEADER_LEN..).unwrap_or_default();
-        Ok((Self { class, ctype, offset, body, bytes: object }, rest))
     }
 
     /// Reads one object that fills `bytes`, header included.
@@ -80,6 +87,7 @@ impl<'a> RawObject<'a> {
     }
 
     /// A fault in this object, `at` bytes from the start of its header.
+    #[cold]
     pub(crate) const fn fault(
         &self,
         kind: ErrorKind,
@@ -98,11 +106,13 @@ impl<'a> RawObject<'a> {
     }
 
     /// The fault of a length that this class and C-Type cannot have.
+    #[cold]
     pub(crate) const fn bad_length(&self) -> DecodeError {
         self.fault(ErrorKind::ObjectLength, 0, "length", self.bytes.len() as u64)
     }
 
     /// The fault of a C-Type that this class does not have.
+    #[cold]
     pub(crate) const fn bad_ctype(&self) -> DecodeError {
         self.fault(ErrorKind::UnknownCType, 3, "C-Type", self.ctype as u64)
     }
@@ -116,6 +126,11 @@ pub struct Objects<'a> {
 }
 
 impl<'a> Objects<'a> {
+    /// Whether nothing is left; after the last item this tells whether all bytes were objects.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// Objects over bytes that begin `offset` bytes into the message.
     pub(crate) const fn new(rest: &'a [u8], offset: usize) -> Self {
         Self { rest, offset }
@@ -143,7 +158,7 @@ impl<'a> Iterator for Objects<'a> {
     /// The next object; ends early only on bytes that were not checked.
     #[inline]
     fn next(&mut self) -> Option<RawObject<'a>> {
-        let (object, rest) = RawObject::split(self.rest, self.offset).ok()?;
+        let (object, rest) = RawObject::take(self.rest, self.offset)?;
         self.offset += object.bytes.len();
         self.rest = rest;
         Some(object)
@@ -154,11 +169,9 @@ impl<'a> Iterator for Objects<'a> {
 /// been looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet<'a> {
+    /// At least a header. Its fields are read where they are asked for: a packet of one reference
+    /// travels in registers.
     bytes: &'a [u8],
-    message_type: MessageType,
-    flags: u8,
-    checksum: u16,
-    send_ttl: u8,
 }
 
 impl<'a> Packet<'a> {
@@ -170,18 +183,31 @@ impl<'a> Packet<'a> {
     /// object lengths from the first object on (of a
     /// Bundle, the lengths, versions and types of its messages).
     pub fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let packet = Self::parse_unframed(bytes)?;
+        packet.check_framing()?;
+        Ok(packet)
+    }
+
+    /// As [`Packet::parse`] but for the framing of the objects.
+    #[inline(always)]
+    pub(crate) fn parse_unframed(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let packet = Self::parse_header(bytes)?;
-        let fault = |error: DecodeError| error.in_message(packet.message_type.into());
-        if packet.checksum != 0 && checksum::of(bytes) != 0 {
-            let found = u64::from(packet.checksum);
-            return Err(fault(DecodeError::header(ErrorKind::BadChecksum, 2, "checksum", found)));
-        }
-        if packet.is_bundle() {
-            BundleParts::new(packet.body()).check(HEADER_LEN).map_err(fault)?;
-        } else {
-            packet.objects().check().map_err(fault)?;
+        if packet.checksum() != 0 && checksum::of(bytes) != 0 {
+            let found = u64::from(packet.checksum());
+            let error = DecodeError::header(ErrorKind::BadChecksum, 2, "checksum", found);
+            return Err(error.in_message(packet.message_type().into()));
         }
         Ok(packet)
+    }
+
+    /// Fails unless what follows the header is objects, or in a Bundle messages, from end to end.
+    pub(crate) fn check_framing(&self) -> Result<(), DecodeError> {
+        let framed = if self.is_bundle() {
+            BundleParts::new(self.body()).check(HEADER_LEN)
+        } else {
+            self.objects().check()
+        };
+        framed.map_err(|error| error.in_message(self.message_type().into()))
     }
 
     /// Checks the header alone, for callers that want to show a malformed message as far as it
@@ -190,14 +216,11 @@ impl<'a> Packet<'a> {
     ///
     /// # Errors
     /// Too short for a header, version, RSVP Length.
+    #[inline(always)]
     pub fn parse_header(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let Some((&[first, kind, c1, c0, send_ttl, _, l1, l0], _)) =
-            bytes.split_first_chunk::<HEADER_LEN>()
+        let Some((&[first, kind, _, _, _, _, l1, l0], _)) = bytes.split_first_chunk::<HEADER_LEN>()
         else {
-            let mut error =
-                DecodeError::header(ErrorKind::Truncated, bytes.len(), "bytes", bytes.len() as u64);
-            error.message_type = bytes.get(1).copied();
-            return Err(error);
+            return Err(Self::no_header(bytes));
         };
         let fault = |kind_of, offset, field, value| {
             DecodeError::header(kind_of, offset, field, value).in_message(kind)
@@ -209,43 +232,48 @@ impl<'a> Packet<'a> {
         if usize::from(length) != bytes.len() || length % 4 != 0 {
             return Err(fault(ErrorKind::BadLength, 6, "RSVP Length", length.into()));
         }
-        Ok(Self {
-            bytes,
-            message_type: kind.into(),
-            flags: first & 0x0f,
-            checksum: u16::from_be_bytes([c1, c0]),
-            send_ttl,
-        })
+        Ok(Self { bytes })
+    }
+
+    #[cold]
+    fn no_header(bytes: &[u8]) -> DecodeError {
+        let length = bytes.len();
+        let error = DecodeError::header(ErrorKind::Truncated, length, "bytes", length as u64);
+        DecodeError { message_type: bytes.get(1).copied(), ..error }
     }
 
     /// The Msg Type.
     #[must_use]
-    pub const fn message_type(&self) -> MessageType {
-        self.message_type
+    pub fn message_type(&self) -> MessageType {
+        let [_, kind, ..] = self.header();
+        kind.into()
     }
 
     /// The four flag bits; 0x01 says that the sender can do refresh reduction (RFC 2961).
     #[must_use]
-    pub const fn flags(&self) -> u8 {
-        self.flags
+    pub fn flags(&self) -> u8 {
+        let [first, ..] = self.header();
+        first & 0x0f
     }
 
     /// The IP TTL with which the message was sent.
     #[must_use]
-    pub const fn send_ttl(&self) -> u8 {
-        self.send_ttl
+    pub fn send_ttl(&self) -> u8 {
+        let [_, _, _, _, send_ttl, ..] = self.header();
+        send_ttl
     }
 
     /// The checksum field as it came; 0 means that none was sent.
     #[must_use]
-    pub const fn checksum(&self) -> u16 {
-        self.checksum
+    pub fn checksum(&self) -> u16 {
+        let [_, _, high, low, ..] = self.header();
+        u16::from_be_bytes([high, low])
     }
 
     /// Whether the checksum is right; none if the sender sent none.
     #[must_use]
     pub fn checksum_ok(&self) -> Option<bool> {
-        (self.checksum != 0).then(|| checksum::of(self.bytes) == 0)
+        (self.checksum() != 0).then(|| checksum::of(self.bytes) == 0)
     }
 
     /// The whole message.
@@ -254,12 +282,17 @@ impl<'a> Packet<'a> {
         self.bytes
     }
 
+    #[inline]
+    fn header(&self) -> [u8; HEADER_LEN] {
+        self.bytes.first_chunk().copied().unwrap_or_default()
+    }
+
     fn body(&self) -> &'a [u8] {
         self.bytes.get(HEADER_LEN..).unwrap_or_default()
     }
 
     fn is_bundle(&self) -> bool {
-        self.message_type == MessageType::Bundle
+        self.message_type() == MessageType::Bundle
     }
 
     /// The objects in the order in which they came; a Bundle has none, but messages

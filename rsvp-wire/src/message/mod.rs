@@ -70,15 +70,36 @@ impl<'a> Message<'a> {
     /// The faults of [`Packet::parse`], then the first object at fault in the order of the
     /// message, then missing objects, mixed address families and ports.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        Self::from_packet(Packet::parse(bytes)?)
+        let packet = Packet::parse_unframed(bytes)?;
+        let mut message = Self::from_packet(packet);
+        // The objects are gone over once: that their framing is right comes out on the way, and
+        // only if something is wrong, a second pass tells which fault is named.
+        if let Err(error) = &mut message
+            && let Err(framing) = packet.check_framing()
+        {
+            *error = framing;
+        }
+        message
     }
 
     /// Checks the objects of a packet.
     ///
     /// # Errors
     /// As [`Message::parse`], from the objects on.
+    #[inline(always)]
     pub fn from_packet(packet: Packet<'a>) -> Result<Self, DecodeError> {
-        let parsed = match packet.message_type() {
+        let mut message = Self::read(packet);
+        if let Err(error) = &mut message {
+            error.message_type = Some(packet.message_type().into());
+        }
+        message
+    }
+
+    /// Written so that each message comes into being where the caller wants it: a PATH is large
+    /// enough for its moves to show in the cost of decoding.
+    #[inline(always)]
+    fn read(packet: Packet<'a>) -> Result<Self, DecodeError> {
+        match packet.message_type() {
             MessageType::Path => Path::new(packet).map(Self::Path),
             MessageType::Resv => Resv::new(packet).map(Self::Resv),
             MessageType::PathErr => PathErr::new(packet).map(Self::PathErr),
@@ -98,9 +119,8 @@ impl<'a> Message<'a> {
             MessageType::IntegrityResponse => {
                 IntegrityResponse::new(packet).map(Self::IntegrityResponse)
             }
-            MessageType::Unknown(_) => Ok(Self::Other(packet)),
-        };
-        parsed.map_err(|error| error.in_message(packet.message_type().into()))
+            MessageType::Unknown(_) => packet.check_framing().map(|()| Self::Other(packet)),
+        }
     }
 
     /// The packet that was parsed.
@@ -252,6 +272,7 @@ pub struct Path<'a> {
 packet_accessors!(Path, policy);
 
 impl<'a> Path<'a> {
+    #[inline(always)]
     fn new(packet: Packet<'a>) -> Result<Self, DecodeError> {
         let scan = Scan::new(&packet, &Rules::PATH)?;
         let (tspec, tspec_bytes) = scan.tspec.ok_or_else(|| missing(class::SENDER_TSPEC))?;
@@ -292,6 +313,7 @@ pub struct Resv<'a> {
 packet_accessors!(Resv, policy);
 
 impl<'a> Resv<'a> {
+    #[inline(always)]
     fn new(packet: Packet<'a>) -> Result<Self, DecodeError> {
         let scan = Scan::new(&packet, &Rules::RESV)?;
         let (style, objects) = scan.style.ok_or_else(|| missing(class::STYLE))?;
@@ -345,6 +367,7 @@ pub struct PathErr<'a> {
 packet_accessors!(PathErr, policy);
 
 impl<'a> PathErr<'a> {
+    #[inline(always)]
     fn new(packet: Packet<'a>) -> Result<Self, DecodeError> {
         let scan = Scan::new(&packet, &Rules::PATH_ERR)?;
         Ok(Self {
@@ -387,6 +410,7 @@ pub struct ResvErr<'a> {
 packet_accessors!(ResvErr, policy);
 
 impl<'a> ResvErr<'a> {
+    #[inline(always)]
     fn new(packet: Packet<'a>) -> Result<Self, DecodeError> {
         let scan = Scan::new(&packet, &Rules::RESV_ERR)?;
         let (style, objects) = scan.style.ok_or_else(|| missing(class::STYLE))?;
@@ -444,6 +468,7 @@ pub struct PathTear<'a> {
 packet_accessors!(PathTear,);
 
 impl<'a> PathTear<'a> {
+    #[inline(always)]
     fn new(packet: Packet<'a>) -> Result<Self, DecodeError> {
         let scan = Scan::new(&packet, &Rules::PATH_TEAR)?;
         Ok(Self {
@@ -472,6 +497,7 @@ pub struct ResvTear<'a> {
 packet_accessors!(ResvTear,);
 
 impl<'a> ResvTear<'a> {
+    #[inline(always)]
     fn new(packet: Packet<'a>) -> Result<Self, DecodeError> {
         let scan = Scan::new(&packet, &Rules::RESV_TEAR)?;
         let (style, objects) = scan.style.ok_or_else(|| missing(class::STYLE))?;
@@ -511,6 +537,7 @@ pub struct ResvConf<'a> {
 packet_accessors!(ResvConf,);
 
 impl<'a> ResvConf<'a> {
+    #[inline(always)]
     fn new(packet: Packet<'a>) -> Result<Self, DecodeError> {
         let scan = Scan::new(&packet, &Rules::RESV_CONF)?;
         let (style, objects) = scan.style.ok_or_else(|| missing(class::STYLE))?;
@@ -532,6 +559,7 @@ impl<'a> ResvConf<'a> {
 }
 
 /// The fault of a required object that is not there.
+#[cold]
 fn missing(class: u8) -> DecodeError {
     DecodeError {
         kind: ErrorKind::MissingObject,

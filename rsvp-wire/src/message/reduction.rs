@@ -17,6 +17,7 @@ pub struct Bundle<'a> {
 
 impl<'a> Bundle<'a> {
     pub(super) fn new(packet: Packet<'a>) -> Result<Self, DecodeError> {
+        packet.check_framing()?;
         let bundle = Self { packet };
         match bundle.parts().next() {
             Some(_) => Ok(bundle),

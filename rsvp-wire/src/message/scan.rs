@@ -110,6 +110,7 @@ pub(super) struct Scan<'a> {
 }
 
 /// Fills a slot that may be filled once.
+#[inline(always)]
 pub(super) fn once<T>(
     slot: &mut Option<T>,
     raw: &RawObject<'_>,
@@ -123,6 +124,7 @@ pub(super) fn once<T>(
 }
 
 impl<'a> Scan<'a> {
+    #[inline(always)]
     pub(super) fn new(packet: &Packet<'a>, rules: &Rules) -> Result<Self, DecodeError> {
         let mut scan = Self::default();
         let mut objects = packet.objects();
@@ -145,10 +147,14 @@ impl<'a> Scan<'a> {
             scan.take(&raw, objects, rules)?;
             first = false;
         }
+        if !objects.is_empty() {
+            packet.check_framing()?;
+        }
         scan.check_families(packet)?;
         Ok(scan)
     }
 
+    #[inline(always)]
     fn take(
         &mut self,
         raw: &RawObject<'a>,
@@ -163,7 +169,7 @@ impl<'a> Scan<'a> {
             class::RESV_CONFIRM => once(&mut self.confirm, raw, ResvConfirm::decode(raw)?),
             class::SCOPE => once(&mut self.scope, raw, ScopeIter::decode(raw)?),
             class::STYLE => once(&mut self.style, raw, (Style::decode(raw)?, behind)),
-            class::POLICY_DATA => PolicyData::decode(raw).map(drop),
+            class::POLICY_DATA => PolicyData::check(raw),
             class::INTEGRITY => Integrity::decode(raw).map(drop),
             class::MESSAGE_ID => once(&mut self.message_id, raw, MessageId::decode(raw)?),
             class::MESSAGE_ID_ACK => MessageIdAck::decode(raw).map(drop),
@@ -183,6 +189,7 @@ impl<'a> Scan<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn session(&self) -> Result<Session, DecodeError> {
         self.session.ok_or_else(|| missing(class::SESSION))
     }
@@ -236,7 +243,8 @@ pub(super) fn walk_with<'a>(
     more: &[u8],
     mut take: impl FnMut(&RawObject<'a>) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {
-    for (index, raw) in packet.objects().enumerate() {
+    let mut objects = packet.objects();
+    for (index, raw) in objects.by_ref().enumerate() {
         match raw.class {
             class::NULL => {}
             class::INTEGRITY if index == 0 => drop(Integrity::decode(&raw)?),
@@ -248,7 +256,7 @@ pub(super) fn walk_with<'a>(
             _ => refuse_or_skip(&raw)?,
         }
     }
-    Ok(())
+    if objects.is_empty() { Ok(()) } else { packet.check_framing() }
 }
 
 /// Checks a MESSAGE_ID or an acknowledgement that goes along.

@@ -3,12 +3,14 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An IPv4 address and the `N` bytes after it, if that is the whole body.
+#[inline(always)]
 pub(crate) fn v4_and<const N: usize>(body: &[u8]) -> Option<(IpAddr, &[u8; N])> {
     let (address, rest) = body.split_first_chunk::<4>()?;
     Some((IpAddr::V4(Ipv4Addr::from(*address)), rest.try_into().ok()?))
 }
 
 /// An IPv6 address and the `N` bytes after it, if that is the whole body.
+#[inline(always)]
 pub(crate) fn v6_and<const N: usize>(body: &[u8]) -> Option<(IpAddr, &[u8; N])> {
     let (address, rest) = body.split_first_chunk::<16>()?;
     Some((IpAddr::V6(Ipv6Addr::from(*address)), rest.try_into().ok()?))

@@ -51,6 +51,7 @@ impl ErrorSpec {
     ///
     /// # Errors
     /// An unknown C-Type or a wrong length.
+    #[inline(always)]
     pub fn decode(raw: &RawObject<'_>) -> Result<Self, DecodeError> {
         let parts = match raw.ctype {
             1 => v4_and::<4>(raw.body),
@@ -89,6 +90,7 @@ impl ResvConfirm {
     ///
     /// # Errors
     /// An unknown C-Type or a wrong length.
+    #[inline(always)]
     pub fn decode(raw: &RawObject<'_>) -> Result<Self, DecodeError> {
         let parts = match raw.ctype {
             1 => v4_and::<0>(raw.body),

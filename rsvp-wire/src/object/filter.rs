@@ -36,6 +36,7 @@ impl Filter {
         Self { source, id: FlowId::Port(port) }
     }
 
+    #[inline(always)]
     fn decode(raw: &RawObject<'_>) -> Result<Self, DecodeError> {
         let parts = match raw.ctype {
             1 | 4 => v4_and::<4>(raw.body),
@@ -97,7 +98,8 @@ macro_rules! filter_object {
             ///
             /// # Errors
             /// An unknown C-Type, a wrong length, an unspecified source address.
-            pub fn decode(raw: &RawObject<'_>) -> Result<Self, DecodeError> {
+            #[inline(always)]
+    pub fn decode(raw: &RawObject<'_>) -> Result<Self, DecodeError> {
                 Filter::decode(raw).map(Self)
             }
         }

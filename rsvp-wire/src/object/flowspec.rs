@@ -36,6 +36,7 @@ impl Tspec {
         }
     }
 
+    #[inline(always)]
     fn from_parameter(at: &At<'_, '_>, param: &Parameter<'_>) -> Result<Self, DecodeError> {
         let (words, rest) = param.data.as_chunks::<4>();
         let (&[r, b, p, m, max], []) = (words, rest) else {
@@ -66,10 +67,19 @@ impl Tspec {
     /// # Errors
     /// An unknown C-Type, wrong lengths, no token bucket under service 1, a rate or size that is
     /// NaN, negative or (but for the peak rate) infinite, M < m.
+    #[inline(always)]
     pub fn decode(raw: &RawObject<'_>) -> Result<Self, DecodeError> {
         if raw.ctype != 2 {
             return Err(raw.bad_ctype());
         }
+        match usual_bucket(raw.body, service::GENERAL) {
+            Some(bucket) => Self::from_parameter(&At { raw, kind: ErrorKind::BadTspec }, &bucket),
+            None => Self::decode_unusual(raw),
+        }
+    }
+
+    #[cold]
+    fn decode_unusual(raw: &RawObject<'_>) -> Result<Self, DecodeError> {
         let at = At { raw, kind: ErrorKind::BadTspec };
         let block = at.first_service()?;
         if block.number != service::GENERAL {
@@ -156,6 +166,9 @@ impl FlowSpec {
             return Err(raw.bad_ctype());
         }
         let at = At { raw, kind: ErrorKind::BadFlowspec };
+        if let Some(bucket) = usual_bucket(raw.body, service::CONTROLLED_LOAD) {
+            return Tspec::from_parameter(&at, &bucket).map(Self::ControlledLoad);
+        }
         let block = at.first_service()?;
         match block.number {
             service::CONTROLLED_LOAD => {
@@ -203,6 +216,18 @@ impl EncodeObject for FlowSpec {
             }
         }
     }
+}
+
+/// The token bucket of a body that holds one service with nothing else in it, which is how nearly
+/// all are; the general way reads the same.
+#[inline]
+fn usual_bucket(body: &[u8], service: u8) -> Option<Parameter<'_>> {
+    let (&[v, _, o1, o0, s, _, l1, l0, n, _, p1, p0], data) = body.split_first_chunk::<12>()?;
+    let usual = v >> 4 == 0
+        && [o1, o0, l1, l0, p1, p0] == [0, 7, 0, 6, 0, 5]
+        && [s, n] == [service, parameter::TOKEN_BUCKET]
+        && data.len() == 20;
+    usual.then_some(Parameter { number: n, offset: 8, data })
 }
 
 /// The object being read, and what a fault in it counts as.

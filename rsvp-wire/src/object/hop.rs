@@ -22,6 +22,7 @@ impl Hop {
     ///
     /// # Errors
     /// An unknown C-Type, a wrong length, an unspecified or multicast address.
+    #[inline(always)]
     pub fn decode(raw: &RawObject<'_>) -> Result<Self, DecodeError> {
         let parts = match raw.ctype {
             1 => v4_and::<4>(raw.body),
@@ -62,6 +63,7 @@ impl TimeValues {
     ///
     /// # Errors
     /// An unknown C-Type or a wrong length.
+    #[inline(always)]
     pub fn decode(raw: &RawObject<'_>) -> Result<Self, DecodeError> {
         if raw.ctype != 1 {
             return Err(raw.bad_ctype());

@@ -24,6 +24,7 @@ impl MessageId {
     ///
     /// # Errors
     /// An unknown C-Type or a wrong length.
+    #[inline(always)]
     pub fn decode(raw: &RawObject<'_>) -> Result<Self, DecodeError> {
         if raw.ctype != 1 {
             return Err(raw.bad_ctype());
@@ -49,6 +50,7 @@ impl MessageIdAck {
     ///
     /// # Errors
     /// An unknown C-Type or a wrong length.
+    #[inline(always)]
     pub fn decode(raw: &RawObject<'_>) -> Result<Self, DecodeError> {
         let nack = match raw.ctype {
             1 => false,

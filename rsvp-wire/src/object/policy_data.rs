@@ -32,7 +32,15 @@ impl<'a> PolicyData<'a> {
         Ok(policy)
     }
 
+    /// Checks a POLICY_DATA object without keeping it.
+    pub(crate) fn check(raw: &RawObject<'a>) -> Result<(), DecodeError> {
+        let policy = Self::split(raw)?;
+        policy.check_options()?;
+        policy.check_elements()
+    }
+
     /// Splits at the data offset.
+    #[inline(always)]
     fn split(raw: &RawObject<'a>) -> Result<Self, DecodeError> {
         if raw.ctype != 1 {
             return Err(raw.bad_ctype());
@@ -53,10 +61,9 @@ impl<'a> PolicyData<'a> {
     }
 
     fn check_options(&self) -> Result<(), DecodeError> {
-        let options = self.options();
-        options.check().map_err(bad_policy)?;
+        let mut options = self.options();
         let (mut hops, mut filters, mut scopes) = (0, 0, 0);
-        for option in options {
+        for option in options.by_ref() {
             let allowed = match option.class {
                 class::RSVP_HOP => {
                     hops += 1;
@@ -86,7 +93,8 @@ impl<'a> PolicyData<'a> {
                 return Err(bad_policy(fault));
             }
         }
-        Ok(())
+        // The options end at the data offset; what does not frame up to there is a fault.
+        if options.is_empty() { Ok(()) } else { options.check().map_err(bad_policy) }
     }
 
     fn check_elements(&self) -> Result<(), DecodeError> {
@@ -182,6 +190,7 @@ impl<'a> PolicyData<'a> {
 }
 
 /// A fault in an option counts as a fault of the POLICY_DATA object.
+#[cold]
 fn bad_policy(error: DecodeError) -> DecodeError {
     DecodeError { kind: ErrorKind::BadPolicy, object: Some((class::POLICY_DATA, 1)), ..error }
 }

@@ -45,6 +45,7 @@ impl Session {
     ///
     /// # Errors
     /// An unknown C-Type, a wrong length, a destination or protocol of zero.
+    #[inline(always)]
     pub fn decode(raw: &RawObject<'_>) -> Result<Self, DecodeError> {
         let (parts, generalized) = match raw.ctype {
             1 => (v4_and::<4>(raw.body), false),

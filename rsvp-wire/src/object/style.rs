@@ -26,6 +26,7 @@ impl Style {
     ///
     /// # Errors
     /// An unknown C-Type or a wrong length.
+    #[inline(always)]
     pub fn decode(raw: &RawObject<'_>) -> Result<Self, DecodeError> {
         if raw.ctype != 1 {
             return Err(raw.bad_ctype());

@@ -20,7 +20,7 @@ pub struct Attribute<'a> {
     pub value: &'a [u8],
 }
 
-/// The attributes of an element, in order; whole ones only, once [`Attributes::check`] has passed.
+/// The attributes of a checked element, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attributes<'a> {
     rest: &'a [u8],
