@@ -524,3 +524,17 @@ fn t12_established_that_is_not_refreshed_for_2h_stops_the_billing() {
     let _ = flow.on_dcpe(at(150_000), &said).unwrap();
     assert_eq!(billed(&flow, 151_000), Amount(112 * (2 * i128::from(H) + 1_000)));
 }
+
+#[test]
+fn t12_a_gap_is_billed_only_while_the_path_stood() {
+    let config = FlowConfig { require_established: true, ..FlowConfig::default() };
+    let mut said = dcpe(100, 0, UNIX);
+    let mut flow = flow_with(config, &said, &[(1, 60)]);
+    assert_eq!(flow.on_ucpe(at(0), key(1), &ucpe(160, 1, 1)), new());
+    (said.established, said.epoch) = (Some(flow.own_payment(at(0)).unwrap().sequence), UNIX + 1);
+    let _ = flow.on_dcpe(at(0), &said).unwrap();
+    assert_eq!(flow.on_ucpe(at(40_000), key(1), &ucpe(160, 2, 1)), again());
+    assert_eq!(flow.on_ucpe(at(100_000), key(1), &ucpe(160, 3, 1)), again());
+    let billed = flow.received_from(key(1), Millis(100_000)).unwrap();
+    assert_eq!(billed, Amount(160 * 2 * i128::from(H)));
+}
