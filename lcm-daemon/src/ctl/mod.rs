@@ -1,5 +1,6 @@
 //! `lcmctl`: reads any daemon, opens sessions at a daemon in host role, shows the figure.
 
+mod decode;
 mod price;
 mod session;
 mod show;
@@ -35,6 +36,8 @@ enum Command {
     Close(session::CloseArgs),
     /// Change the local price of an interface.
     Price(price::PriceArgs),
+    /// Show the RSVP packets of a capture file.
+    Decode(decode::DecodeArgs),
     /// Show the product at work on this machine's kernel.
     Demo {
         #[command(subcommand)]
@@ -75,6 +78,7 @@ pub fn ctl_with(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Receive(args) => session::receive(&args),
         Command::Close(args) => session::close(&args),
         Command::Price(args) => price::run(&args),
+        Command::Decode(args) => return decode::run(&args),
         Command::Demo { what } => return demo::run(&what),
     };
     match result {
