@@ -46,8 +46,8 @@ pub struct UcpeRow {
     pub sender_payment: u64,
 }
 
-/// One phase of the play: rows in the order of the paper's tables, and what each node earns (or,
-/// below zero, pays) per second.
+/// One phase of the play: rows in the order of the paper's tables, in which announcements go down
+/// and payments go up, and what each node earns (or, below zero, pays) per second.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Phase {
     /// Announcements.
@@ -94,6 +94,7 @@ impl Figure {
                 phase.ucpe.push(ucpe_row(&link.b, &link.a, charges));
             }
         }
+        phase.ucpe.reverse();
         for (name, balance) in names.iter().zip(&solution.balances) {
             let taking_part = phase.dcpe.iter().any(|row| mentions(&row.link, name));
             if taking_part {
