@@ -1,0 +1,45 @@
+//! The paper's Figure 2 on the real kernel, hop by hop, and `lcmctl demo figure2` as a program.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that finds what it did not expect is to fail"
+)]
+
+mod demo;
+mod invariants;
+mod leftovers;
+mod multicast;
+mod pcap;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::process::ExitCode;
+
+use lcm_tests::harness;
+
+fn main() -> ExitCode {
+    harness::main(&[
+        (
+            "r034_multicast_r016_mixed_payment_r053_r054_r055_r098_r099_r100_figure_hop_by_hop",
+            multicast::figure_hop_by_hop,
+        ),
+        ("r097_initial_dcpe_is_all_zeros", multicast::initial_dcpe),
+        ("r059_r096_sender_and_receivers_see_the_totals", multicast::ends_see_the_totals),
+        ("r016_r041_demo_prints_the_golden_numbers_and_keeps_captures", demo::golden),
+        ("r040_r071_demo_with_a_price_of_41", demo::price_of_41),
+        ("r015_demo_where_receivers_pay_all", demo::receivers_pay),
+        ("r014_demo_where_the_sender_pays_all", demo::sender_pays),
+        ("r017_demo_with_a_third_of_a_million", demo::a_third),
+        ("r055_demo_with_odd_prices", demo::odd_prices),
+        ("r055_demo_with_huge_prices", demo::huge_prices),
+        ("demo_refuses_what_makes_no_sense", demo::refusals),
+        ("demo_tells_its_story", demo::story),
+        ("demo_leaves_nothing_after_success", leftovers::after_success),
+        ("demo_leaves_nothing_after_ctrl_c", leftovers::after_interrupt),
+        ("demo_leaves_nothing_after_sigkill", leftovers::after_kill),
+        ("demo_runs_for_an_ordinary_user", leftovers::ordinary_user),
+    ])
+}
