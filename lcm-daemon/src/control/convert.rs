@@ -2,9 +2,11 @@
 
 use std::str::FromStr;
 
-use rsvp_wire::object::{Filter, Float, FlowId, FlowSpec, Session, Tspec};
+use rsvp_wire::object::{Filter, Float, FlowId, FlowSpec, Session, Style, Tspec};
 
-use super::protocol::{Event, NoticeLine, ReceiveRequest, SendRequest, SessionName, TrafficSpec};
+use super::protocol::{
+    Event, NoticeLine, ReceiveRequest, SendRequest, SessionName, StyleName, TrafficSpec,
+};
 use crate::config::Account;
 use crate::engine::{Engine, Notice, NoticeEvent, ReceiverRequest, SenderRequest, SenderShare};
 
@@ -79,6 +81,11 @@ pub(crate) fn receive(
     Ok(ReceiverRequest {
         session: session(request.session),
         sender: request.sender.map(filter),
+        style: match request.style {
+            StyleName::Ff => Style::FixedFilter,
+            StyleName::Se => Style::SharedExplicit,
+            StyleName::Wf => Style::WildcardFilter,
+        },
         flowspec: request.traffic.map(|traffic| FlowSpec::ControlledLoad(tspec(traffic))),
         max_payment: request.max_payment,
         interface: interface(engine, request.interface.as_deref())?,

@@ -130,6 +130,9 @@ pub struct ReceiveRequest {
     /// Reserve for this sender only; absent for each that appears.
     #[serde(default)]
     pub sender: Option<SocketAddr>,
+    /// Reservation style: `ff` (the default), `se` or `wf`.
+    #[serde(default)]
+    pub style: StyleName,
     /// What to reserve; absent takes the sender's own traffic description.
     #[serde(default)]
     pub traffic: Option<TrafficSpec>,
@@ -145,6 +148,19 @@ pub struct ReceiveRequest {
     /// Stay registered after the connection ends.
     #[serde(default)]
     pub detach: bool,
+}
+
+/// A reservation style.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum StyleName {
+    /// Fixed filter: a reservation of its own for each sender.
+    #[default]
+    Ff,
+    /// Shared explicit: one reservation for the senders named.
+    Se,
+    /// Wildcard filter: one reservation for all senders.
+    Wf,
 }
 
 /// A daemon's answer.

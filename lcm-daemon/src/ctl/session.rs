@@ -9,7 +9,7 @@ use super::Daemon;
 use crate::control::Request;
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{
-    ReceiveRequest, Reply, SendRequest, SessionName, Share, TrafficSpec,
+    ReceiveRequest, Reply, SendRequest, SessionName, Share, StyleName, TrafficSpec,
 };
 
 /// IP protocol number of UDP.
@@ -119,6 +119,9 @@ pub(crate) struct ReceiveArgs {
     /// Reserve for this sender only; for each that appears without it.
     #[arg(long, value_name = "ADDRESS:PORT")]
     sender: Option<SocketAddr>,
+    /// Reservation style: one reservation for each sender (ff), or one that senders share.
+    #[arg(long, value_enum, default_value = "ff")]
+    style: StyleName,
     /// Most that is paid per sender, in 10^-12 currency units per second. It stays on this
     /// machine; what is sent is the price due.
     #[arg(long, value_name = "RATE")]
@@ -197,6 +200,7 @@ pub(crate) fn receive(args: &ReceiveArgs) -> Result<(), ClientError> {
     let request = Request::Receive(ReceiveRequest {
         session: args.session,
         sender: args.sender,
+        style: args.style,
         traffic,
         max_payment: args.max_price,
         interface: args.interface.clone(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::control::client::Client;
 use crate::control::protocol::{
-    ReceiveRequest, Reply, Request, SendRequest, SessionName, Share, TrafficSpec, What,
+    ReceiveRequest, Reply, Request, SendRequest, SessionName, Share, StyleName, TrafficSpec, What,
 };
 use crate::engine::show::{AccountsView, ReservationView, SessionView};
 use crate::lab::capture::Capture;
@@ -265,6 +265,7 @@ impl Stage {
         let request = Request::Receive(ReceiveRequest {
             session: self.session()?,
             sender: None,
+            style: StyleName::Ff,
             traffic: None,
             max_payment,
             interface: None,

@@ -3,20 +3,18 @@
 
 use std::net::IpAddr;
 
-use rsvp_wire::message::{Path, PathErr, Resv, ResvConf, ResvErr};
+use rsvp_wire::message::{Path, PathErr, Resv, ResvConf};
 use rsvp_wire::object::{
-    ErrorFlags, ErrorSpec, Filter, FilterSpec, FlowSpec, Hop, PolicyData, SenderTemplate,
-    SenderTspec, Session, Style, Tspec,
+    ErrorFlags, ErrorSpec, Filter, FlowSpec, Hop, PolicyData, SenderTemplate, SenderTspec, Session,
+    Style, Tspec,
 };
 use rsvp_wire::{DecodeError, ErrorContext, MessageType, Reaction};
 
 use super::charging::{self, Fault};
 use super::counters::bump;
 use super::local::NoticeEvent;
-use super::resv::HOP_TTL;
-use super::rsb::LOCAL;
-use super::session::SessionState;
-use super::time::Now;
+use super::resv::filter_specs;
+use super::upstream::HOP_TTL;
 use super::{Core, Engine};
 use crate::packet::{PacketMeta, TransmitMeta};
 
@@ -38,17 +36,18 @@ impl Engine {
         );
     }
 
-    /// Answers a RESV, or one flow descriptor of it, that cannot be taken.
+    /// Answers a RESV, or a part of it, that cannot be taken; without a part, all of it.
     pub(crate) fn refuse_resv(
         &mut self,
         resv: &Resv<'_>,
-        descriptor: Option<(FlowSpec, FilterSpec)>,
+        part: Option<(FlowSpec, &[Filter])>,
         fault: &Fault,
     ) {
         self.core.counters.drop(fault.reason);
-        let descriptor = descriptor
-            .or_else(|| resv.flows().next().and_then(|flow| Some((flow.flowspec, flow.filter?))));
-        send_resv_err(&mut self.core, resv.session, resv.hop, resv.style, descriptor, fault);
+        let all: Vec<Filter> = resv.flows().filter_map(|flow| Some(flow.filter?.0)).collect();
+        let whole = resv.flows().next().map(|flow| (flow.flowspec, all.as_slice()));
+        let about = part.or(whole);
+        send_resv_err(&mut self.core, resv.session, resv.hop, resv.style, about, fault);
     }
 
     /// Counts a message that could not be read and answers it where RFC 2205 wants that.
@@ -68,8 +67,9 @@ impl Engine {
             Reaction::SendResvErr { code, value } => {
                 let fault = Fault::new(code, value, error.reason());
                 let style = context.style.unwrap_or(Style::FixedFilter);
-                let descriptor = context.flowspec.zip(context.filter);
-                send_resv_err(&mut self.core, session, hop, style, descriptor, &fault);
+                let filter = context.filter.map(|filter| filter.0);
+                let about = context.flowspec.map(|flowspec| (flowspec, filter.as_slice()));
+                send_resv_err(&mut self.core, session, hop, style, about, &fault);
             }
             _ => {}
         }
@@ -104,19 +104,6 @@ impl Engine {
         });
     }
 
-    /// Passes a RESVERR to everyone downstream who shares in the reservation that it is about.
-    pub(crate) fn handle_resv_err(&mut self, now: Now, meta: PacketMeta, error: &ResvErr<'_>) {
-        let Some(slot) = self.sessions.find(&error.session) else {
-            return self.core.counters.drop("error_about_nothing");
-        };
-        let about = about(&self.core, error.error, error.policy_data());
-        for filter in error.filters() {
-            self.with_session(slot, |core, state| {
-                state.take_resv_err(core, now, meta, error, filter, &about);
-            });
-        }
-    }
-
     /// Passes a RESVCONF on to its receiver, or tells the application if it lives here.
     pub(crate) fn handle_resv_conf(&mut self, meta: PacketMeta, conf: &ResvConf<'_>) {
         let receiver = conf.confirm.receiver;
@@ -148,7 +135,7 @@ impl Engine {
 }
 
 /// What an application is told of an error.
-fn about<'a>(
+pub(crate) fn about<'a>(
     core: &Core,
     error: ErrorSpec,
     policy: impl Iterator<Item = PolicyData<'a>>,
@@ -162,7 +149,7 @@ fn about<'a>(
 }
 
 /// The IP header of a message to the hop `to`, reached over `interface`.
-fn towards(core: &Core, interface: u32, family: IpAddr, to: IpAddr) -> TransmitMeta {
+pub(crate) fn towards(core: &Core, interface: u32, family: IpAddr, to: IpAddr) -> TransmitMeta {
     let source = core.interfaces.get(interface).and_then(|port| port.address(family));
     TransmitMeta { interface: None, source, destination: to, ttl: HOP_TTL, router_alert: false }
 }
@@ -199,7 +186,7 @@ pub(crate) fn send_resv_err(
     session: Session,
     hop: Hop,
     style: Style,
-    descriptor: Option<(FlowSpec, FilterSpec)>,
+    part: Option<(FlowSpec, &[Filter])>,
     fault: &Fault,
 ) {
     let meta = towards(core, hop.lih, session.destination, hop.address);
@@ -215,82 +202,13 @@ pub(crate) fn send_resv_err(
         w.object(&error)?;
         charging::write_fault(w, context, own, fault)?;
         w.object(&style)?;
-        if let Some((flowspec, filter)) = descriptor {
-            w.object(&flowspec)?;
-            w.object(&filter)?;
-        }
-        Ok(())
-    });
-}
-
-impl SessionState {
-    /// One flow descriptor of a RESVERR.
-    fn take_resv_err(
-        &mut self,
-        core: &mut Core,
-        now: Now,
-        meta: PacketMeta,
-        error: &ResvErr<'_>,
-        filter: FilterSpec,
-        about: &NoticeEvent,
-    ) {
-        let Some(index) = self.sender(filter.0) else {
-            return core.counters.drop("error_about_nothing");
-        };
-        let Some(psb) = self.senders.get_mut(index) else { return };
-        if psb.phop_address() != Some(error.hop.address) || psb.incoming != meta.interface {
-            return core.counters.drop("error_from_another_hop");
-        }
-        charging::own_refused(core, now, psb, &error.error, about);
-        let next_hops: Vec<(u32, IpAddr)> =
-            self.reservations_for(filter.0).map(|rsb| (rsb.outgoing, rsb.next_hop)).collect();
-        for (outgoing, next_hop) in next_hops {
-            if outgoing == LOCAL {
-                self.notify_receiver(core, filter.0, about.clone());
-            } else {
-                let hop = Hop { address: next_hop, lih: outgoing };
-                pass_resv_err(core, error, hop, filter);
+        let Some((flowspec, filters)) = part else { return Ok(()) };
+        w.object(&flowspec)?;
+        if style != Style::WildcardFilter {
+            for filter in filter_specs(filters) {
+                w.object(&filter)?;
             }
         }
-        self.after_charging(core, now, index);
-    }
-
-    /// Tells a next hop that its reservation is given up.
-    pub(crate) fn refuse_existing(
-        &self,
-        core: &mut Core,
-        outgoing: u32,
-        next_hop: IpAddr,
-        sender: Filter,
-        fault: &Fault,
-    ) {
-        let place = self.reservation(outgoing, next_hop, sender);
-        let Some(rsb) = place.and_then(|at| self.reservations.get(at)) else { return };
-        if outgoing == LOCAL {
-            let event = NoticeEvent::Error {
-                node: next_hop,
-                code: fault.code,
-                value: fault.value,
-                required: fault.required(),
-            };
-            return self.notify_receiver(core, sender, event);
-        }
-        let hop = Hop { address: next_hop, lih: outgoing };
-        let descriptor = Some((rsb.flowspec, FilterSpec(sender)));
-        send_resv_err(core, self.session, hop, Style::FixedFilter, descriptor, fault);
-    }
-}
-
-/// Passes on a RESVERR of another node, with our own hop in it. Its POLICY_DATA was meant for us.
-fn pass_resv_err(core: &mut Core, error: &ResvErr<'_>, hop: Hop, filter: FilterSpec) {
-    let meta = towards(core, hop.lih, error.session.destination, hop.address);
-    let Some(address) = meta.source else { return };
-    core.outbox.send(&mut core.counters, meta, MessageType::ResvErr, false, |w| {
-        w.object(&error.session)?;
-        w.object(&Hop { address, lih: hop.lih })?;
-        w.object(&error.error)?;
-        w.object(&error.style)?;
-        w.raw(error.flowspec_bytes().unwrap_or_default())?;
-        w.object(&filter)
+        Ok(())
     });
 }

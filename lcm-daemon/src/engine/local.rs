@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use rsvp_wire::charging::Account;
-use rsvp_wire::object::{Filter, FlowSpec, Session, Tspec};
+use rsvp_wire::object::{Filter, FlowSpec, Session, Style, Tspec};
 
 /// Names one application's registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,9 +47,10 @@ pub struct SenderShare {
 pub struct ReceiverRequest {
     /// The session to receive.
     pub session: Session,
-    /// The sender to reserve for; `None` for each that appears (still one fixed-filter
-    /// reservation a sender).
+    /// The sender to reserve for; `None` for each that appears.
     pub sender: Option<Filter>,
+    /// Reservation style: shared styles make one reservation for all senders that are paid for.
+    pub style: Style,
     /// What to reserve; `None` takes the sender's tspec as controlled load.
     pub flowspec: Option<FlowSpec>,
     /// Most that this receiver pays per sender, in wire units; never leaves this node.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use rsvp_wire::EncodeObject;
-use rsvp_wire::object::{Adspec, Filter, Float, FlowSpec, ResvConfirm, Session};
+use rsvp_wire::object::{Adspec, Filter, Float, FlowSpec, ResvConfirm, Session, Style};
 
 use super::charging;
 use super::local::{
@@ -14,10 +14,11 @@ use super::local::{
 use super::outbox::Output;
 use super::path::{may_be_destination, outgoing};
 use super::psb::{Psb, SenderFacts};
-use super::resv::{Request, own_address};
-use super::rsb::LOCAL;
+use super::resv::Request;
+use super::rsb::{LOCAL, Selection};
 use super::session::SessionState;
 use super::time::{Instant, Now};
+use super::upstream::own_address;
 use super::{Core, Engine};
 use crate::kernel::RouteKey;
 
@@ -189,6 +190,7 @@ impl SessionState {
             },
             pinned: request.interface,
             flow: None,
+            blockade: None,
             reserved_upstream: false,
         });
         let index = self.senders.len() - 1;
@@ -244,14 +246,8 @@ impl SessionState {
         for interface in receiver.joined {
             core.outbox.push(Output::Leave { group, interface });
         }
-        let local: Vec<(IpAddr, Filter)> = self
-            .reservations
-            .iter()
-            .filter(|rsb| rsb.outgoing == LOCAL)
-            .map(|rsb| (rsb.next_hop, rsb.sender))
-            .collect();
-        for (next_hop, sender) in local {
-            self.drop_reservation(core, now, LOCAL, next_hop, sender);
+        while let Some(at) = self.reservations.iter().position(|rsb| rsb.outgoing == LOCAL) {
+            self.end_reservation(core, now, at, &[]);
         }
         for index in 0..self.senders.len() {
             self.follow_route(core, now, index);
@@ -283,8 +279,8 @@ impl SessionState {
             return;
         }
         let Some(own) = own_address(core, self.session, psb) else { return };
-        let known = self.reservation(LOCAL, own, sender).is_some();
-        let mut payment = charging::Offered::Nothing;
+        let known = self.reservation_of(LOCAL, own, sender).is_some();
+        let mut payments = charging::Payments::default();
         if psb.flow.is_some() {
             let Some(due) = charging::local_due(psb, own) else { return };
             if known && due.approved {
@@ -295,14 +291,14 @@ impl SessionState {
                 let event = NoticeEvent::Declined { due: due.payment, max_payment: most };
                 return self.notify_once(core, sender, due.epoch, event);
             }
-            payment = charging::Offered::Local { payment: due.payment };
+            payments = charging::Payments::of_receiver(sender, due.payment);
             let (payment, total, max_total) = (due.payment, due.total, due.max_total);
             let event = NoticeEvent::Offered { payment, total, max_total };
             self.notify_once(core, sender, due.epoch, event);
         } else if known {
             return;
         }
-        self.reserve_locally(core, now, index, own, payment);
+        self.reserve_locally(core, now, index, own, payments);
     }
 
     fn reserve_locally(
@@ -311,51 +307,46 @@ impl SessionState {
         now: Now,
         index: usize,
         own: IpAddr,
-        payment: charging::Offered,
+        payments: charging::Payments,
     ) {
         let (Some(psb), Some(receiver)) = (self.senders.get(index), &self.receiver) else {
             return;
         };
-        let known = self.reservation(LOCAL, own, psb.sender).is_some();
+        let known = self.reservation_of(LOCAL, own, psb.sender).is_some();
         let asked = receiver.request.confirm && !known;
         let request = Request {
             outgoing: LOCAL,
             next_hop: own,
-            sender: psb.sender,
+            selection: local_selection(receiver.request.style, psb.sender),
             flowspec: receiver
                 .request
                 .flowspec
                 .unwrap_or(FlowSpec::ControlledLoad(psb.facts.tspec)),
             confirm: asked.then_some(ResvConfirm { receiver: own }),
             carried: None,
+            scope: None,
             refresh_ms: core.config.rsvp.refresh_ms,
-            payment,
+            payments,
         };
-        let sender = psb.sender;
-        if let Err(fault) = self.take_resv(core, now, request) {
+        for (sender, fault) in self.take_resv(core, now, request) {
             let event = NoticeEvent::Error {
                 node: own,
                 code: fault.code,
                 value: fault.value,
                 required: fault.required(),
             };
-            self.notify_receiver(core, sender, event);
+            if let Some(sender) = sender.or(self.senders.get(index).map(|psb| psb.sender)) {
+                self.notify_receiver(core, sender, event);
+            }
         }
     }
 
     /// Repeats the consent of the receiver on this node, as its RESV refresh does.
     pub(crate) fn renew_local_consent(&mut self, core: &mut Core, now: Now) {
         let session = self.session;
-        let local: Vec<(IpAddr, Filter)> = self
-            .reservations
-            .iter()
-            .filter(|rsb| rsb.outgoing == LOCAL)
-            .map(|rsb| (rsb.next_hop, rsb.sender))
-            .collect();
-        for (own, sender) in local {
-            let index = self.sender(sender);
-            if let Some(psb) = index.and_then(|index| self.senders.get_mut(index)) {
-                charging::renew_local(core, now, session, psb, own);
+        for rsb in self.reservations.iter().filter(|rsb| rsb.outgoing == LOCAL) {
+            for psb in self.senders.iter_mut().filter(|psb| rsb.selects(psb.sender)) {
+                charging::renew_local(core, now, session, psb, rsb.next_hop);
             }
         }
     }
@@ -393,4 +384,13 @@ fn first_adspec() -> Box<[u8]> {
     // The buffer is as long as the object.
     let _ = adspec.encode(&mut bytes);
     bytes.into_boxed_slice()
+}
+
+/// The senders that a receiver on this node reserves for, seen from one of them.
+fn local_selection(style: Style, sender: Filter) -> Selection {
+    match style {
+        Style::SharedExplicit => Selection::Explicit(vec![(sender, Instant::NEVER)]),
+        Style::WildcardFilter => Selection::Wildcard,
+        _ => Selection::Fixed(sender),
+    }
 }

@@ -8,9 +8,11 @@
 //! 3. sleep no longer than to [`Engine::poll_timeout`], then call [`Engine::handle_timeout`];
 //!    an alarm that comes too early or for nothing does no harm.
 
+mod blockade;
 mod charging;
 mod counters;
 mod error;
+mod flowspec;
 mod interfaces;
 mod local;
 mod local_api;
@@ -20,6 +22,7 @@ mod psb;
 mod record;
 mod refresh;
 mod resv;
+mod resv_err;
 mod routes;
 mod rsb;
 mod session;
@@ -27,6 +30,7 @@ pub mod show;
 mod tear;
 mod time;
 mod timers;
+mod upstream;
 
 pub use charging::wire_account;
 pub use counters::{Counters, MESSAGE_TYPES};

@@ -163,6 +163,7 @@ impl SessionState {
             route,
             pinned: None,
             flow: charging::new_flow(core),
+            blockade: None,
             reserved_upstream: false,
         });
         Ok(self.senders.len() - 1)
@@ -170,7 +171,10 @@ impl SessionState {
 
     /// The PATH now comes over another previous hop: settle with the old one.
     fn move_upstream(&mut self, core: &mut Core, now: Now, index: usize, hop: Hop, incoming: u32) {
-        self.tear_upstream(core, index);
+        if let (Some(style), Some(psb)) = (self.style(), self.senders.get(index)) {
+            let sender = psb.sender;
+            self.tear_upstream(core, style, &[sender]);
+        }
         let slot = self.slot;
         let Some(psb) = self.senders.get_mut(index) else { return };
         charging::upstream_moved(core, now, psb);
@@ -188,12 +192,15 @@ impl SessionState {
     /// Subscribes to the sender's route and prices the interfaces that it names.
     pub(crate) fn follow_route(&mut self, core: &mut Core, now: Now, index: usize) {
         let slot = self.slot;
-        let Some(psb) = self.senders.get_mut(index) else { return };
+        let Some(psb) = self.senders.get(index) else { return };
         if psb.pinned.is_none() {
             core.routes.follow(psb.route, slot);
         }
         let outgoing = outgoing(core, self.session, psb);
-        charging::sync_groups(core, now, psb, &outgoing, self.receiver.is_some());
+        let prices = self.prices(core, psb, &outgoing);
+        if let Some(psb) = self.senders.get_mut(index) {
+            charging::sync_groups(core, now, psb, &prices);
+        }
     }
 
     /// The kernel answered, or changed its mind.
@@ -216,15 +223,7 @@ impl SessionState {
     fn reroute(&mut self, core: &mut Core, now: Now, index: usize) {
         let Some(psb) = self.senders.get(index) else { return };
         let (sender, outgoing) = (psb.sender, outgoing(core, self.session, psb));
-        let lost: Vec<(u32, IpAddr)> = self
-            .reservations_for(sender)
-            .filter(|rsb| rsb.outgoing != super::rsb::LOCAL && !outgoing.contains(&rsb.outgoing))
-            .map(|rsb| (rsb.outgoing, rsb.next_hop))
-            .collect();
-        for (interface, next_hop) in lost {
-            super::counters::bump(&mut core.counters.expired, "reservation_rerouted");
-            self.drop_reservation(core, now, interface, next_hop, sender);
-        }
+        self.drop_rerouted(core, now, sender, &outgoing);
         self.advertise(core, now, index);
     }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use charging_model::flow::Flow;
 use rsvp_wire::object::{Filter, Hop, Tspec};
 
+use super::blockade::Blockade;
 use super::time::Instant;
 use crate::kernel::RouteKey;
 
@@ -41,6 +42,8 @@ pub(crate) struct Psb {
     pub(crate) pinned: Option<u32>,
     /// Charging state of this sender here; `None` on a policy-ignorant router.
     pub(crate) flow: Option<Box<Flow>>,
+    /// Reservations that the previous hop refused for want of resources.
+    pub(crate) blockade: Option<Blockade>,
     /// The RESV that we last sent upstream for this sender announced a reservation.
     pub(crate) reserved_upstream: bool,
 }

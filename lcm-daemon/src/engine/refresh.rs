@@ -8,6 +8,7 @@ use rsvp_wire::{BufferTooSmall, MessageWriter};
 
 use super::Core;
 use super::counters::bump;
+use super::rsb::{Rsb, Selection};
 use super::session::SessionState;
 use super::time::{Instant, Now, Span};
 
@@ -36,18 +37,13 @@ impl SessionState {
 
     /// Ends state that was not refreshed in time.
     fn expire(&mut self, core: &mut Core, now: Now) {
-        let reservations: Vec<(u32, IpAddr, Filter)> = self
-            .reservations
-            .iter()
-            .filter(|rsb| rsb.expires <= now.at)
-            .map(|rsb| (rsb.outgoing, rsb.next_hop, rsb.sender))
-            .collect();
-        for (outgoing, next_hop, sender) in reservations {
+        while let Some((at, only)) = self.first_expired(now) {
             bump(&mut core.counters.expired, "reservation");
-            self.drop_reservation(core, now, outgoing, next_hop, sender);
-            if let Some(index) = self.sender(sender) {
-                self.after_charging(core, now, index);
-            }
+            self.end_reservation(core, now, at, &only);
+            self.after_all_charging(core, now);
+        }
+        for psb in &mut self.senders {
+            psb.blockade = psb.blockade.filter(|blockade| blockade.until > now.at);
         }
         let senders: Vec<Filter> =
             self.senders.iter().filter(|psb| psb.expires <= now.at).map(|psb| psb.sender).collect();
@@ -55,6 +51,19 @@ impl SessionState {
             bump(&mut core.counters.expired, "sender");
             self.drop_sender(core, now, sender);
         }
+    }
+
+    /// A reservation block that is over, and the senders whose part of it is; none for all.
+    fn first_expired(&self, now: Now) -> Option<(usize, Vec<Filter>)> {
+        let over = |rsb: &Rsb| rsb.deadline() <= now.at;
+        let at = self.reservations.iter().position(over)?;
+        let only = match &self.reservations.get(at)?.selection {
+            Selection::Explicit(list) => {
+                list.iter().filter(|(_, at)| *at <= now.at).map(|(filter, _)| *filter).collect()
+            }
+            _ => Vec::new(),
+        };
+        Some((at, only))
     }
 
     /// Starts refreshes that have something to refresh, stops the others.

@@ -1,42 +1,35 @@
-//! RESV: check the payment, keep the reservation, merge, and ask the previous hops
+//! RESV: check the payment, keep the reservation, and see what the previous hops must hear
 //! (RFC 2205 sections 2.2 and 3.1.4, RFC 2209 section 2 "RESV message arrives").
-//!
-//! Fixed-filter reservations only so far; other styles are answered by RESVERR 06.
 
 use std::net::IpAddr;
 
-use rsvp_wire::MessageType;
 use rsvp_wire::message::Resv;
-use rsvp_wire::object::{
-    ErrorFlags, ErrorSpec, Filter, FilterSpec, FlowSpec, Hop, ResvConfirm, Session, Style,
-    TimeValues,
-};
+use rsvp_wire::object::{Filter, FilterSpec, FlowSpec, ResvConfirm, Style};
 
 use super::charging::{self, Admission, Fault};
-use super::psb::Psb;
-use super::rsb::{LOCAL, Rsb, merge};
+use super::flowspec::merge;
+use super::rsb::{LOCAL, Rsb, Selection};
 use super::session::SessionState;
 use super::time::{Instant, Now, lifetime};
 use super::{Core, Engine};
-use crate::packet::{PacketMeta, TransmitMeta};
-
-/// TTL of messages that go straight to the neighbouring hop.
-pub(crate) const HOP_TTL: u8 = 255;
-
-/// Flow descriptors that go into one RESV; with a payment each they stay below a common MTU.
-const DESCRIPTORS_PER_MESSAGE: usize = 6;
+use crate::packet::PacketMeta;
 
 /// One flow descriptor of a RESV with all that came with it.
 pub(crate) struct Request {
     pub(crate) outgoing: u32,
     pub(crate) next_hop: IpAddr,
-    pub(crate) sender: Filter,
+    pub(crate) selection: Selection,
     pub(crate) flowspec: FlowSpec,
     pub(crate) confirm: Option<ResvConfirm>,
     pub(crate) carried: Option<Box<[u8]>>,
+    pub(crate) scope: Option<Box<[IpAddr]>>,
     pub(crate) refresh_ms: u32,
-    pub(crate) payment: charging::Offered,
+    /// What is offered for each sender.
+    pub(crate) payments: charging::Payments,
 }
+
+/// A part of a request that was refused: for this sender, or for all of them.
+pub(crate) type Refusal = (Option<Filter>, Fault);
 
 impl Engine {
     pub(crate) fn handle_resv(&mut self, now: Now, meta: PacketMeta, resv: &Resv<'_>) {
@@ -47,42 +40,68 @@ impl Engine {
         if self.core.interfaces.get(outgoing).is_none() {
             return self.core.counters.drop("unknown_interface_handle");
         }
-        if resv.style != Style::FixedFilter {
-            return self.refuse_resv(resv, None, &Fault::UNKNOWN_STYLE);
-        }
         let Some(slot) = self.sessions.find(&resv.session) else {
             return self.refuse_resv(resv, None, &Fault::NO_PATH);
         };
-        for descriptor in resv.flows() {
-            let Some(filter) = descriptor.filter else { continue };
-            let outcome = match Request::read(&self.core, resv, descriptor.flowspec, filter.0) {
+        for (flowspec, filters) in descriptors(resv) {
+            let request = Request::read(&self.core, now, resv, flowspec, &filters);
+            let refusals = match request {
                 Ok(request) => self
                     .with_session(slot, |core, session| session.take_resv(core, now, request))
-                    .unwrap_or(Ok(())),
-                Err(fault) => Err(fault),
+                    .unwrap_or_default(),
+                Err(fault) => vec![(None, fault)],
             };
-            if let Err(fault) = outcome {
-                self.refuse_resv(resv, Some((descriptor.flowspec, filter)), &fault);
+            for (sender, fault) in refusals {
+                let about = sender.map_or_else(|| filters.clone(), |sender| vec![sender]);
+                self.refuse_resv(resv, Some((flowspec, &about)), &fault);
                 self.with_session(slot, |core, session| {
-                    session.requote(core, now, filter.0, outgoing);
+                    for sender in about {
+                        session.requote(core, now, sender, outgoing);
+                    }
                 });
             }
         }
     }
 }
 
+/// The flow descriptors: one for each sender with fixed filters, one for all with shared ones.
+fn descriptors(resv: &Resv<'_>) -> Vec<(FlowSpec, Vec<Filter>)> {
+    let each = resv.flows().map(|flow| (flow.flowspec, flow.filter.map(|filter| filter.0)));
+    if resv.style == Style::FixedFilter {
+        return each.map(|(flowspec, filter)| (flowspec, Vec::from_iter(filter))).collect();
+    }
+    let Some(flowspec) = resv.flows().next().map(|flow| flow.flowspec) else {
+        return Vec::new();
+    };
+    vec![(flowspec, each.filter_map(|(_, filter)| filter).collect())]
+}
+
 impl Request {
     fn read(
         core: &Core,
+        now: Now,
         resv: &Resv<'_>,
         flowspec: FlowSpec,
-        sender: Filter,
+        filters: &[Filter],
     ) -> Result<Self, Fault> {
         let rsvp = &core.config.rsvp;
+        let refresh_ms = resv
+            .time_values
+            .refresh_ms
+            .clamp(rsvp.accept_refresh_min_ms, rsvp.accept_refresh_max_ms);
+        let expires = now.at + lifetime(refresh_ms, u32::from(rsvp.lifetime_multiplier));
+        let selection = match (resv.style, filters) {
+            (Style::FixedFilter, [filter, ..]) => Selection::Fixed(*filter),
+            (Style::SharedExplicit, filters) => {
+                Selection::Explicit(filters.iter().map(|filter| (*filter, expires)).collect())
+            }
+            (Style::WildcardFilter, _) => Selection::Wildcard,
+            _ => return Err(Fault::UNKNOWN_STYLE),
+        };
         Ok(Self {
             outgoing: resv.hop.lih,
             next_hop: resv.hop.address,
-            sender,
+            selection,
             flowspec,
             confirm: resv.confirm,
             carried: charging::carried(
@@ -90,78 +109,170 @@ impl Request {
                 resv.policy_data(),
                 resv.unknown().map(|object| object.bytes),
             )?,
-            refresh_ms: resv
-                .time_values
-                .refresh_ms
-                .clamp(rsvp.accept_refresh_min_ms, rsvp.accept_refresh_max_ms),
-            payment: charging::read_payment(core, resv, sender)?,
+            scope: resv.has_scope().then(|| resv.scope().collect()),
+            refresh_ms,
+            payments: charging::read_payments(core, resv)?,
         })
+    }
+
+    /// The block that this request would make.
+    fn into_rsb(self, expires: Instant) -> Rsb {
+        Rsb {
+            outgoing: self.outgoing,
+            next_hop: self.next_hop,
+            selection: self.selection,
+            flowspec: self.flowspec,
+            confirm: self.confirm,
+            carried: self.carried,
+            scope: self.scope,
+            expires,
+        }
     }
 }
 
 impl SessionState {
-    /// Admits, refreshes or changes one reservation.
+    /// Admits, refreshes or changes one reservation; returns what was refused of it.
     pub(crate) fn take_resv(
         &mut self,
         core: &mut Core,
         now: Now,
-        request: Request,
-    ) -> Result<(), Fault> {
-        let index = self.sender(request.sender).ok_or(Fault::NO_SENDER)?;
-        let known = self.reservation(request.outgoing, request.next_hop, request.sender);
-        self.admissible(core, index, known, &request)?;
-        let session = self.session;
-        let Some(psb) = self.senders.get_mut(index) else { return Err(Fault::NO_SENDER) };
-        let kept = match charging::admit(core, now, session, psb, &request)? {
-            Admission::Taken => None,
-            Admission::Kept(fault) => Some(fault),
-            Admission::Ignored => return Ok(()),
+        mut request: Request,
+    ) -> Vec<Refusal> {
+        let senders = match self.admissible(core, &mut request) {
+            Ok(senders) => senders,
+            Err(fault) => return vec![(None, fault)],
         };
+        let (admitted, refusals) = self.settle_payments(core, now, &request, &senders);
+        if admitted.is_empty() {
+            return refusals;
+        }
+        if let Selection::Explicit(filters) = &mut request.selection {
+            filters.retain(|(filter, _)| admitted.contains(filter));
+        }
+        self.install(core, now, request);
+        refusals
+    }
 
-        let before = self.merged(request.sender);
+    /// Everything that can refuse a reservation but its payment; otherwise the senders that it is
+    /// for. Filters that match no sender are taken out of a shared list (RFC 2209).
+    fn admissible(&self, core: &Core, request: &mut Request) -> Result<Vec<Filter>, Fault> {
+        let style = request.selection.style();
+        if self.style().is_some_and(|own| own != style) {
+            return Err(Fault::STYLE_CONFLICT);
+        }
+        let outgoing = request.outgoing;
+        let routed = |filter: Filter| {
+            let psb = self.sender(filter).and_then(|index| self.senders.get(index));
+            psb.is_some_and(|psb| {
+                let here = outgoing == LOCAL && psb.phop.is_some();
+                here || super::path::outgoing(core, self.session, psb).contains(&outgoing)
+            })
+        };
+        if let Selection::Explicit(filters) = &mut request.selection {
+            filters.retain(|(filter, _)| routed(*filter));
+        }
+        let wanted = |filter: Filter| match &request.selection {
+            Selection::Fixed(only) => *only == filter,
+            Selection::Explicit(list) => list.iter().any(|(other, _)| *other == filter),
+            Selection::Wildcard => {
+                request.scope.as_ref().is_none_or(|scope| scope.contains(&filter.source))
+            }
+        };
+        let all = self.senders.iter().map(|psb| psb.sender);
+        let senders: Vec<Filter> =
+            all.filter(|filter| wanted(*filter) && routed(*filter)).collect();
+        if senders.is_empty() {
+            return Err(Fault::NO_SENDER);
+        }
+        let known = self.reservation(outgoing, request.next_hop, &request.selection);
+        let full = core.config.limits.max_reservations_per_session as usize;
+        if known.is_none() && self.reservations.len() >= full {
+            return Err(Fault::NO_RESOURCES);
+        }
+        let others = self.reservations.iter().enumerate().filter(|(at, rsb)| {
+            Some(*at) != known && senders.iter().any(|sender| rsb.selects(*sender))
+        });
+        match others.map(|(_, rsb)| rsb.flowspec).try_fold(request.flowspec, merge) {
+            Some(_) => Ok(senders),
+            None => Err(Fault::SERVICE_CONFLICT),
+        }
+    }
+
+    /// Decides on the payment for each sender; returns the senders whose reservation stands.
+    fn settle_payments(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        request: &Request,
+        senders: &[Filter],
+    ) -> (Vec<Filter>, Vec<Refusal>) {
+        let session = self.session;
+        let known = self.reservation(request.outgoing, request.next_hop, &request.selection);
+        let before = known.and_then(|at| self.reservations.get(at));
+        let stands: Vec<Filter> = senders
+            .iter()
+            .copied()
+            .filter(|sender| before.is_some_and(|rsb| rsb.selects(*sender)))
+            .collect();
+        let mut admitted = Vec::new();
+        let mut refusals = Vec::new();
+        for sender in senders {
+            let index = self.sender(*sender);
+            let Some(psb) = index.and_then(|index| self.senders.get_mut(index)) else { continue };
+            match charging::admit(core, now, session, psb, request) {
+                Ok(Admission::Taken) => admitted.push(*sender),
+                Ok(Admission::Kept(fault)) => {
+                    admitted.push(*sender);
+                    refusals.push((Some(*sender), fault));
+                }
+                Ok(Admission::Ignored) => {}
+                Err(fault) => {
+                    // What was paid for before and still runs is not lost by one bad offer.
+                    if stands.contains(sender) && charging::is_paid(psb, request) {
+                        admitted.push(*sender);
+                    }
+                    refusals.push((Some(*sender), fault));
+                }
+            }
+        }
+        (admitted, refusals)
+    }
+
+    /// Keeps a reservation, and tells whoever must hear of the change.
+    fn install(&mut self, core: &mut Core, now: Now, request: Request) {
         let k = u32::from(core.config.rsvp.lifetime_multiplier);
         let expires = match request.outgoing {
             LOCAL => Instant::NEVER,
             _ => now.at + lifetime(request.refresh_ms, k),
         };
-        let (sender, confirm) = (request.sender, request.confirm);
-        let carried_changed = match known.and_then(|at| self.reservations.get_mut(at)) {
-            Some(rsb) => {
-                let changed = rsb.carried != request.carried;
-                rsb.flowspec = request.flowspec;
-                rsb.carried = request.carried;
-                rsb.expires = expires;
-                changed
-            }
-            None => {
-                let changed = request.carried.is_some();
-                self.reservations.push(Rsb {
-                    outgoing: request.outgoing,
-                    next_hop: request.next_hop,
-                    sender,
-                    flowspec: request.flowspec,
-                    confirm: None,
-                    carried: request.carried,
-                    expires,
-                });
-                changed
-            }
-        };
-        let raised = self.merged(sender) != before;
-        let waits = confirm
-            .is_some_and(|confirm| self.confirm(core, index, confirm, request.flowspec, raised));
-        let place = self.reservation(request.outgoing, request.next_hop, sender);
-        if waits && let Some(rsb) = place.and_then(|at| self.reservations.get_mut(at)) {
-            rsb.confirm = confirm;
+        let before = self.upstream_wishes();
+        let (outgoing, next_hop) = (request.outgoing, request.next_hop);
+        let known = self.reservation(outgoing, next_hop, &request.selection);
+        let selection = request.selection.clone();
+        let rsb = request.into_rsb(expires);
+        match known.and_then(|at| self.reservations.get_mut(at)) {
+            Some(old) => old.renew(rsb),
+            None => self.reservations.push(rsb),
         }
-        let told = self.after_charging(core, now, index);
-        let upstream = self.senders.get(index).and_then(|psb| psb.phop_address());
-        let due = (raised || carried_changed || waits) && !told.upstream;
-        if due && let Some(phop) = upstream {
-            self.send_resv(core, now, phop);
+        let changed = self.changed_wishes(&before);
+        let confirms = self.answer_confirm(core, outgoing, next_hop, &selection, &changed);
+        self.share_prices(core, now, outgoing);
+        let mut told = Vec::new();
+        for index in 0..self.senders.len() {
+            if self.after_charging(core, now, index).upstream {
+                told.extend(self.senders.get(index).and_then(|psb| psb.phop_address()));
+            }
+        }
+        for phop in changed.into_iter().chain(confirms) {
+            if !told.contains(&phop) {
+                told.push(phop);
+                self.send_resv(core, now, phop);
+            }
+        }
+        for rsb in &mut self.reservations {
+            rsb.confirm = None;
         }
         self.arm_refresh(core, now);
-        kept.map_or(Ok(()), Err)
     }
 
     /// Sends the price as it stands to a next hop that was refused (T5).
@@ -173,168 +284,26 @@ impl SessionState {
             }
         }
     }
+}
 
-    /// Everything that can refuse a reservation but its payment.
-    fn admissible(
-        &self,
-        core: &Core,
-        index: usize,
-        known: Option<usize>,
-        request: &Request,
-    ) -> Result<(), Fault> {
-        let Some(psb) = self.senders.get(index) else { return Err(Fault::NO_SENDER) };
-        let leaves_here = request.outgoing == LOCAL
-            || super::path::outgoing(core, self.session, psb).contains(&request.outgoing);
-        if !leaves_here {
-            return Err(Fault::NO_SENDER);
-        }
-        let full = core.config.limits.max_reservations_per_session as usize;
-        if known.is_none() && self.reservations.len() >= full {
-            return Err(Fault::NO_RESOURCES);
-        }
-        let others = self
-            .reservations_for(request.sender)
-            .filter(|rsb| !rsb.is(request.outgoing, request.next_hop, request.sender));
-        match others.map(|rsb| rsb.flowspec).try_fold(request.flowspec, merge) {
-            Some(_) => Ok(()),
-            None => Err(Fault::SERVICE_CONFLICT),
-        }
-    }
-
-    /// The flowspec that all reservations for one sender ask of the previous hop.
-    pub(crate) fn merged(&self, sender: Filter) -> Option<FlowSpec> {
-        let mut flowspecs = self.reservations_for(sender).map(|rsb| rsb.flowspec);
-        let first = flowspecs.next()?;
-        flowspecs.try_fold(first, merge)
-    }
-
-    /// Answers a request for confirmation here, or returns true if it must go upstream: it is
-    /// answered where the reservation merges into one that is at least as large, or at the sender
-    /// (RFC 2205 section 2.6).
-    fn confirm(
-        &self,
-        core: &mut Core,
-        index: usize,
-        confirm: ResvConfirm,
-        flowspec: FlowSpec,
-        raised: bool,
-    ) -> bool {
-        let Some(psb) = self.senders.get(index) else { return false };
-        if psb.phop.is_some() && (raised || !psb.reserved_upstream) {
-            return true;
-        }
-        let Some(node) = own_address(core, self.session, psb) else {
-            return false;
+impl Rsb {
+    /// Takes a newer request for this block. Senders of a shared list that it does not name go on
+    /// until their own time ends (RFC 2209).
+    fn renew(&mut self, newer: Rsb) {
+        let selection = match (&self.selection, newer.selection) {
+            (Selection::Explicit(old), Selection::Explicit(mut new)) => {
+                let kept = old.iter().filter(|(f, _)| !new.iter().any(|(other, _)| other == f));
+                let kept: Vec<_> = kept.copied().collect();
+                new.extend(kept);
+                Selection::Explicit(new)
+            }
+            (_, newer) => newer,
         };
-        let meta = TransmitMeta {
-            interface: None,
-            source: Some(node),
-            destination: confirm.receiver,
-            ttl: HOP_TTL,
-            router_alert: true,
-        };
-        let (session, sender) = (self.session, psb.sender);
-        core.outbox.send(&mut core.counters, meta, MessageType::ResvConf, true, |w| {
-            w.object(&session)?;
-            w.object(&ErrorSpec { node, flags: ErrorFlags::NONE, code: 0, value: 0 })?;
-            w.object(&confirm)?;
-            w.object(&Style::FixedFilter)?;
-            w.object(&flowspec)?;
-            w.object(&FilterSpec(sender))
-        });
-        false
-    }
-
-    /// Sends what this node reserves at one previous hop.
-    pub(crate) fn send_resv(&mut self, core: &mut Core, now: Now, phop: IpAddr) {
-        let reserved: Vec<usize> = (0..self.senders.len())
-            .filter(|index| {
-                self.senders.get(*index).is_some_and(|psb| {
-                    psb.phop_address() == Some(phop)
-                        && self.reservations_for(psb.sender).next().is_some()
-                })
-            })
-            .collect();
-        for part in reserved.chunks(DESCRIPTORS_PER_MESSAGE) {
-            self.send_descriptors(core, now, part);
-        }
-    }
-
-    /// Sends one RESV for senders that share a previous hop and interface.
-    fn send_descriptors(&mut self, core: &mut Core, now: Now, part: &[usize]) {
-        let session = self.session;
-        let mut descriptors = Vec::with_capacity(part.len());
-        let mut to = None;
-        for index in part {
-            let Some(psb) = self.senders.get_mut(*index) else { continue };
-            let payment = charging::own_payment(core, now, psb);
-            if psb.flow.is_some() && payment.is_none() {
-                // What we may offer was refused (T18): wait for a price that can be paid.
-                continue;
-            }
-            psb.reserved_upstream = true;
-            let Some(psb) = self.senders.get(*index) else { continue };
-            let Some(flowspec) = self.merged(psb.sender) else { continue };
-            to = psb.phop.map(|hop| (hop, psb.incoming));
-            descriptors.push((flowspec, psb.sender, payment));
-        }
-        let Some((phop, incoming)) = to else { return };
-        let Some(port) = core.interfaces.get(incoming) else { return };
-        let Some(address) = port.address(session.destination) else { return };
-        let refresh_ms = port.settings.refresh_ms;
-        let senders = descriptors.iter().map(|(_, sender, _)| *sender).collect::<Vec<_>>();
-        let (confirm, carried) = self.take_upstream_extras(&senders);
-        let meta = TransmitMeta {
-            interface: None,
-            source: Some(address),
-            destination: phop.address,
-            ttl: HOP_TTL,
-            router_alert: false,
-        };
-        let hop = Hop { address, lih: phop.lih };
-        let context = core.charging.as_ref();
-        core.outbox.send(&mut core.counters, meta, MessageType::Resv, true, |w| {
-            w.object(&session)?;
-            w.object(&hop)?;
-            w.object(&TimeValues { refresh_ms })?;
-            if let Some(confirm) = confirm {
-                w.object(&confirm)?;
-            }
-            let several = descriptors.len() > 1;
-            for (_, sender, payment) in &descriptors {
-                if let Some(payment) = payment {
-                    charging::write_payment(w, context, hop, several.then_some(*sender), payment)?;
-                }
-            }
-            w.raw(&carried)?;
-            w.object(&Style::FixedFilter)?;
-            for (flowspec, sender, _) in &descriptors {
-                w.object(flowspec)?;
-                w.object(&FilterSpec(*sender))?;
-            }
-            Ok(())
-        });
-    }
-
-    /// A waiting request for confirmation (which travels once) and the objects that are carried.
-    fn take_upstream_extras(&mut self, senders: &[Filter]) -> (Option<ResvConfirm>, Vec<u8>) {
-        let mut confirm = None;
-        let mut carried = Vec::new();
-        for rsb in self.reservations.iter_mut().filter(|rsb| senders.contains(&rsb.sender)) {
-            if confirm.is_none() {
-                confirm = rsb.confirm.take();
-            }
-            carried.extend_from_slice(rsb.carried.as_deref().unwrap_or_default());
-        }
-        (confirm, carried)
+        *self = Rsb { selection, ..newer };
     }
 }
 
-/// The address by which this node speaks of a sender: the incoming interface's, or the sender's
-/// own if it lives here.
-pub(crate) fn own_address(core: &Core, session: Session, psb: &Psb) -> Option<IpAddr> {
-    match psb.phop {
-        None => Some(psb.sender.source),
-        Some(_) => core.interfaces.get(psb.incoming)?.address(session.destination),
-    }
+/// Filters as objects.
+pub(crate) fn filter_specs(filters: &[Filter]) -> impl Iterator<Item = FilterSpec> + '_ {
+    filters.iter().copied().map(FilterSpec)
 }

@@ -1,14 +1,43 @@
-//! Reservation state: one block per next hop, outgoing interface and sender
-//! (RFC 2205 section 3.1.4, RFC 2209 section 1), for fixed-filter reservations.
+//! Reservation state: one block per next hop and outgoing interface, and for fixed filters per
+//! sender (RFC 2205 sections 1.3 and 3.1.4, RFC 2209 section 1).
 
 use std::net::IpAddr;
 
-use rsvp_wire::object::{Filter, Float, FlowSpec, ResvConfirm, Tspec};
+use rsvp_wire::object::{Filter, FlowSpec, ResvConfirm, Style};
 
 use super::time::Instant;
 
 /// The pseudo-interface of applications on this node.
 pub(crate) const LOCAL: u32 = 0;
+
+/// The senders that a reservation is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Selection {
+    /// FF: one sender, a reservation of its own.
+    Fixed(Filter),
+    /// SE: these senders share one reservation; each is refreshed on its own.
+    Explicit(Vec<(Filter, Instant)>),
+    /// WF: all senders share one reservation.
+    Wildcard,
+}
+
+impl Selection {
+    pub(crate) fn style(&self) -> Style {
+        match self {
+            Self::Fixed(_) => Style::FixedFilter,
+            Self::Explicit(_) => Style::SharedExplicit,
+            Self::Wildcard => Style::WildcardFilter,
+        }
+    }
+
+    fn selects(&self, sender: Filter) -> bool {
+        match self {
+            Self::Fixed(filter) => *filter == sender,
+            Self::Explicit(filters) => filters.iter().any(|(filter, _)| *filter == sender),
+            Self::Wildcard => true,
+        }
+    }
+}
 
 /// Reservation state block.
 #[derive(Debug)]
@@ -17,47 +46,41 @@ pub(crate) struct Rsb {
     pub(crate) outgoing: u32,
     /// Next hop of the data: who sent the RESV.
     pub(crate) next_hop: IpAddr,
-    pub(crate) sender: Filter,
+    pub(crate) selection: Selection,
     pub(crate) flowspec: FlowSpec,
     /// Receiver that still waits to be told that its reservation stands.
     pub(crate) confirm: Option<ResvConfirm>,
     /// Whole objects to forward upstream byte for byte.
     pub(crate) carried: Option<Box<[u8]>>,
+    /// WF: the senders that this reservation is meant to reach upstream, `None` for all.
+    pub(crate) scope: Option<Box<[IpAddr]>>,
     pub(crate) expires: Instant,
 }
 
 impl Rsb {
-    pub(crate) fn is(&self, outgoing: u32, next_hop: IpAddr, sender: Filter) -> bool {
-        self.outgoing == outgoing && self.next_hop == next_hop && self.sender == sender
+    /// True if this is the block of `next_hop` on `outgoing` that a message with this style and
+    /// this first filter is about.
+    pub(crate) fn is(&self, outgoing: u32, next_hop: IpAddr, selection: &Selection) -> bool {
+        let same = match (&self.selection, selection) {
+            (Selection::Fixed(own), Selection::Fixed(other)) => own == other,
+            (own, other) => own.style() == other.style(),
+        };
+        self.outgoing == outgoing && self.next_hop == next_hop && same
     }
-}
 
-/// Least upper bound of two flowspecs, or `None` if they ask for different services, which we do
-/// not translate into each other (RFC 2211 section 8, RFC 2212 section 9).
-pub(crate) fn merge(a: FlowSpec, b: FlowSpec) -> Option<FlowSpec> {
-    match (a, b) {
-        (FlowSpec::ControlledLoad(a), FlowSpec::ControlledLoad(b)) => {
-            Some(FlowSpec::ControlledLoad(merge_tspecs(a, b)))
+    /// True if the reservation is for data of this sender.
+    pub(crate) fn selects(&self, sender: Filter) -> bool {
+        let in_scope = self.scope.as_ref().is_none_or(|scope| scope.contains(&sender.source));
+        in_scope && self.selection.selects(sender)
+    }
+
+    /// When the first part of this block ends.
+    pub(crate) fn deadline(&self) -> Instant {
+        match &self.selection {
+            Selection::Explicit(filters) => {
+                filters.iter().map(|(_, expires)| *expires).fold(self.expires, Instant::min)
+            }
+            _ => self.expires,
         }
-        (
-            FlowSpec::Guaranteed { tspec: ta, rate: ra, slack: sa },
-            FlowSpec::Guaranteed { tspec: tb, rate: rb, slack: sb },
-        ) => Some(FlowSpec::Guaranteed {
-            tspec: merge_tspecs(ta, tb),
-            rate: ra.max(rb),
-            slack: sa.min(sb),
-        }),
-        _ => None,
-    }
-}
-
-fn merge_tspecs(a: Tspec, b: Tspec) -> Tspec {
-    let larger = |x: Float, y: Float| x.max(y);
-    Tspec {
-        rate: larger(a.rate, b.rate),
-        bucket: larger(a.bucket, b.bucket),
-        peak: larger(a.peak, b.peak),
-        min_policed: a.min_policed.min(b.min_policed),
-        max_packet: a.max_packet.min(b.max_packet),
     }
 }

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ahash::RandomState;
-use rsvp_wire::object::{Filter, Session};
+use rsvp_wire::object::{Filter, Session, Style};
 use slab::Slab;
 
 use super::local::{LocalReceiver, LocalSender};
 use super::psb::Psb;
-use super::rsb::Rsb;
+use super::rsb::{Rsb, Selection};
 use super::time::Instant;
 
 /// The path and reservation state of one session.
@@ -54,17 +54,34 @@ impl SessionState {
 
     /// Reservations for one sender.
     pub(crate) fn reservations_for(&self, filter: Filter) -> impl Iterator<Item = &Rsb> {
-        self.reservations.iter().filter(move |rsb| rsb.sender == filter)
+        self.reservations.iter().filter(move |rsb| rsb.selects(filter))
     }
 
-    /// The index of a reservation.
+    /// The style of all reservations of this session: styles do not mix (RFC 2205 section 1.3).
+    pub(crate) fn style(&self) -> Option<Style> {
+        self.reservations.first().map(|rsb| rsb.selection.style())
+    }
+
+    /// The index of the reservation of a next hop that a message with this selection is about.
     pub(crate) fn reservation(
+        &self,
+        outgoing: u32,
+        next_hop: IpAddr,
+        selection: &Selection,
+    ) -> Option<usize> {
+        self.reservations.iter().position(|rsb| rsb.is(outgoing, next_hop, selection))
+    }
+
+    /// The index of the reservation of a next hop for this sender.
+    pub(crate) fn reservation_of(
         &self,
         outgoing: u32,
         next_hop: IpAddr,
         sender: Filter,
     ) -> Option<usize> {
-        self.reservations.iter().position(|rsb| rsb.is(outgoing, next_hop, sender))
+        self.reservations.iter().position(|rsb| {
+            rsb.outgoing == outgoing && rsb.next_hop == next_hop && rsb.selects(sender)
+        })
     }
 
     /// True if nothing is left to remember.
@@ -79,7 +96,7 @@ impl SessionState {
             let charging = charging.map_or(Instant::NEVER, |at| Instant::from_millis(at.0));
             psb.expires.min(charging)
         });
-        let reservations = self.reservations.iter().map(|rsb| rsb.expires);
+        let reservations = self.reservations.iter().map(Rsb::deadline);
         let refresh = self.path_refresh.min(self.resv_refresh);
         senders.chain(reservations).fold(refresh, Instant::min)
     }

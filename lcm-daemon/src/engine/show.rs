@@ -302,18 +302,19 @@ impl Engine {
         let mut all = Vec::new();
         for state in self.sessions.iter() {
             for rsb in &state.reservations {
-                let psb = state.sender(rsb.sender).and_then(|index| state.senders.get(index));
-                all.push(ReservationView {
-                    session: session_id(&state.session),
-                    sender: sender_id(&rsb.sender),
-                    interface: interface_name(&self.core, rsb.outgoing),
-                    next_hop: rsb.next_hop,
-                    style: "FF".to_owned(),
-                    service: rsb.flowspec.service(),
-                    traffic: traffic(rsb.flowspec.tspec()),
-                    expires_in_ms: left_ms(now, rsb.expires),
-                    charging: psb.and_then(|psb| charging::show_upstream(now, psb, rsb)),
-                });
+                for psb in state.senders.iter().filter(|psb| rsb.selects(psb.sender)) {
+                    all.push(ReservationView {
+                        session: session_id(&state.session),
+                        sender: sender_id(&psb.sender),
+                        interface: interface_name(&self.core, rsb.outgoing),
+                        next_hop: rsb.next_hop,
+                        style: rsb.selection.style().to_string(),
+                        service: rsb.flowspec.service(),
+                        traffic: traffic(rsb.flowspec.tspec()),
+                        expires_in_ms: left_ms(now, rsb.deadline()),
+                        charging: charging::show_upstream(now, psb, rsb),
+                    });
+                }
             }
         }
         all

@@ -1,17 +1,20 @@
 //! PATHTEAR and RESVTEAR, and every other way in which state ends
-//! (RFC 2205 sections 2.3, 3.1.5 and 3.1.6).
+//! (RFC 2205 sections 2.3, 3.1.5 and 3.1.6, RFC 2209).
 
 use std::net::IpAddr;
 
 use rsvp_wire::MessageType;
 use rsvp_wire::message::{PathTear, ResvTear};
-use rsvp_wire::object::{Filter, FilterSpec, Hop, SenderTemplate, SenderTspec, Style};
+use rsvp_wire::object::{Filter, Hop, SenderTemplate, SenderTspec, Style};
 
 use super::charging;
+use super::counters::bump;
 use super::local::NoticeEvent;
-use super::resv::HOP_TTL;
+use super::resv::filter_specs;
+use super::rsb::{LOCAL, Selection};
 use super::session::SessionState;
 use super::time::Now;
+use super::upstream::HOP_TTL;
 use super::{Core, Engine};
 use crate::packet::{PacketMeta, TransmitMeta};
 
@@ -40,22 +43,46 @@ impl Engine {
             return self.core.counters.drop("tear_of_nothing");
         };
         let (outgoing, next_hop) = (tear.hop.lih, tear.hop.address);
-        for filter in tear.filters() {
-            self.with_session(slot, |core, session| {
-                if session.reservation(outgoing, next_hop, filter.0).is_none() {
-                    return core.counters.drop("tear_of_nothing");
+        let filters: Vec<Filter> = tear.filters().map(|filter| filter.0).collect();
+        self.with_session(slot, |core, session| {
+            if session.style().is_some_and(|style| style != tear.style) {
+                return core.counters.drop("tear_of_another_style");
+            }
+            let torn = match tear.style {
+                Style::WildcardFilter => {
+                    let at = session.reservation(outgoing, next_hop, &Selection::Wildcard);
+                    at.map(|at| session.end_reservation(core, now, at, &[])).is_some()
                 }
-                session.drop_reservation(core, now, outgoing, next_hop, filter.0);
-                if let Some(index) = session.sender(filter.0) {
-                    session.after_charging(core, now, index);
-                }
-            });
-        }
+                _ => session.tear_filters(core, now, outgoing, next_hop, &filters),
+            };
+            if !torn {
+                core.counters.drop("tear_of_nothing");
+            }
+            session.after_all_charging(core, now);
+        });
     }
 }
 
 impl SessionState {
-    /// Removes one reservation, settles it, and tells the previous hop if it was the last.
+    fn tear_filters(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        outgoing: u32,
+        next_hop: IpAddr,
+        filters: &[Filter],
+    ) -> bool {
+        let mut torn = false;
+        for filter in filters {
+            if let Some(at) = self.reservation_of(outgoing, next_hop, *filter) {
+                self.end_reservation(core, now, at, &[*filter]);
+                torn = true;
+            }
+        }
+        torn
+    }
+
+    /// Ends what one next hop reserved for one sender.
     pub(crate) fn drop_reservation(
         &mut self,
         core: &mut Core,
@@ -64,53 +91,162 @@ impl SessionState {
         next_hop: IpAddr,
         sender: Filter,
     ) {
-        let Some(at) = self.reservation(outgoing, next_hop, sender) else { return };
-        let before = self.merged(sender);
-        self.reservations.remove(at);
-        let session = self.session;
-        let Some(index) = self.sender(sender) else { return };
-        if let Some(psb) = self.senders.get_mut(index) {
-            charging::release(core, now, session, psb, outgoing, next_hop);
-        }
-        match self.merged(sender) {
-            None => {
-                self.tear_upstream(core, index);
-                self.notify_sender(core, sender, NoticeEvent::Released);
-            }
-            after if after != before => {
-                let phop = self.senders.get(index).and_then(|psb| psb.phop_address());
-                if let Some(phop) = phop {
-                    self.send_resv(core, now, phop);
-                }
-            }
-            _ => {}
+        if let Some(at) = self.reservation_of(outgoing, next_hop, sender) {
+            self.end_reservation(core, now, at, &[sender]);
         }
     }
 
-    /// Tells the previous hop that nothing is reserved any more, if it was told that something is.
-    pub(crate) fn tear_upstream(&mut self, core: &mut Core, index: usize) {
-        let session = self.session;
-        let Some(psb) = self.senders.get_mut(index) else { return };
-        if !std::mem::take(&mut psb.reserved_upstream) {
+    /// Ends reservations on interfaces that a sender's data no longer takes.
+    pub(crate) fn drop_rerouted(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        sender: Filter,
+        outgoing: &[u32],
+    ) {
+        let lost: Vec<(u32, IpAddr)> = self
+            .reservations_for(sender)
+            .filter(|rsb| rsb.outgoing != LOCAL && !outgoing.contains(&rsb.outgoing))
+            .map(|rsb| (rsb.outgoing, rsb.next_hop))
+            .collect();
+        for (interface, next_hop) in lost {
+            bump(&mut core.counters.expired, "reservation_rerouted");
+            self.release_sender(core, now, interface, next_hop, sender);
+        }
+    }
+
+    /// The data of one sender goes elsewhere: its part of a reservation is settled. A reservation
+    /// that is left with no sender at all ends.
+    fn release_sender(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        outgoing: u32,
+        next_hop: IpAddr,
+        sender: Filter,
+    ) {
+        let Some(at) = self.reservation_of(outgoing, next_hop, sender) else { return };
+        let others = self.senders.iter().any(|psb| {
+            let here = super::path::outgoing(core, self.session, psb).contains(&outgoing);
+            psb.sender != sender
+                && here
+                && self.reservations.get(at).is_some_and(|rsb| rsb.selects(psb.sender))
+        });
+        let wildcard =
+            self.reservations.get(at).is_some_and(|rsb| rsb.selection == Selection::Wildcard);
+        if wildcard && others {
+            let session = self.session;
+            if let Some(psb) = self.sender(sender).and_then(|i| self.senders.get_mut(i)) {
+                charging::release(core, now, session, psb, outgoing, next_hop);
+            }
             return;
         }
-        let Some(phop) = psb.phop else { return };
-        let Some(port) = core.interfaces.get(psb.incoming) else { return };
-        let Some(address) = port.address(session.destination) else { return };
-        let meta = TransmitMeta {
-            interface: None,
-            source: Some(address),
-            destination: phop.address,
-            ttl: HOP_TTL,
-            router_alert: false,
+        self.end_reservation(core, now, at, &[sender]);
+    }
+
+    /// Ends a reservation block, or only these senders' part of a shared list: settles it and
+    /// tells the previous hops.
+    pub(crate) fn end_reservation(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        at: usize,
+        only: &[Filter],
+    ) {
+        let before = self.upstream_wishes();
+        let Some(rsb) = self.reservations.get_mut(at) else { return };
+        let (outgoing, next_hop, style) = (rsb.outgoing, rsb.next_hop, rsb.selection.style());
+        let ended: Vec<Filter> = self
+            .senders
+            .iter()
+            .map(|psb| psb.sender)
+            .filter(|sender| rsb.selects(*sender))
+            .filter(|sender| style != Style::SharedExplicit || only.contains(sender))
+            .collect();
+        if let Selection::Explicit(list) = &mut rsb.selection
+            && !only.is_empty()
+        {
+            list.retain(|(filter, _)| !only.contains(filter));
+        }
+        let emptied = match &rsb.selection {
+            Selection::Explicit(list) => list.is_empty() || only.is_empty(),
+            _ => true,
         };
-        let sender = psb.sender;
-        core.outbox.send(&mut core.counters, meta, MessageType::ResvTear, true, |w| {
-            w.object(&session)?;
-            w.object(&Hop { address, lih: phop.lih })?;
-            w.object(&Style::FixedFilter)?;
-            w.object(&FilterSpec(sender))
-        });
+        if emptied {
+            self.reservations.remove(at);
+        }
+        let session = self.session;
+        for sender in &ended {
+            let index = self.sender(*sender);
+            if let Some(psb) = index.and_then(|index| self.senders.get_mut(index)) {
+                charging::release(core, now, session, psb, outgoing, next_hop);
+            }
+        }
+        self.share_prices(core, now, outgoing);
+        self.tell_previous_hops(core, now, style, &before, &ended);
+    }
+
+    /// Tears what nobody reserves any more at its previous hop, refreshes what is left there.
+    fn tell_previous_hops(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        style: Style,
+        before: &[super::upstream::Wish],
+        ended: &[Filter],
+    ) {
+        let over: Vec<Filter> = ended
+            .iter()
+            .copied()
+            .filter(|sender| self.reservations_for(*sender).next().is_none())
+            .collect();
+        let changed = self.changed_wishes(before);
+        self.tear_upstream(core, style, &over);
+        for sender in over {
+            self.notify_sender(core, sender, NoticeEvent::Released);
+        }
+        for phop in changed {
+            self.send_resv(core, now, phop);
+        }
+    }
+
+    /// Tells the previous hops of these senders that nothing is reserved for them any more, if
+    /// they were told that something is.
+    pub(crate) fn tear_upstream(&mut self, core: &mut Core, style: Style, senders: &[Filter]) {
+        let session = self.session;
+        let mut hops: Vec<(Hop, u32, Vec<Filter>)> = Vec::new();
+        for psb in self.senders.iter_mut().filter(|psb| senders.contains(&psb.sender)) {
+            let Some(phop) = psb.phop else { continue };
+            if !std::mem::take(&mut psb.reserved_upstream) {
+                continue;
+            }
+            match hops.iter_mut().find(|(hop, ..)| *hop == phop) {
+                Some((.., filters)) => filters.push(psb.sender),
+                None => hops.push((phop, psb.incoming, vec![psb.sender])),
+            }
+        }
+        for (phop, incoming, filters) in hops {
+            let Some(port) = core.interfaces.get(incoming) else { continue };
+            let Some(address) = port.address(session.destination) else { continue };
+            let meta = TransmitMeta {
+                interface: None,
+                source: Some(address),
+                destination: phop.address,
+                ttl: HOP_TTL,
+                router_alert: false,
+            };
+            core.outbox.send(&mut core.counters, meta, MessageType::ResvTear, true, |w| {
+                w.object(&session)?;
+                w.object(&Hop { address, lih: phop.lih })?;
+                w.object(&style)?;
+                if style != Style::WildcardFilter {
+                    for filter in filter_specs(&filters) {
+                        w.object(&filter)?;
+                    }
+                }
+                Ok(())
+            });
+        }
     }
 
     /// Removes a sender with its reservations, and says so downstream.
@@ -121,13 +257,33 @@ impl SessionState {
         if let Some(receiver) = &mut self.receiver {
             receiver.told.remove(&sender);
         }
-        self.reservations.retain(|rsb| rsb.sender != sender);
         let session = self.session;
         let mut psb = self.senders.remove(index);
         charging::settle(core, now, session, &mut psb);
         if !self.senders.iter().any(|other| other.route == psb.route) {
             core.routes.leave(&psb.route, self.slot);
         }
+        self.forget_filter(sender);
+        let interfaces: Vec<u32> = self.reservations.iter().map(|rsb| rsb.outgoing).collect();
+        for interface in interfaces {
+            self.share_prices(core, now, interface);
+        }
+        self.after_all_charging(core, now);
+    }
+
+    /// Takes a sender that is gone out of all reservations; those for nobody else end with it.
+    fn forget_filter(&mut self, sender: Filter) {
+        for rsb in &mut self.reservations {
+            if let Selection::Explicit(list) = &mut rsb.selection {
+                list.retain(|(filter, _)| *filter != sender);
+            }
+        }
+        let senders = &self.senders;
+        self.reservations.retain(|rsb| match &rsb.selection {
+            Selection::Fixed(only) => *only != sender,
+            Selection::Explicit(list) => !list.is_empty(),
+            Selection::Wildcard => senders.iter().any(|psb| rsb.selects(psb.sender)),
+        });
     }
 
     fn forward_path_tear(&self, core: &mut Core, index: usize) {

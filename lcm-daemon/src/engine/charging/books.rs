@@ -46,14 +46,7 @@ impl Books {
     }
 
     fn post(&mut self, phop: Option<IpAddr>, posting: &Posting) {
-        let neighbour = match posting.entry {
-            Entry::ReceiverPaymentFrom(key) | Entry::SenderPaymentTo(key) => {
-                (key.group != LOCAL).then_some(key.hop)
-            }
-            Entry::SenderPaymentFromUpstream | Entry::ReceiverPaymentToUpstream => phop,
-        };
-        // What an application on this node pays stays within the house.
-        let Some(neighbour) = neighbour else { return };
+        let Some(neighbour) = neighbour(phop, posting.entry) else { return };
         let account = self.accounts.entry(neighbour).or_default();
         let sum = match posting.entry {
             Entry::ReceiverPaymentFrom(_) => &mut account.receiver_payments_in,
@@ -77,7 +70,7 @@ impl Books {
             let Some(flow) = psb.flow.as_mut() else { continue };
             flow.checkpoint(clock(now).now);
             self.take(phop, flow);
-            for (neighbour, rate) in running(phop, flow) {
+            for (neighbour, rate) in running(now, phop, flow) {
                 *rates.entry(neighbour).or_default() += rate;
             }
         }
@@ -92,25 +85,30 @@ impl Books {
     }
 }
 
-/// What a flow moves per second between us and its neighbours.
-fn running(phop: Option<IpAddr>, flow: &Flow) -> Vec<(IpAddr, i128)> {
-    let mut rates: Vec<(IpAddr, i128)> = flow
-        .branches()
-        .filter(|branch| branch.key.group != LOCAL)
-        .map(|branch| {
-            let net = i128::from(branch.receiver_payment.0) - i128::from(branch.sender_payment.0);
-            (branch.key.hop, net)
+/// What a flow moves per second between us and its neighbours at `now`. A reservation that is not
+/// billed yet, or whose approval has ended, moves nothing.
+fn running(now: Now, phop: Option<IpAddr>, flow: &Flow) -> Vec<(IpAddr, i128)> {
+    let silent = flow.branches().map(|branch| Entry::ReceiverPaymentFrom(branch.key));
+    let silent = silent.chain([Entry::ReceiverPaymentToUpstream]).map(|entry| (entry, 0));
+    let moving = flow.running(clock(now).now).map(|(entry, rate)| (entry, i128::from(rate.0)));
+    silent
+        .chain(moving)
+        .filter_map(|(entry, rate)| {
+            let to_us = if entry.is_metered_here() { rate } else { -rate };
+            Some((neighbour(phop, entry)?, to_us))
         })
-        .collect();
-    if let Some(phop) = phop {
-        let paid = flow
-            .approved_claim()
-            .map_or(0, |(total, sponsored)| i128::from(total.0) - i128::from(sponsored.0));
-        let taken = flow.preview_payment().map_or(0, |own| i128::from(own.sender_payment.0));
-        let reserved = flow.branches().next().is_some();
-        rates.push((phop, if reserved { taken - paid } else { 0 }));
+        .collect()
+}
+
+/// Whom an entry is about; nobody if it is an application on this node: what that pays stays
+/// within the house.
+fn neighbour(phop: Option<IpAddr>, entry: Entry) -> Option<IpAddr> {
+    match entry {
+        Entry::ReceiverPaymentFrom(key) | Entry::SenderPaymentTo(key) => {
+            (key.group != LOCAL).then_some(key.hop)
+        }
+        Entry::SenderPaymentFromUpstream | Entry::ReceiverPaymentToUpstream => phop,
     }
-    rates
 }
 
 fn view(now: Now, accounts: Vec<(IpAddr, Account)>) -> AccountsView {

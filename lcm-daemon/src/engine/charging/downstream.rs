@@ -12,7 +12,6 @@ use rsvp_wire::{BufferTooSmall, MessageWriter, PolicyOptions};
 use super::super::Core;
 use super::super::local::SenderShare;
 use super::super::psb::Psb;
-use super::super::rsb::LOCAL;
 use super::super::time::Now;
 use super::upstream::SERVICE;
 use super::{Context, Fault, charges_on, clock};
@@ -236,19 +235,7 @@ pub(crate) fn upstream_moved(core: &mut Core, now: Now, psb: &mut Psb) {
 }
 
 /// Prices the interfaces that a sender's PATH goes out on, and forgets the others.
-pub(crate) fn sync_groups(
-    core: &mut Core,
-    now: Now,
-    psb: &mut Psb,
-    outgoing: &[u32],
-    received_here: bool,
-) {
-    let wanted: Vec<(u32, Price)> = outgoing
-        .iter()
-        .filter(|interface| charges_on(core, psb, **interface))
-        .filter_map(|interface| Some((*interface, price(core, *interface)?)))
-        .chain(received_here.then_some((LOCAL, Price::default())))
-        .collect();
+pub(crate) fn sync_groups(core: &mut Core, now: Now, psb: &mut Psb, wanted: &[(u32, Price)]) {
     let phop = psb.phop_address();
     let Some(flow) = psb.flow.as_mut() else { return };
     let gone: Vec<u32> = flow
@@ -260,7 +247,7 @@ pub(crate) fn sync_groups(
         flow.remove_group(clock(now), group);
     }
     for (group, price) in wanted {
-        if flow.set_group(clock(now), group, price).is_err() {
+        if flow.set_group(clock(now), *group, *price).is_err() {
             core.counters.drop("price_overflow");
         }
     }

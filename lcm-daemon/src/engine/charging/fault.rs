@@ -38,6 +38,8 @@ impl Fault {
     pub(crate) const NO_SENDER: Self = Self::new(error_code::NO_SENDER, 0, "no_sender_state");
     pub(crate) const UNKNOWN_STYLE: Self =
         Self::new(error_code::UNKNOWN_STYLE, 0, "unsupported_style");
+    pub(crate) const STYLE_CONFLICT: Self =
+        Self::new(error_code::STYLE_CONFLICT, 0, "style_conflict");
     pub(crate) const SERVICE_CONFLICT: Self = Self::new(
         error_code::TRAFFIC_CONTROL,
         traffic_control::SERVICE_CONFLICT,

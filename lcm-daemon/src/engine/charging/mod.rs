@@ -19,15 +19,16 @@ pub(crate) use downstream::{
 };
 pub(crate) use fault::{Fault, required, write_fault};
 pub(crate) use upstream::{
-    Admission, Offered, admit, local_due, new_flow, own_payment, own_refused, read_payment,
-    release, renew_local, settle, write_payment,
+    Admission, Payments, admit, is_paid, local_due, new_flow, own_payment, own_refused,
+    read_payments, release, renew_local, settle, write_payment,
 };
 pub(crate) use view::{show_downstream, show_upstream};
 
 use std::net::IpAddr;
 
-use charging_model::flow::Happening;
-use charging_model::{BranchKey, Clock, Millis};
+use charging_model::flow::{Happening, Price};
+use charging_model::{BranchKey, Clock, Millis, Rate, shared_local_prices};
+use rsvp_wire::object::{Filter, Style};
 
 use super::counters::bump;
 use super::local::NoticeEvent;
@@ -93,6 +94,59 @@ impl SessionState {
             }
         }
         told
+    }
+
+    /// As [`after_charging`](Self::after_charging), for all senders.
+    pub(crate) fn after_all_charging(&mut self, core: &mut Core, now: Now) {
+        for index in 0..self.senders.len() {
+            self.after_charging(core, now, index);
+        }
+    }
+
+    /// The local prices of a sender on its outgoing interfaces. Where several senders share a
+    /// reservation, they share the price of one: of the dearest, by weights (charging.md
+    /// section 1). A sender that nobody pays for yet is quoted the price of a reservation of its
+    /// own, which it can only undercut.
+    pub(crate) fn prices(&self, core: &Core, psb: &Psb, outgoing: &[u32]) -> Vec<(u32, Price)> {
+        let mut prices: Vec<(u32, Price)> = outgoing
+            .iter()
+            .filter(|interface| charges_on(core, psb, **interface))
+            .filter_map(|interface| Some((*interface, downstream::price(core, *interface)?)))
+            .collect();
+        if self.style().is_some_and(|style| style != Style::FixedFilter) {
+            for (interface, price) in &mut prices {
+                price.local = self.shared_price(psb, *interface, price.local);
+            }
+        }
+        if self.receiver.is_some() {
+            prices.push((LOCAL, Price::default()));
+        }
+        prices
+    }
+
+    fn shared_price(&self, psb: &Psb, interface: u32, own: Rate) -> Rate {
+        let paid = |psb: &Psb| {
+            let flow = psb.flow.as_ref();
+            flow.is_some_and(|flow| flow.branches().any(|b| b.key.group == interface))
+        };
+        let sharing: Vec<Filter> =
+            self.senders.iter().filter(|psb| paid(psb)).map(|psb| psb.sender).collect();
+        let Some(place) = sharing.iter().position(|sender| *sender == psb.sender) else {
+            return own;
+        };
+        let shares = shared_local_prices(&vec![own; sharing.len()]);
+        shares.get(place).copied().unwrap_or(own)
+    }
+
+    /// After a join or leave: senders that share a reservation on an interface share its price
+    /// anew.
+    pub(crate) fn share_prices(&mut self, core: &mut Core, now: Now, outgoing: u32) {
+        if outgoing == LOCAL || self.style() == Some(Style::FixedFilter) {
+            return;
+        }
+        for index in 0..self.senders.len() {
+            self.follow_route(core, now, index);
+        }
     }
 
     /// What is due by the clock in one sender's charges.

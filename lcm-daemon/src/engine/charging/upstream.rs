@@ -26,18 +26,27 @@ use crate::config::MissingPayment;
 /// Service number of prices: controlled load (RFC 2211), the only one that is priced so far.
 pub(super) const SERVICE: u16 = 5;
 
-/// What a request for a reservation offers.
-#[derive(Debug, Clone)]
-pub(crate) enum Offered {
-    /// No payment.
-    Nothing,
-    /// A receiver on this node approves this.
-    Local {
-        /// In wire units.
-        payment: u64,
-    },
-    /// A neighbour's UCPE.
-    Neighbour(Box<Ucpe>),
+/// What a request for a reservation offers, for each sender.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Payments {
+    /// What a receiver on this node approves for one sender; it says nothing of others.
+    local: Option<(Filter, u64)>,
+    /// UCPEs of a neighbour with the senders that they are for; none for all.
+    neighbour: Vec<(Vec<Filter>, Ucpe)>,
+}
+
+impl Payments {
+    /// What a receiver on this node approves.
+    pub(crate) fn of_receiver(sender: Filter, payment: u64) -> Self {
+        Self { local: Some((sender, payment)), neighbour: Vec::new() }
+    }
+
+    /// The UCPE for one sender: with its FILTER_SPEC, or without any (charging.md section 5).
+    fn of(&self, sender: Filter) -> Option<&Ucpe> {
+        let named = self.neighbour.iter().find(|(filters, _)| filters.contains(&sender));
+        let common = || self.neighbour.iter().find(|(filters, _)| filters.is_empty());
+        named.or_else(common).map(|(_, ucpe)| ucpe)
+    }
 }
 
 /// How a payment was taken.
@@ -56,22 +65,28 @@ pub(crate) fn new_flow(core: &Core) -> Option<Box<Flow>> {
     core.charging.as_ref().map(|context| Box::new(Flow::new(context.transit.clone())))
 }
 
-/// Finds the payment for one sender: with a FILTER_SPEC option its own, without one for all.
-pub(crate) fn read_payment(core: &Core, resv: &Resv<'_>, sender: Filter) -> Result<Offered, Fault> {
-    let Some(context) = &core.charging else { return Ok(Offered::Nothing) };
+/// The payments that a RESV carries.
+pub(crate) fn read_payments(core: &Core, resv: &Resv<'_>) -> Result<Payments, Fault> {
+    let mut payments = Payments::default();
+    let Some(context) = &core.charging else { return Ok(payments) };
     for object in resv.policy_data() {
-        let mut filters = object.filter_specs().peekable();
-        if filters.peek().is_some() && !filters.any(|filter| filter.0 == sender) {
-            continue;
-        }
         let Some(element) = object.element(context.ptypes.ucpe) else { continue };
         match Ucpe::parse(element.bytes) {
             Ok(ucpe) if ucpe.currency != context.currency => return Err(Fault::FOREIGN_CURRENCY),
-            Ok(ucpe) => return Ok(Offered::Neighbour(Box::new(ucpe))),
+            Ok(ucpe) => {
+                let filters = object.filter_specs().map(|filter| filter.0).collect();
+                payments.neighbour.push((filters, ucpe));
+            }
             Err(error) => Fault::of_element(&error)?,
         }
     }
-    Ok(Offered::Nothing)
+    Ok(payments)
+}
+
+/// True if the branch of this request pays for this sender as it stands.
+pub(crate) fn is_paid(psb: &Psb, request: &Request) -> bool {
+    let key = branch(request.outgoing, request.next_hop);
+    psb.flow.as_ref().is_none_or(|flow| flow.branch(key).is_some())
 }
 
 /// Decides on a reservation's payment; on an error nothing was installed.
@@ -87,12 +102,15 @@ pub(crate) fn admit(
     }
     let key = branch(request.outgoing, request.next_hop);
     reprice_at_admission(core, now, psb, key);
-    let ucpe = match &request.payment {
-        Offered::Neighbour(ucpe) => ucpe,
-        Offered::Local { payment } => {
-            return renew(core, now, session, psb, key, *payment);
+    match request.payments.local {
+        Some((sender, payment)) if sender == psb.sender => {
+            return renew(core, now, session, psb, key, payment);
         }
-        Offered::Nothing => return without_payment(core, psb, key),
+        Some(_) => return Ok(Admission::Ignored),
+        None => {}
+    }
+    let Some(ucpe) = request.payments.of(psb.sender) else {
+        return without_payment(core, psb, key);
     };
     let payment = Payment {
         payment: Rate(ucpe.payment),

@@ -1,0 +1,205 @@
+//! RESVERR: blockade what was refused for want of resources, and pass the word to everyone
+//! downstream who shares in it (RFC 2205 sections 3.1.8 and 3.5, RFC 2209 section 2 "RERR
+//! message arrives").
+
+use std::net::IpAddr;
+
+use rsvp_wire::MessageType;
+use rsvp_wire::iana::error_code;
+use rsvp_wire::message::ResvErr;
+use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, FlowSpec, Hop, Scope, Style};
+
+use super::blockade::Blockade;
+use super::charging::{self, Fault};
+use super::error::{about, send_resv_err, towards};
+use super::flowspec::larger;
+use super::local::NoticeEvent;
+use super::resv::filter_specs;
+use super::rsb::LOCAL;
+use super::session::SessionState;
+use super::time::Now;
+use super::{Core, Engine};
+use crate::packet::PacketMeta;
+
+impl Engine {
+    pub(crate) fn handle_resv_err(&mut self, now: Now, meta: PacketMeta, error: &ResvErr<'_>) {
+        let Some(slot) = self.sessions.find(&error.session) else {
+            return self.core.counters.drop("error_about_nothing");
+        };
+        let event = about(&self.core, error.error, error.policy_data());
+        self.with_session(slot, |core, state| state.take_resv_err(core, now, meta, error, &event));
+    }
+}
+
+impl SessionState {
+    fn take_resv_err(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        meta: PacketMeta,
+        error: &ResvErr<'_>,
+        event: &NoticeEvent,
+    ) {
+        let named: Vec<Filter> = error.filters().map(|filter| filter.0).collect();
+        let wildcard = error.style == Style::WildcardFilter;
+        let mut from_elsewhere = false;
+        let mut concerned = Vec::new();
+        for (index, psb) in self.senders.iter().enumerate() {
+            if !wildcard && !named.contains(&psb.sender) {
+                continue;
+            }
+            if psb.phop_address() == Some(error.hop.address) && psb.incoming == meta.interface {
+                concerned.push((index, psb.sender));
+            } else {
+                from_elsewhere = true;
+            }
+        }
+        if concerned.is_empty() {
+            let reason =
+                if from_elsewhere { "error_from_another_hop" } else { "error_about_nothing" };
+            return core.counters.drop(reason);
+        }
+        for (index, _) in &concerned {
+            if let Some(psb) = self.senders.get_mut(*index) {
+                charging::own_refused(core, now, psb, &error.error, event);
+            }
+        }
+        if error.error.code == error_code::ADMISSION
+            && let Some(flowspec) = error.flowspec
+        {
+            self.blockade(core, now, &concerned, flowspec, error.hop.address);
+        }
+        let senders: Vec<Filter> = concerned.into_iter().map(|(_, sender)| sender).collect();
+        self.pass_resv_err(core, meta.interface, error, &senders, event);
+        self.after_all_charging(core, now);
+    }
+
+    /// Holds back reservations like the one refused, and asks for the smaller ones at once.
+    fn blockade(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        concerned: &[(usize, Filter)],
+        flowspec: FlowSpec,
+        phop: IpAddr,
+    ) {
+        for (index, _) in concerned {
+            if let Some(psb) = self.senders.get_mut(*index) {
+                psb.blockade = Some(Blockade::new(flowspec, now, core.config.rsvp.refresh_ms));
+            }
+        }
+        if !concerned.iter().all(|(index, _)| self.all_blockaded(*index)) {
+            self.send_resv(core, now, phop);
+        }
+    }
+
+    fn pass_resv_err(
+        &self,
+        core: &mut Core,
+        incoming: u32,
+        error: &ResvErr<'_>,
+        senders: &[Filter],
+        event: &NoticeEvent,
+    ) {
+        let admission = error.error.code == error_code::ADMISSION;
+        let in_place = error.error.flags.contains(ErrorFlags::IN_PLACE);
+        for rsb in self.reservations.iter().filter(|rsb| rsb.outgoing != incoming) {
+            let shared: Vec<Filter> =
+                senders.iter().copied().filter(|sender| rsb.selects(*sender)).collect();
+            let Some(first) = shared.first() else { continue };
+            let innocent = error.flowspec.is_some_and(|refused| larger(refused, rsb.flowspec));
+            if admission && in_place && innocent {
+                continue;
+            }
+            if rsb.outgoing == LOCAL {
+                self.notify_receiver(core, *first, event.clone());
+                continue;
+            }
+            let scope = self.scope_downstream(core, rsb.outgoing, error);
+            if scope.as_ref().is_some_and(Vec::is_empty) {
+                continue;
+            }
+            let mut spec = error.error;
+            if innocent {
+                spec.flags = spec.flags.union(ErrorFlags::NOT_GUILTY);
+            }
+            let hop = Hop { address: rsb.next_hop, lih: rsb.outgoing };
+            send_on(core, error, hop, spec, scope.as_deref(), &shared);
+        }
+    }
+
+    /// WF: of the senders that the error is about, those whose data goes out on an interface;
+    /// `None` for other styles and errors without a SCOPE.
+    fn scope_downstream(
+        &self,
+        core: &Core,
+        outgoing: u32,
+        error: &ResvErr<'_>,
+    ) -> Option<Vec<IpAddr>> {
+        if error.style != Style::WildcardFilter || !error.has_scope() {
+            return None;
+        }
+        let routed = |source: &IpAddr| {
+            self.senders.iter().any(|psb| {
+                psb.sender.source == *source
+                    && super::path::outgoing(core, self.session, psb).contains(&outgoing)
+            })
+        };
+        Some(error.scope().filter(routed).collect())
+    }
+
+    /// Tells a next hop that its reservation for a sender is given up.
+    pub(crate) fn refuse_existing(
+        &self,
+        core: &mut Core,
+        outgoing: u32,
+        next_hop: IpAddr,
+        sender: Filter,
+        fault: &Fault,
+    ) {
+        let at = self.reservation_of(outgoing, next_hop, sender);
+        let Some(rsb) = at.and_then(|at| self.reservations.get(at)) else { return };
+        if outgoing == LOCAL {
+            let event = NoticeEvent::Error {
+                node: next_hop,
+                code: fault.code,
+                value: fault.value,
+                required: fault.required(),
+            };
+            return self.notify_receiver(core, sender, event);
+        }
+        let hop = Hop { address: next_hop, lih: outgoing };
+        let about = [sender];
+        let part = Some((rsb.flowspec, about.as_slice()));
+        send_resv_err(core, self.session, hop, rsb.selection.style(), part, fault);
+    }
+}
+
+/// Passes on a RESVERR of another node, with our own hop in it. Its POLICY_DATA was meant for us.
+fn send_on(
+    core: &mut Core,
+    error: &ResvErr<'_>,
+    hop: Hop,
+    spec: ErrorSpec,
+    scope: Option<&[IpAddr]>,
+    senders: &[Filter],
+) {
+    let meta = towards(core, hop.lih, error.session.destination, hop.address);
+    let Some(address) = meta.source else { return };
+    core.outbox.send(&mut core.counters, meta, MessageType::ResvErr, false, |w| {
+        w.object(&error.session)?;
+        w.object(&Hop { address, lih: hop.lih })?;
+        w.object(&spec)?;
+        if let Some(scope) = scope {
+            w.object(&Scope(scope))?;
+        }
+        w.object(&error.style)?;
+        w.raw(error.flowspec_bytes().unwrap_or_default())?;
+        if error.style != Style::WildcardFilter {
+            for filter in filter_specs(senders) {
+                w.object(&filter)?;
+            }
+        }
+        Ok(())
+    });
+}

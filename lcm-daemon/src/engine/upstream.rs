@@ -1,0 +1,264 @@
+//! What this node asks of its previous hops: merged from all reservations, refreshed, confirmed
+//! (RFC 2205 sections 2.2 and 2.6, RFC 2209 section 2 "RESV refresh").
+
+use std::net::IpAddr;
+
+use rsvp_wire::MessageType;
+use rsvp_wire::charging::Ucpe;
+use rsvp_wire::object::{
+    ErrorFlags, ErrorSpec, Filter, FlowSpec, Hop, ResvConfirm, Scope, Session, Style, TimeValues,
+};
+
+use super::Core;
+use super::charging;
+use super::flowspec::merge;
+use super::psb::Psb;
+use super::resv::filter_specs;
+use super::rsb::Selection;
+use super::session::SessionState;
+use super::time::Now;
+use crate::packet::TransmitMeta;
+
+/// TTL of messages that go straight to the neighbouring hop.
+pub(crate) const HOP_TTL: u8 = 255;
+
+/// Senders that go into one RESV; with a payment each they stay below a common MTU.
+const SENDERS_PER_MESSAGE: usize = 6;
+
+/// What is asked for one sender.
+pub(crate) type Wish = (Filter, IpAddr, FlowSpec);
+
+/// One sender's part of a RESV.
+struct Part {
+    sender: Filter,
+    flowspec: FlowSpec,
+    payment: Option<Ucpe>,
+}
+
+impl SessionState {
+    /// What the previous hops are to be asked for now.
+    pub(crate) fn upstream_wishes(&self) -> Vec<Wish> {
+        let wish = |psb: &Psb| Some((psb.sender, psb.phop_address()?, self.merged(psb.sender)?));
+        self.senders.iter().filter_map(wish).collect()
+    }
+
+    /// The previous hops whose wishes are not what they were.
+    pub(crate) fn changed_wishes(&self, before: &[Wish]) -> Vec<IpAddr> {
+        let now = self.upstream_wishes();
+        let new = now.iter().filter(|wish| !before.contains(wish));
+        let gone = before.iter().filter(|wish| !now.contains(wish));
+        let mut hops: Vec<IpAddr> = new.chain(gone).map(|(_, phop, _)| *phop).collect();
+        hops.sort_unstable();
+        hops.dedup();
+        hops
+    }
+
+    /// Sends what this node reserves at one previous hop.
+    pub(crate) fn send_resv(&mut self, core: &mut Core, now: Now, phop: IpAddr) {
+        let Some(style) = self.style() else { return };
+        let reserved: Vec<usize> = (0..self.senders.len())
+            .filter(|index| {
+                let psb = self.senders.get(*index);
+                psb.is_some_and(|psb| {
+                    psb.phop_address() == Some(phop)
+                        && self.reservations_for(psb.sender).next().is_some()
+                })
+            })
+            .collect();
+        let chunk = match style {
+            // All senders share one descriptor without filters.
+            Style::WildcardFilter => reserved.len().max(1),
+            _ => SENDERS_PER_MESSAGE,
+        };
+        for part in reserved.chunks(chunk) {
+            self.send_parts(core, now, style, part);
+        }
+    }
+
+    /// Sends one RESV for senders that share a previous hop and interface.
+    fn send_parts(&mut self, core: &mut Core, now: Now, style: Style, indices: &[usize]) {
+        let mut parts = Vec::with_capacity(indices.len());
+        let mut to = None;
+        for index in indices {
+            let Some(psb) = self.senders.get_mut(*index) else { continue };
+            let payment = charging::own_payment(core, now, psb);
+            if psb.flow.is_some() && payment.is_none() {
+                // What we may offer was refused (T18): wait for a price that can be paid.
+                continue;
+            }
+            psb.reserved_upstream = true;
+            to = psb.phop.map(|hop| (hop, psb.incoming));
+            let sender = psb.sender;
+            let Some(flowspec) = self.merged(sender) else { continue };
+            parts.push(Part { sender, flowspec, payment });
+        }
+        let Some((phop, incoming)) = to else { return };
+        let Some(port) = core.interfaces.get(incoming) else { return };
+        let Some(address) = port.address(self.session.destination) else { return };
+        let scope = self.scope_towards(style, phop.address);
+        if scope.as_ref().is_some_and(Vec::is_empty) {
+            return;
+        }
+        let refresh_ms = port.settings.refresh_ms;
+        let (confirm, carried) = self.upstream_extras(&parts);
+        let meta = TransmitMeta {
+            interface: None,
+            source: Some(address),
+            destination: phop.address,
+            ttl: HOP_TTL,
+            router_alert: false,
+        };
+        let (session, hop) = (self.session, Hop { address, lih: phop.lih });
+        let context = core.charging.as_ref();
+        core.outbox.send(&mut core.counters, meta, MessageType::Resv, true, |w| {
+            w.object(&session)?;
+            w.object(&hop)?;
+            w.object(&TimeValues { refresh_ms })?;
+            if let Some(confirm) = confirm {
+                w.object(&confirm)?;
+            }
+            if let Some(scope) = &scope {
+                w.object(&Scope(scope))?;
+            }
+            let named = parts.len() > 1;
+            for Part { sender, payment, .. } in &parts {
+                if let Some(payment) = payment {
+                    charging::write_payment(w, context, hop, named.then_some(*sender), payment)?;
+                }
+            }
+            w.raw(&carried)?;
+            w.object(&style)?;
+            write_descriptors(w, style, &parts)
+        });
+    }
+
+    /// WF: the senders behind a previous hop that the reservation is meant to reach, where there
+    /// are several previous hops and so a loop is possible (RFC 2205 section 3.4); `None` where no
+    /// SCOPE is needed.
+    fn scope_towards(&self, style: Style, phop: IpAddr) -> Option<Vec<IpAddr>> {
+        let elsewhere = self.senders.iter().any(|psb| psb.phop_address() != Some(phop));
+        if style != Style::WildcardFilter || !elsewhere {
+            return None;
+        }
+        let here = self.senders.iter().filter(|psb| psb.phop_address() == Some(phop));
+        let reserved = here.filter(|psb| self.reservations_for(psb.sender).next().is_some());
+        let mut sources: Vec<IpAddr> = reserved.map(|psb| psb.sender.source).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        Some(sources)
+    }
+
+    /// A waiting request for confirmation and the objects that are carried.
+    fn upstream_extras(&self, parts: &[Part]) -> (Option<ResvConfirm>, Vec<u8>) {
+        let concerned = self
+            .reservations
+            .iter()
+            .filter(|rsb| parts.iter().any(|part| rsb.selects(part.sender)));
+        let mut confirm = None;
+        let mut carried = Vec::new();
+        for rsb in concerned {
+            confirm = confirm.or(rsb.confirm);
+            carried.extend_from_slice(rsb.carried.as_deref().unwrap_or_default());
+        }
+        (confirm, carried)
+    }
+
+    /// Answers the request for confirmation of a reservation for each sender whose share merges
+    /// into one that stands already, or that lives here; returns the previous hops to which it
+    /// must go on (RFC 2205 section 2.6).
+    pub(crate) fn answer_confirm(
+        &mut self,
+        core: &mut Core,
+        outgoing: u32,
+        next_hop: IpAddr,
+        selection: &Selection,
+        changed: &[IpAddr],
+    ) -> Vec<IpAddr> {
+        let at = self.reservation(outgoing, next_hop, selection);
+        let Some(rsb) = at.and_then(|at| self.reservations.get(at)) else { return Vec::new() };
+        let Some(confirm) = rsb.confirm else { return Vec::new() };
+        let mut onward = Vec::new();
+        let mut here = Vec::new();
+        for psb in self.senders.iter().filter(|psb| rsb.selects(psb.sender)) {
+            match psb.phop_address() {
+                Some(phop) if changed.contains(&phop) || !psb.reserved_upstream => {
+                    onward.push(phop);
+                }
+                _ => here.push(psb),
+            }
+        }
+        if onward.is_empty()
+            && let Some(node) = here.first().and_then(|psb| own_address(core, self.session, psb))
+        {
+            let filters: Vec<Filter> = here.iter().map(|psb| psb.sender).collect();
+            send_confirmation(core, self.session, node, confirm, rsb.flowspec, selection, &filters);
+        }
+        onward
+    }
+}
+
+fn write_descriptors(
+    writer: &mut rsvp_wire::MessageWriter<'_>,
+    style: Style,
+    parts: &[Part],
+) -> Result<(), rsvp_wire::BufferTooSmall> {
+    if style == Style::FixedFilter {
+        for part in parts {
+            writer.object(&part.flowspec)?;
+            writer.object(&rsvp_wire::object::FilterSpec(part.sender))?;
+        }
+        return Ok(());
+    }
+    let mut flowspecs = parts.iter().map(|part| part.flowspec);
+    let first = flowspecs.next();
+    if let Some(flowspec) = first.and_then(|first| flowspecs.try_fold(first, merge)) {
+        writer.object(&flowspec)?;
+    }
+    if style == Style::SharedExplicit {
+        for part in parts {
+            writer.object(&rsvp_wire::object::FilterSpec(part.sender))?;
+        }
+    }
+    Ok(())
+}
+
+fn send_confirmation(
+    core: &mut Core,
+    session: Session,
+    node: IpAddr,
+    confirm: ResvConfirm,
+    flowspec: FlowSpec,
+    selection: &Selection,
+    filters: &[Filter],
+) {
+    let meta = TransmitMeta {
+        interface: None,
+        source: Some(node),
+        destination: confirm.receiver,
+        ttl: HOP_TTL,
+        router_alert: true,
+    };
+    let style = selection.style();
+    core.outbox.send(&mut core.counters, meta, MessageType::ResvConf, true, |w| {
+        w.object(&session)?;
+        w.object(&ErrorSpec { node, flags: ErrorFlags::NONE, code: 0, value: 0 })?;
+        w.object(&confirm)?;
+        w.object(&style)?;
+        w.object(&flowspec)?;
+        if style != Style::WildcardFilter {
+            for filter in filter_specs(filters) {
+                w.object(&filter)?;
+            }
+        }
+        Ok(())
+    });
+}
+
+/// The address by which this node speaks of a sender: the incoming interface's, or the sender's
+/// own if it lives here.
+pub(crate) fn own_address(core: &Core, session: Session, psb: &Psb) -> Option<IpAddr> {
+    match psb.phop {
+        None => Some(psb.sender.source),
+        Some(_) => core.interfaces.get(psb.incoming)?.address(session.destination),
+    }
+}
