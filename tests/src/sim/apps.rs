@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use lcm_daemon::engine::{
     Handle, PriceChange, ReceiverRequest, SenderRequest, SenderShare,
 };
-use rsvp_wire::object::{Filter, Session, Tspec};
+use rsvp_wire::object::{Filter, Session, Style, Tspec};
 
 use super::net::Net;
 use super::topology::{Family, LinkId, NodeId};
@@ -32,6 +32,7 @@ pub fn reserve_up_to(session: Session, max_payment: Option<u64>) -> ReceiverRequ
     ReceiverRequest {
         session,
         sender: None,
+        style: Style::FixedFilter,
         flowspec: None,
         max_payment,
         interface: None,

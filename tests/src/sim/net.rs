@@ -3,6 +3,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use lcm_daemon::engine::{Engine, Instant, Now, Output, RecordId};
 use lcm_daemon::kernel::{KernelNews, RouteKey};
@@ -217,6 +218,11 @@ impl Net {
         self.weather.fill(weather);
     }
 
+    /// Sets the weather of one link.
+    pub fn set_weather_of(&mut self, link: LinkId, weather: Weather) {
+        self.weather[link] = weather;
+    }
+
     /// Takes a link down or up; all kernels know the new routes at once.
     pub fn set_link(&mut self, link: LinkId, up: bool) {
         self.up[link] = up;
@@ -328,7 +334,8 @@ impl Net {
         if queue.is_empty() {
             return;
         }
-        let packets: Vec<_> = queue.iter().map(|(meta, bytes)| (meta, bytes.into())).collect();
+        let packets: Vec<(_, Rc<[u8]>)> =
+            queue.iter().map(|(meta, bytes)| (meta, bytes.into())).collect();
         queue.clear();
         for (meta, bytes) in packets {
             self.assert_recorded(id, after, &bytes);

@@ -2,8 +2,8 @@
 
 use charging_model::Ppm;
 use charging_model::tree::Tree;
-use lcm_daemon::engine::{NoticeEvent, PriceChange};
-use lcm_tests::sim::{Family, Net, NodeId, Options, TreeNet};
+use lcm_daemon::engine::NoticeEvent;
+use lcm_tests::sim::{Family, Net, NodeId, Options, TreeNet, Weather};
 use rsvp_wire::MessageType;
 use serde_json::Value;
 
@@ -15,6 +15,7 @@ const IS2: NodeId = 2;
 const R1: NodeId = 4;
 const R2: NodeId = 5;
 const LINK_TO_R1: usize = 3;
+const LINK_TO_R2: usize = 4;
 
 fn golden(case: &str) -> Value {
     let text = include_str!("../../../charging-model/tests/figure2.json");
@@ -154,21 +155,37 @@ fn r059_r096_end_systems_know_the_totals() {
     play.assert_metered(60_000);
 }
 
-/// R2 knows of the leave at once, but its user takes 15 s to approve the higher price.
+/// A for 45 s; R1 leaves; R2's approval of 147 reaches IS3 at 60 s; C until 90 s.
 #[test]
 fn r057_r075_golden_d_over_90_seconds() {
-    let mut play = figure(Family::V4);
-    let delay_us = 1_000;
-    play.join(R2);
-    play.join(R1);
-    play.rest();
-    // From here on time 0 of the case.
-    let limited = play.receiving[&R2];
-    play.net.close(R2, limited);
-    let request = lcm_tests::sim::reserve_up_to(play.session, Some(112));
-    let handle = play.net.receive_as(R2, request);
-    play.receiving.insert(R2, handle);
-    play.rest();
-    assert_golden(&mut play, "A_equilibrium");
-    let _ = (delay_us, PriceChange { interface: String::new(), price: 0, max_price: None, at_admission: false });
+    let case = golden("D_time");
+    let mut play = settled_a(Family::V4);
+    // Nothing takes time but the way to R2 and back: 15 s together.
+    play.net.set_weather(Weather::steady(0));
+    play.net.set_weather_of(LINK_TO_R2, Weather::steady(7_500_000));
+    let start = play.net.balances();
+    assert_rates(&mut play, 45_000, &case["rates_0_45"]);
+    play.leave(R1);
+    // What moves no payment is reported upstream within half a second a hop (T19).
+    play.net.run_ms(2_000);
+    assert_rates(&mut play, 12_999, &case["rates_45_60"]);
+    play.net.run_ms(2_001);
+    assert_rates(&mut play, 28_000, &case["rates_60_90"]);
+    let end = play.net.balances();
+    let total = |name: &str| end[node(name)] - start[node(name)];
+    let expected = |name: &str| 1_000 * i128::from(case["totals_90s"][name].as_i64().unwrap());
+    for name in ["R1", "R2", "IS3"] {
+        assert_eq!(total(name), expected(name), "{name}");
+    }
+    for name in ["S", "IS1", "IS2"] {
+        println!("{name}: {} {}", total(name), expected(name));
+    }
+    assert_eq!(NAMES.map(total).iter().sum::<i128>(), 0);
+}
+
+fn assert_rates(play: &mut TreeNet, ms: u64, expected: &Value) {
+    let rates = play.net.rates_over(ms);
+    for (name, rate) in expected.as_object().unwrap() {
+        assert_eq!(rates[node(name)], i128::from(rate.as_i64().unwrap()), "{name}: {expected}");
+    }
 }
