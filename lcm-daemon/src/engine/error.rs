@@ -3,10 +3,11 @@
 
 use std::net::IpAddr;
 
+use rsvp_wire::charging::ChgErr;
 use rsvp_wire::message::{Path, PathErr, Resv, ResvConf};
 use rsvp_wire::object::{
-    ErrorFlags, ErrorSpec, Filter, FlowSpec, Hop, PolicyData, SenderTemplate, SenderTspec, Session,
-    Style, Tspec,
+    ErrorFlags, ErrorSpec, Filter, FlowSpec, Hop, SenderTemplate, SenderTspec, Session, Style,
+    Tspec,
 };
 use rsvp_wire::{DecodeError, ErrorContext, MessageType, Reaction};
 
@@ -81,7 +82,8 @@ impl Engine {
         let Some((slot, template)) = found else {
             return self.core.counters.drop("error_about_nothing");
         };
-        let about = about(&self.core, error.error, error.policy_data());
+        let charging = charging::charging_error(&self.core, error.policy_data());
+        let about = about(error.error, charging.as_ref());
         let objects: Vec<u8> = error
             .policy_data()
             .map(|object| object.bytes())
@@ -135,16 +137,12 @@ impl Engine {
 }
 
 /// What an application is told of an error.
-pub(crate) fn about<'a>(
-    core: &Core,
-    error: ErrorSpec,
-    policy: impl Iterator<Item = PolicyData<'a>>,
-) -> NoticeEvent {
+pub(crate) fn about(error: ErrorSpec, charging: Option<&ChgErr>) -> NoticeEvent {
     NoticeEvent::Error {
         node: error.node,
         code: error.code,
         value: error.value,
-        required: charging::required(core, policy),
+        required: charging.map(|error| error.required),
     }
 }
 

@@ -47,7 +47,7 @@ use rsvp_wire::Message;
 use crate::config::Config;
 use crate::kernel::{KernelNews, Route, RouteKey};
 use crate::packet::{PacketMeta, TransmitQueue};
-use charging::Books;
+use charging::{Accounts, Books};
 use interfaces::Interfaces;
 use outbox::Outbox;
 use routes::Routes;
@@ -74,6 +74,7 @@ pub(crate) struct Core {
     pub(crate) timers: Timers,
     pub(crate) counters: Counters,
     pub(crate) books: Books,
+    pub(crate) accounts: Accounts,
     pub(crate) rng: fastrand::Rng,
     /// Interfaces whose price changed while one session was in hand.
     pub(crate) repriced: Vec<u32>,
@@ -93,6 +94,7 @@ impl Engine {
             timers: Timers::default(),
             counters: Counters::default(),
             books: Books::default(),
+            accounts: Accounts::default(),
             rng: fastrand::Rng::with_seed(seed),
             repriced: Vec::new(),
             next_handle: 0,

@@ -60,13 +60,13 @@ impl Engine {
 }
 
 /// A PATH in the shape in which the session keeps it.
-struct Arrived {
+pub(crate) struct Arrived {
     sender: Filter,
     hop: Hop,
     incoming: u32,
-    facts: SenderFacts,
-    refresh_ms: u32,
-    announced: charging::Announced,
+    pub(crate) facts: SenderFacts,
+    pub(crate) refresh_ms: u32,
+    pub(crate) announced: charging::Announced,
 }
 
 impl Arrived {
@@ -115,22 +115,22 @@ impl SessionState {
             return Ok(());
         }
         let moved = !psb.came_from(arrived.hop, arrived.incoming);
-        if let Err(fault) = charging::acceptable(now, psb, &arrived.announced, moved) {
+        if moved {
+            charging::acceptable(core, now, psb, &arrived.announced)?;
+            self.move_upstream(core, now, index, arrived.hop, arrived.incoming);
+        }
+        let Some(psb) = self.senders.get_mut(index) else { return Ok(()) };
+        if let Err(fault) = charging::announce(core, now, psb, &arrived) {
             if created {
                 self.senders.pop();
             }
             return Err(fault);
         }
-        if moved {
-            self.move_upstream(core, now, index, arrived.hop, arrived.incoming);
-        }
-        let Some(psb) = self.senders.get_mut(index) else { return Ok(()) };
         let k = u32::from(core.config.rsvp.lifetime_multiplier);
         psb.expires = now.at + lifetime(arrived.refresh_ms, k);
         psb.refresh_ms = arrived.refresh_ms;
         let changed = created || moved || psb.facts != arrived.facts;
         psb.facts = arrived.facts;
-        charging::announce(core, now, psb, &arrived.announced)?;
         self.follow_route(core, now, index);
         let told = self.after_charging(core, now, index);
         if changed {
@@ -153,6 +153,8 @@ impl SessionState {
             source: multicast.then_some(arrived.sender.source),
             incoming: if multicast { arrived.incoming } else { 0 },
         };
+        // Nearly every session has one sender; room for four would be wasted a million times.
+        self.senders.reserve_exact(1);
         self.senders.push(Psb {
             sender: arrived.sender,
             phop: Some(arrived.hop),

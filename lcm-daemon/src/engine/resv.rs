@@ -252,7 +252,10 @@ impl SessionState {
         let rsb = request.into_rsb(expires);
         match known.and_then(|at| self.reservations.get_mut(at)) {
             Some(old) => old.renew(rsb),
-            None => self.reservations.push(rsb),
+            None => {
+                self.reservations.reserve_exact(1);
+                self.reservations.push(rsb);
+            }
         }
         let changed = self.changed_wishes(&before);
         let confirms = self.answer_confirm(core, outgoing, next_hop, &selection, &changed);

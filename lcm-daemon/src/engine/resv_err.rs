@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use rsvp_wire::MessageType;
+use rsvp_wire::charging::ChgErr;
 use rsvp_wire::iana::error_code;
 use rsvp_wire::message::ResvErr;
 use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, FlowSpec, Hop, Scope, Style};
@@ -26,8 +27,10 @@ impl Engine {
         let Some(slot) = self.sessions.find(&error.session) else {
             return self.core.counters.drop("error_about_nothing");
         };
-        let event = about(&self.core, error.error, error.policy_data());
-        self.with_session(slot, |core, state| state.take_resv_err(core, now, meta, error, &event));
+        let charging = charging::charging_error(&self.core, error.policy_data());
+        self.with_session(slot, |core, state| {
+            state.take_resv_err(core, now, meta, error, charging.as_ref());
+        });
     }
 }
 
@@ -38,7 +41,7 @@ impl SessionState {
         now: Now,
         meta: PacketMeta,
         error: &ResvErr<'_>,
-        event: &NoticeEvent,
+        charging: Option<&ChgErr>,
     ) {
         let named: Vec<Filter> = error.filters().map(|filter| filter.0).collect();
         let wildcard = error.style == Style::WildcardFilter;
@@ -61,7 +64,7 @@ impl SessionState {
         }
         for (index, _) in &concerned {
             if let Some(psb) = self.senders.get_mut(*index) {
-                charging::own_refused(core, now, psb, &error.error, event);
+                charging::own_refused(core, now, psb, &error.error, charging);
             }
         }
         if error.error.code == error_code::ADMISSION
@@ -70,7 +73,8 @@ impl SessionState {
             self.blockade(core, now, &concerned, flowspec, error.hop.address);
         }
         let senders: Vec<Filter> = concerned.into_iter().map(|(_, sender)| sender).collect();
-        self.pass_resv_err(core, meta.interface, error, &senders, event);
+        let event = about(error.error, charging);
+        self.pass_resv_err(core, meta.interface, error, &senders, &event);
         self.after_all_charging(core, now);
     }
 

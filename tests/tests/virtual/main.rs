@@ -9,5 +9,6 @@
 )]
 
 mod figure;
+mod shared;
 mod support;
 mod trees;

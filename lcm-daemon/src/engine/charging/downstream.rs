@@ -11,10 +11,11 @@ use rsvp_wire::{BufferTooSmall, MessageWriter, PolicyOptions};
 
 use super::super::Core;
 use super::super::local::SenderShare;
+use super::super::path::Arrived;
 use super::super::psb::Psb;
 use super::super::time::Now;
 use super::upstream::SERVICE;
-use super::{Context, Fault, charges_on, clock};
+use super::{Accounts, Context, Fault, charges_on, clock};
 
 /// What a PATH says about charges.
 #[derive(Debug)]
@@ -112,59 +113,47 @@ fn write_others(context: &Context, object: &PolicyData<'_>, bytes: &mut Vec<u8>)
     bytes.extend_from_slice(buffer.get(..length).unwrap_or_default());
 }
 
-/// Whether an announcement could be taken, without taking it; `moved` says that it comes from
-/// another previous hop than the last.
+/// Whether an announcement from another previous hop than the last could be taken, without taking
+/// it.
 pub(crate) fn acceptable(
+    core: &mut Core,
     now: Now,
     psb: &Psb,
     announced: &Announced,
-    moved: bool,
 ) -> Result<(), Fault> {
     let (Announced::Dcpe(dcpe), Some(flow)) = (announced, &psb.flow) else { return Ok(()) };
-    let announcement = announcement(dcpe).ok_or(Fault::BAD_ELEMENT)?;
-    let known = flow.downstream();
-    let same = known.is_some_and(|down| {
-        let (total, max) = (down.total.0, down.max_total.0);
-        !moved && total == dcpe.total && max >= dcpe.max_total && down.epoch == Some(dcpe.epoch)
-    });
-    if same {
-        return Ok(());
-    }
+    let announcement = announcement(&mut core.accounts, dcpe).ok_or(Fault::BAD_ELEMENT)?;
     let mut trial = flow.clone();
-    if moved {
-        trial.on_upstream_changed(clock(now));
-    }
-    match trial.on_dcpe(clock(now), &announcement) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Fault::CHARGE_OVERFLOW),
-    }
+    trial.on_upstream_changed(clock(now));
+    trial.on_dcpe(clock(now), &announcement).map(|_| ()).map_err(|_| Fault::CHARGE_OVERFLOW)
 }
 
-/// Takes an announcement into the charging state of a sender.
+/// Takes the announcement of a PATH into the charging state of its sender; on an error nothing
+/// changed.
 pub(crate) fn announce(
     core: &mut Core,
     now: Now,
     psb: &mut Psb,
-    announced: &Announced,
+    arrived: &Arrived,
 ) -> Result<(), Fault> {
     let phop = psb.phop_address();
     let Some(flow) = psb.flow.as_mut() else { return Ok(()) };
-    let refresh = Span(u64::from(psb.refresh_ms));
-    match announced {
+    let refresh = Span(u64::from(arrived.refresh_ms));
+    match &arrived.announced {
         Announced::Unread => {}
         Announced::Nothing => {
-            let quantity = psb.facts.tspec.rate.to_integer().saturating_mul(8);
+            let quantity = arrived.facts.tspec.rate.to_integer().saturating_mul(8);
             flow.on_no_dcpe(clock(now), refresh, quantity);
         }
         Announced::Dcpe(dcpe) => {
             let mut flags = dcpe.flags;
-            if psb.facts.non_rsvp_hop {
+            if arrived.facts.non_rsvp_hop {
                 flags = flags.union(ChargingFlags::NON_CHARGING_HOP);
             }
             let announcement = Announcement {
                 flags: flags.bits(),
                 refresh,
-                ..announcement(dcpe).ok_or(Fault::BAD_ELEMENT)?
+                ..announcement(&mut core.accounts, dcpe).ok_or(Fault::BAD_ELEMENT)?
             };
             match flow.on_dcpe(clock(now), &announcement) {
                 Ok(Heard::Stale) => core.counters.drop("stale_announcement"),
@@ -178,9 +167,9 @@ pub(crate) fn announce(
     Ok(())
 }
 
-fn announcement(dcpe: &Dcpe) -> Option<Announcement> {
+fn announcement(accounts: &mut Accounts, dcpe: &Dcpe) -> Option<Announcement> {
     let terms = &dcpe.terms;
-    let account = terms.account.as_ref().map(|a| ModelAccount::new(a.kind.into(), a.id.as_bytes()));
+    let account = terms.account.as_ref().map(|a| accounts.get(a.kind.into(), a.id.as_bytes()));
     Some(Announcement {
         total: Rate(dcpe.total),
         max_total: Rate(dcpe.max_total),

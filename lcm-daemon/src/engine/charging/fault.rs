@@ -151,12 +151,12 @@ pub(crate) fn write_fault(
     })
 }
 
-/// What the CHG_ERR among these objects says is required.
-pub(crate) fn required<'a>(
+/// The CHG_ERR among these objects.
+pub(crate) fn charging_error<'a>(
     core: &Core,
     objects: impl Iterator<Item = PolicyData<'a>>,
-) -> Option<u64> {
+) -> Option<ChgErr> {
     let ptype = core.charging.as_ref()?.ptypes.chg_err;
     let mut elements = objects.filter_map(|object| object.element(ptype));
-    elements.find_map(|element| ChgErr::parse(element.bytes).ok()).map(|error| error.required)
+    elements.find_map(|element| ChgErr::parse(element.bytes).ok())
 }

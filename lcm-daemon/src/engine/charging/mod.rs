@@ -3,6 +3,7 @@
 //! The rest of the engine treats policy as opaque: it asks here what to put into a PATH or a RESV,
 //! whether a payment is good, and tells what came and went.
 
+mod accounts;
 mod books;
 mod context;
 mod downstream;
@@ -10,6 +11,7 @@ mod fault;
 mod upstream;
 mod view;
 
+pub(crate) use accounts::Accounts;
 pub(crate) use books::Books;
 pub(crate) use context::Context;
 pub use context::wire_account;
@@ -17,7 +19,7 @@ pub(crate) use downstream::{
     Announced, acceptable, announce, carried, downstream_elements, originate, read_announcement,
     sync_groups, upstream_moved, write_announcements,
 };
-pub(crate) use fault::{Fault, required, write_fault};
+pub(crate) use fault::{Fault, charging_error, write_fault};
 pub(crate) use upstream::{
     Admission, Payments, admit, is_paid, local_due, new_flow, own_payment, own_refused,
     read_payments, release, renew_local, settle, write_payment,

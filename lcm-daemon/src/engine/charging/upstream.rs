@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use charging_model::flow::{Account as ModelAccount, Cause, Flow, OwnPayment, Payment, Verdict};
+use charging_model::flow::{Cause, Flow, OwnPayment, Payment, Verdict};
 use charging_model::time::next_serial;
 use charging_model::{BranchKey, Rate, Span};
-use rsvp_wire::charging::Ucpe;
+use rsvp_wire::charging::{ChgErr, Ucpe};
 use rsvp_wire::iana::error_code;
 use rsvp_wire::message::Resv;
 use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, FilterSpec, Hop, Session};
@@ -13,7 +13,6 @@ use rsvp_wire::{BufferTooSmall, MessageWriter, PolicyOptions};
 
 use super::super::Core;
 use super::super::counters::bump;
-use super::super::local::NoticeEvent;
 use super::super::psb::Psb;
 use super::super::record::{Record, RecordEvent};
 use super::super::resv::Request;
@@ -120,7 +119,7 @@ pub(crate) fn admit(
         epoch_echo: ucpe.epoch_echo,
         sequence: ucpe.sequence,
         instance: ucpe.instance,
-        account: ModelAccount::new(ucpe.account.kind.into(), ucpe.account.id.as_bytes()),
+        account: core.accounts.get(ucpe.account.kind.into(), ucpe.account.id.as_bytes()),
         refresh: Span(u64::from(request.refresh_ms)),
         quantity: bits(request),
         receivers_below: ucpe.terms.receivers_below.unwrap_or(1),
@@ -238,7 +237,7 @@ fn renew(
         epoch_echo: flow.quote(LOCAL).map_or(0, |quote| quote.epoch),
         sequence,
         instance: known.as_ref().map_or(sequence, |branch| branch.instance),
-        account: ModelAccount::new(account.kind.into(), account.id.as_bytes()),
+        account: core.accounts.get(account.kind.into(), account.id.as_bytes()),
         refresh: Span(u64::from(core.config.rsvp.refresh_ms)),
         quantity: psb.facts.tspec.rate.to_integer().saturating_mul(8),
         receivers_below: 1,
@@ -311,18 +310,21 @@ pub(crate) fn own_refused(
     now: Now,
     psb: &mut Psb,
     error: &ErrorSpec,
-    about: &NoticeEvent,
+    charging: Option<&ChgErr>,
 ) {
     let in_place = error.flags.contains(ErrorFlags::IN_PLACE);
     if error.code != error_code::POLICY || in_place {
         return;
     }
-    let NoticeEvent::Error { required: Some(required), .. } = about else { return };
+    let Some(charging) = charging else { return };
     let phop = psb.phop_address();
-    if let Some(flow) = psb.flow.as_mut() {
-        flow.on_own_refused(clock(now), Rate(*required));
-        core.books.take(phop, flow);
+    let Some(flow) = psb.flow.as_mut() else { return };
+    if flow.last_sequence() != Some(charging.sequence) {
+        // It is about an offer that we have changed since.
+        return core.counters.drop("refusal_of_an_older_payment");
     }
+    flow.on_own_refused(clock(now), Rate(charging.required));
+    core.books.take(phop, flow);
 }
 
 fn ucpe_of(context: &Context, paid: &OwnPayment) -> Ucpe {
