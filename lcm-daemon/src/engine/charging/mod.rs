@@ -193,11 +193,14 @@ impl SessionState {
         let Some(local) = self.local_senders.iter_mut().find(|l| l.sender == sender) else {
             return;
         };
-        let event = NoticeEvent::Reserved {
-            receivers_pay: paid.payment.0,
-            sender_pays: paid.sender_payment.0,
-            total: paid.announced_total.0,
-        };
+        // Its own next hops debit the sender; what they all announced is covered by both sides.
+        let sender_pays: u64 = flow
+            .branches()
+            .map(|branch| branch.sender_payment.0)
+            .fold(0, u64::saturating_add);
+        let total = paid.announced_total.0;
+        let receivers_pay = total.saturating_sub(sender_pays);
+        let event = NoticeEvent::Reserved { receivers_pay, sender_pays, total };
         if local.told.as_ref() != Some(&event) {
             local.told = Some(event.clone());
             core.outbox.push(Output::Notice(Notice { handle: local.handle, sender, event }));
