@@ -426,7 +426,7 @@ local function elements(tree, range)
             if name then info[#info + 1] = name .. " empty" end
         elseif reader then
             info[#info + 1] = reader(item, whole)
-            item:append_text(": " .. info[#info])
+            item:set_text(info[#info])
         else
             item:add(f.element_data, whole(4))
         end

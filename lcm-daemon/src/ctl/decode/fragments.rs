@@ -122,6 +122,12 @@ impl Fragments {
         }
     }
 
+    /// Bytes that are kept.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.packets.values().map(|parts| parts.data.len()).sum()
+    }
+
     /// Packets of which not all fragments came, or whose fragments contradicted each other.
     pub(super) fn lost(&self) -> u64 {
         self.lost + self.packets.len() as u64

@@ -1,6 +1,7 @@
 //! RSVP messages as far as they go: what a node would refuse is what an operator looks for, so
 //! everything in front of a fault is kept.
 
+use rsvp_wire::iana::class;
 use rsvp_wire::{
     DecodeError, ErrorKind, HEADER_LEN, Message, MessageType, OBJECT_HEADER_LEN, Packet, RawObject,
     checksum,
@@ -43,7 +44,7 @@ pub(super) struct Decoded<'a> {
 pub(super) fn decode(bytes: &[u8], sent: usize) -> Decoded<'_> {
     let mut decoded = decode_part(bytes, sent);
     if decoded.message_type == Some(MessageType::Bundle.into()) {
-        decode_bundle(&mut decoded, bytes, sent);
+        decoded.parts = parts(bytes);
     }
     decoded
 }
@@ -149,9 +150,13 @@ impl<'a> Decoded<'a> {
             | ErrorKind::UnknownService
             | ErrorKind::BadStyle => self.note = Some(error.to_string()),
             _ => {
-                // An offset within the header stands for a fault that has no place, such as an
-                // object that is missing.
-                if error.offset >= HEADER_LEN {
+                // What is missing, or ends too early, is a fault behind all objects.
+                let at_end = matches!(
+                    (error.kind, error.object),
+                    (ErrorKind::MissingObject, _)
+                        | (ErrorKind::BadFlowDescriptor, Some((class::STYLE, _)))
+                );
+                if !at_end {
                     self.objects.retain(|raw| raw.offset + raw.bytes.len() <= error.offset);
                 }
                 self.error = Some(error.to_string());
@@ -170,46 +175,20 @@ fn frame_object(bytes: &[u8], offset: usize) -> Result<RawObject<'_>, DecodeErro
     }
 }
 
-/// Takes the messages of a Bundle (RFC 2961 section 3) up to the first whose framing is wrong. A
-/// Bundle in a Bundle is malformed and not looked into.
-fn decode_bundle<'a>(bundle: &mut Decoded<'a>, bytes: &'a [u8], sent: usize) {
+/// The messages of a Bundle (RFC 2961 section 3) up to the first whose framing is wrong. A Bundle in
+/// a Bundle is malformed and not looked into.
+fn parts(bytes: &[u8]) -> Vec<Decoded<'_>> {
+    let mut parts = Vec::new();
     let mut rest = body(bytes);
-    let mut offset = HEADER_LEN;
     while let Some((&[first, kind, _, _, _, _, l1, l0], _)) = rest.split_first_chunk::<HEADER_LEN>()
     {
         let length = usize::from(u16::from_be_bytes([l1, l0]));
         let part = rest.get(..length).filter(|part| part.len() >= HEADER_LEN && length % 4 == 0);
         let (Some(part), 1, false) = (part, first >> 4, is_bundle(Some(kind))) else { break };
-        bundle.parts.push(decode_part(part, length));
+        parts.push(decode_part(part, length));
         rest = rest.get(length..).unwrap_or_default();
-        offset += length;
     }
-    if rest.is_empty() || bundle.error.is_some() || sent > bytes.len() {
-        return;
-    }
-    bundle.error = Some(bundle_fault(rest, offset));
-}
-
-/// What is wrong with the message that a Bundle goes on with.
-fn bundle_fault(rest: &[u8], at: usize) -> String {
-    match rest.first_chunk::<HEADER_LEN>() {
-        None => format!(
-            "Bundle: {} bytes are left at offset {at}, too few for a message's header",
-            rest.len()
-        ),
-        Some([first, ..]) if first >> 4 != 1 => format!(
-            "Bundle: the message at offset {at} is not RSVP version 1: version is {}",
-            first >> 4
-        ),
-        Some(&[_, kind, ..]) if is_bundle(Some(kind)) => {
-            format!("Bundle: the message at offset {at} is a Bundle, which may not stand in one")
-        }
-        Some(&[.., l1, l0]) => format!(
-            "Bundle: the message at offset {at} has a length that cannot be: {} of {} bytes left",
-            u16::from_be_bytes([l1, l0]),
-            rest.len()
-        ),
-    }
+    parts
 }
 
 /// The name of a message type.
