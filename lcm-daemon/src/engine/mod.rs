@@ -42,6 +42,7 @@ pub use outbox::Output;
 pub use record::{Record, RecordEvent, RecordId};
 pub use time::{Instant, Now, Span, lifetime};
 
+use ahash::RandomState;
 use rsvp_wire::Message;
 
 use crate::config::Config;
@@ -53,6 +54,9 @@ use outbox::Outbox;
 use routes::Routes;
 use session::{SessionState, Sessions};
 use timers::Timers;
+
+/// Tells these hashes from others of the same seed.
+const HASH_SALT: u64 = 0x5253_5650;
 
 /// One RSVP node.
 #[derive(Debug)]
@@ -85,11 +89,13 @@ impl Engine {
     /// A node without interfaces and sessions; the interfaces come as kernel news. `seed` feeds
     /// the jitter of the refresh timers.
     pub fn new(config: Config, seed: u64) -> Self {
+        // Keyed by the seed, so that a simulation repeats.
+        let hasher = RandomState::with_seeds(seed, !seed, seed.rotate_left(32), HASH_SALT);
         let core = Core {
             charging: charging::Context::new(&config),
             config,
             interfaces: Interfaces::default(),
-            routes: Routes::default(),
+            routes: Routes::new(hasher.clone()),
             outbox: Outbox::default(),
             timers: Timers::default(),
             counters: Counters::default(),
@@ -99,7 +105,7 @@ impl Engine {
             repriced: Vec::new(),
             next_handle: 0,
         };
-        Self { core, sessions: Sessions::new(seed) }
+        Self { core, sessions: Sessions::new(hasher) }
     }
 
     /// Takes one RSVP message, as it came off the wire.

@@ -1,7 +1,9 @@
 //! The kernel's answers about routes, cached and shared by the sessions that follow them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+
+use ahash::RandomState;
 
 use crate::kernel::{Route, RouteKey};
 
@@ -13,14 +15,19 @@ struct Entry {
 }
 
 /// Routes in use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Routes {
-    entries: BTreeMap<RouteKey, Entry>,
+    entries: HashMap<RouteKey, Entry, RandomState>,
     /// Keys to ask the kernel about.
     questions: BTreeSet<RouteKey>,
 }
 
 impl Routes {
+    /// No routes yet; `hasher` is keyed, so that strangers cannot aim at one bucket.
+    pub(crate) fn new(hasher: RandomState) -> Self {
+        Self { entries: HashMap::with_hasher(hasher), questions: BTreeSet::new() }
+    }
+
     /// The route as last answered; asks the kernel if nobody did, and remembers that session
     /// `slot` wants to hear of changes.
     pub(crate) fn follow(&mut self, key: RouteKey, slot: usize) -> Option<&Route> {
@@ -120,7 +127,7 @@ mod tests {
     #[test]
     fn a_key_is_asked_once_and_forgotten_with_its_last_user() {
         let key = RouteKey { destination: ip("10.1.2.3"), source: None, incoming: 0 };
-        let mut routes = Routes::default();
+        let mut routes = Routes::new(RandomState::with_seed(1));
         assert_eq!(routes.follow(key, 1), None);
         assert_eq!(routes.follow(key, 2), None);
         assert_eq!(routes.next_question(), Some(key));

@@ -110,11 +110,9 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// An empty table; `seed` keys the hash, so that strangers cannot aim at one bucket while a
-    /// simulation still repeats.
-    pub(crate) fn new(seed: u64) -> Self {
-        let state = RandomState::with_seeds(seed, !seed, seed.rotate_left(32), 0x5253_5650);
-        Self { slots: Slab::new(), index: HashMap::with_hasher(state) }
+    /// An empty table; `hasher` is keyed, so that strangers cannot aim at one bucket.
+    pub(crate) fn new(hasher: RandomState) -> Self {
+        Self { slots: Slab::new(), index: HashMap::with_hasher(hasher) }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -194,10 +194,8 @@ impl SessionState {
             return;
         };
         // Its own next hops debit the sender; what they all announced is covered by both sides.
-        let sender_pays: u64 = flow
-            .branches()
-            .map(|branch| branch.sender_payment.0)
-            .fold(0, u64::saturating_add);
+        let sender_pays: u64 =
+            flow.branches().map(|branch| branch.sender_payment.0).fold(0, u64::saturating_add);
         let total = paid.announced_total.0;
         let receivers_pay = total.saturating_sub(sender_pays);
         let event = NoticeEvent::Reserved { receivers_pay, sender_pays, total };
