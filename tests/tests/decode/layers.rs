@@ -50,7 +50,7 @@ fn every_link_type_leads_to_the_packet() {
             (LINUX_SLL, cooked(&packet)),
             (LINUX_SLL2, cooked2(4, &packet)),
         ] {
-            assert_path(&only(&pcap(link_type, &[frame.clone()])), cast, 1, 62);
+            assert_path(&only(&pcap(link_type, std::slice::from_ref(&frame))), cast, 1, 62);
             for big_endian in [false, true] {
                 let file = pcapng(big_endian, &[(link_type, frame.clone())]);
                 let packet = only(&file);
@@ -199,14 +199,14 @@ fn cut_captures_are_told() {
     let packet = path_packet(&V4);
     let path_len = path_with_dcpe(&V4).len();
     // The router alert option makes a header of 24 bytes.
-    let file = pcap_cut(RAW, &[packet.clone()], 24 + 40);
+    let file = pcap_cut(RAW, std::slice::from_ref(&packet), 24 + 40);
     let seen = only(&file);
     let error = seen["error"].as_str().unwrap();
     assert!(error.contains(&format!("40 of the {path_len} bytes")), "{error}");
     assert_eq!(seen["objects"].as_array().unwrap().len(), 3);
     assert_eq!((&seen["msg_type"], &seen["checksum_ok"]), (&json!(1), &Value::Null));
 
-    let mut file = pcap(RAW, &[packet.clone()]);
+    let mut file = pcap(RAW, std::slice::from_ref(&packet));
     file.extend(&pcap_cut(RAW, &[packet], 12)[24..]);
     let output = decode_bytes(&file, &[]);
     let said = String::from_utf8(output.stderr).unwrap();
