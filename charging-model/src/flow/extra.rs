@@ -60,10 +60,15 @@ impl Extra {
         removed.push((key, instance));
     }
 
+    /// The newest instance of the branch that was removed.
+    pub(super) fn last_removed(&self, key: BranchKey) -> Option<u32> {
+        let removed = self.0.as_deref().map(|c| c.removed.as_slice()).unwrap_or_default();
+        removed.iter().find(|(old, _)| *old == key).map(|(_, last)| *last)
+    }
+
     /// Whether `instance` of the branch was removed.
     pub(super) fn is_buried(&self, key: BranchKey, instance: u32) -> bool {
-        let removed = self.0.as_deref().map(|c| c.removed.as_slice()).unwrap_or_default();
-        removed.iter().any(|(old, last)| *old == key && !serial_newer(instance, *last))
+        self.last_removed(key).is_some_and(|last| !serial_newer(instance, last))
     }
 
     /// Remembers the quote that `group` made until `now`, where the configuration honours it.

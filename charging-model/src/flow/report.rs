@@ -293,6 +293,12 @@ impl Flow {
         branches.chain(own).filter(runs).map(|(entry, rate, _)| (entry, rate))
     }
 
+    /// An instance that a branch which left can come back with, newer than what was removed
+    /// (T17): for a receiver in this node, which may leave and return within a second.
+    pub fn next_instance(&self, key: BranchKey, unix_s: u32) -> u32 {
+        next_serial(self.extra.last_removed(key), unix_s)
+    }
+
     /// The sequence of the last UCPE sent: a RESVERR about another one is out of date, and no
     /// reason for [`on_own_refused`](Self::on_own_refused).
     pub fn last_sequence(&self) -> Option<u32> {

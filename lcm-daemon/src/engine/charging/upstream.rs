@@ -224,10 +224,10 @@ fn renew(
     let account = &context.account;
     let known = flow.branch(key);
     let changed = known.as_ref().is_none_or(|branch| branch.ceiling.0 != payment);
-    let last = known.as_ref().map(|branch| branch.sequence);
-    let sequence = match last {
+    let sequence = match known.as_ref().map(|branch| branch.sequence) {
         Some(last) if !changed => last,
-        last => next_serial(last, now.unix_s),
+        Some(last) => next_serial(Some(last), now.unix_s),
+        None => flow.next_instance(key, now.unix_s),
     };
     let offered = Payment {
         payment: Rate(payment),
