@@ -5,7 +5,7 @@ use std::str::FromStr;
 use rsvp_wire::object::{Filter, Float, FlowId, FlowSpec, Session, Style, Tspec};
 
 use super::protocol::{
-    Event, NoticeLine, ReceiveRequest, SendRequest, SessionName, StyleName, TrafficSpec,
+    NoticeLine, ReceiveRequest, SendRequest, SessionName, StyleName, TrafficSpec,
 };
 use crate::config::Account;
 use crate::engine::{Engine, Notice, NoticeEvent, ReceiverRequest, SenderRequest, SenderShare};
@@ -103,25 +103,7 @@ pub(crate) fn notice(notice: &Notice) -> NoticeLine {
         sender: notice.sender.source,
         port,
         text: words(&notice.event),
-        event: event(&notice.event),
-    }
-}
-
-fn event(event: &NoticeEvent) -> Event {
-    match *event {
-        NoticeEvent::Offered { payment, total, max_total } => {
-            Event::Offered { payment, total, max_total }
-        }
-        NoticeEvent::Declined { due, max_payment } => Event::Declined { due, max_payment },
-        NoticeEvent::Reserved { receivers_pay, sender_pays, total } => {
-            Event::Reserved { receivers_pay, sender_pays, total }
-        }
-        NoticeEvent::Released => Event::Released,
-        NoticeEvent::Confirmed => Event::Confirmed,
-        NoticeEvent::Error { node, code, value, required } => {
-            Event::Error { node, code, value, required }
-        }
-        NoticeEvent::SenderGone => Event::SenderGone,
+        event: notice.event.clone(),
     }
 }
 

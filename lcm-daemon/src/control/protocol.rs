@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::show;
+use crate::engine::{NoticeEvent, show};
 
 /// Asked of a daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -197,53 +197,5 @@ pub struct NoticeLine {
     /// What happened, in words.
     pub text: String,
     /// What happened, for programs.
-    pub event: Event,
-}
-
-/// What a registration hears.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event {
-    /// A price was accepted; the reservation is asked for.
-    Offered {
-        /// What is paid, in wire units.
-        payment: u64,
-        /// The whole charge.
-        total: u64,
-        /// The highest that the providers foresee.
-        max_total: u64,
-    },
-    /// A price was declined.
-    Declined {
-        /// What would be due.
-        due: u64,
-        /// What the application allows.
-        max_payment: u64,
-    },
-    /// A reservation reached the sender.
-    Reserved {
-        /// What all receivers pay.
-        receivers_pay: u64,
-        /// What the sender pays.
-        sender_pays: u64,
-        /// The sum of all local prices.
-        total: u64,
-    },
-    /// The last reservation ended.
-    Released,
-    /// RESVCONF.
-    Confirmed,
-    /// RESVERR or PATHERR.
-    Error {
-        /// Who found it.
-        node: IpAddr,
-        /// RFC 2205 appendix B.
-        code: u8,
-        /// RFC 2205 appendix B.
-        value: u16,
-        /// What would be required.
-        required: Option<u64>,
-    },
-    /// The sender is gone.
-    SenderGone,
+    pub event: NoticeEvent,
 }

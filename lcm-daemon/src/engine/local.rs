@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use rsvp_wire::charging::Account;
 use rsvp_wire::object::{Filter, FlowSpec, Session, Style, Tspec};
+use serde::{Deserialize, Serialize};
 
 /// Names one application's registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,8 +93,9 @@ pub struct Notice {
     pub event: NoticeEvent,
 }
 
-/// What a local application is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a local application is told; also in this form over the control socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub enum NoticeEvent {
     /// A price came, and was accepted: the reservation is asked for.
     Offered {
