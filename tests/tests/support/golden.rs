@@ -28,9 +28,16 @@ fn ends(row: &Value) -> Result<(&str, &str), Box<dyn Error>> {
     Ok(link.split_once("->").ok_or("a link without an arrow")?)
 }
 
-/// Waits until the figure is in a golden case: the PATH of each link from the sender down, then
-/// the RESV of each link from the receivers up, then all accounts, each as captured and metered.
+/// Waits until the figure is in a golden case: its links, then all accounts by their books, then
+/// what they really meter.
 pub(crate) fn wait_case(play: &mut Play, name: &str) -> Result<(), Box<dyn Error>> {
+    wait_links(play, name)?;
+    Ok(play.wait_balances(&balances(&case(name)?)?).map_err(|e| in_case(name, &*e))?)
+}
+
+/// Waits until the links carry what they do in a golden case: the PATH of each link from the
+/// sender down, then the RESV of each link from the receivers up, as captured.
+pub(crate) fn wait_links(play: &mut Play, name: &str) -> Result<(), Box<dyn Error>> {
     let case = case(name)?;
     for row in case["DCPE"].as_array().ok_or("no DCPE rows")? {
         let (from, to) = ends(row)?;
@@ -53,7 +60,7 @@ pub(crate) fn wait_case(play: &mut Play, name: &str) -> Result<(), Box<dyn Error
             if seen == wanted { Ok(()) } else { Err(format!("{seen:?}")) }
         })?;
     }
-    Ok(play.wait_balances(&balances(&case)?).map_err(|e| in_case(name, &*e))?)
+    Ok(())
 }
 
 /// The balances of a case.

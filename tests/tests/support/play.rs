@@ -229,6 +229,17 @@ impl Play {
         &mut self,
         expected: &BTreeMap<String, i64>,
     ) -> Result<(), Box<dyn Error>> {
+        self.wait_rates(expected)?;
+        let metered = self.meter(expected.keys())?;
+        assert_eq!(&metered, expected, "metered per second");
+        Ok(())
+    }
+
+    /// Waits until these nodes earn these rates by their books.
+    pub(crate) fn wait_rates(
+        &mut self,
+        expected: &BTreeMap<String, i64>,
+    ) -> Result<(), Box<dyn Error>> {
         self.wait("the rates of all accounts", |play| {
             for (name, rate) in expected {
                 let view = play.stage.accounts(name).map_err(|e| e.to_string())?;
@@ -237,10 +248,7 @@ impl Play {
                 }
             }
             Ok(())
-        })?;
-        let metered = self.meter(expected.keys())?;
-        assert_eq!(&metered, expected, "metered per second");
-        Ok(())
+        })
     }
 
     /// What nodes meter per second, exact.

@@ -1,0 +1,125 @@
+//! A router is killed in mid-session and started again.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::net::IpAddr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use lcm_tests::harness::TestResult;
+
+use crate::approvals;
+use crate::support::golden::{self, A};
+use crate::support::play::{self, Play, REFRESH_MS};
+use crate::support::wire::PATH;
+
+/// Receiver payments by (payee, payer's address), in ledger units.
+type Debits = BTreeMap<(&'static str, IpAddr), u128>;
+
+const NAMES: [&str; 6] = ["S", "IS1", "IS2", "IS3", "R1", "R2"];
+
+pub(crate) fn killed_and_restarted() -> TestResult {
+    let mut play = Play::start(play::figure())?;
+    play.send()?;
+    play.stage.receive("R1", None)?;
+    play.stage.receive("R2", None)?;
+    golden::wait_case(&mut play, A)?;
+
+    let lost = debits(&play, "IS2")?;
+    let start = earned(&play)?;
+    let mark = play.mark();
+    play.stage.daemon("IS2")?.kill()?;
+    passed_by_the_kernel(&mut play, mark)?;
+    // IS1's price of 100 is now split over IS3 and R1, who pay it to IS1.
+    let meanwhile = [("S", -45), ("IS1", 100), ("IS3", 50), ("R1", -35), ("R2", -70)];
+    play.wait_balances(&meanwhile.map(|(name, rate)| (name.to_owned(), rate)).into())?;
+
+    play.stage.daemon("IS2")?.restart()?;
+    play.stage.wait_ready("IS2")?;
+    let ready = Instant::now();
+    golden::wait_links(&mut play, A)?;
+    let case = golden::case(A)?;
+    let balances = golden::balances(&case)?;
+    play.wait_rates(&balances)?;
+    let back = ready.elapsed();
+    let allowed = Duration::from_millis(3 * u64::from(REFRESH_MS) + 2000);
+    assert!(back <= allowed, "all was back after {back:?}, which may be {allowed:?}");
+    golden::wait_case(&mut play, A)?;
+
+    nobody_paid_more_than_approved(&mut play, &lost)?;
+    sold_once(&start, &earned(&play)?);
+    Ok(())
+}
+
+/// While IS2's daemon is dead its kernel forwards PATH as any packet: behind IS2 they come from
+/// hop IS1.
+fn passed_by_the_kernel(play: &mut Play, mark: usize) -> TestResult {
+    let hop = play.address_on("IS1", "IS2")?;
+    for to in ["IS3", "R1"] {
+        let path = play.wait_for(&format!("PATH past IS2 to {to}"), mark, |heard| {
+            let of_is1 = heard.message.hop().is_some_and(|(address, _)| address == hop);
+            heard.is("IS2", to, PATH) && of_is1
+        })?;
+        assert_eq!(path.ttl, path.message.send_ttl - 1, "forwarded");
+        assert!(path.router_alert, "the next router still sees it");
+        assert_eq!(path.message.dcpe().map(|dcpe| dcpe.max_total), Some(120), "IS1's own");
+    }
+    Ok(())
+}
+
+/// What a node's books say that its neighbours owe it as receivers.
+fn debits(play: &Play, payee: &'static str) -> Result<Debits, Box<dyn Error>> {
+    let mut debits = Debits::new();
+    for account in play.stage.accounts(payee)?.accounts {
+        debits.insert((payee, account.neighbour), account.receiver_payments_in.parse()?);
+    }
+    Ok(debits)
+}
+
+/// Compares what every payee debited with what its payers approved: with the payee alone, and for
+/// each payer over all payees together, so that nobody pays two for one.
+fn nobody_paid_more_than_approved(play: &mut Play, lost: &Debits) -> TestResult {
+    let mut all = lost.clone();
+    for payee in NAMES {
+        for (key, amount) in debits(play, payee)? {
+            *all.entry(key).or_default() += amount;
+        }
+    }
+    let now_ms = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+    let addresses = |play: &Play, node: &str| -> Vec<IpAddr> {
+        let links = play.stage.network().links().iter();
+        links.filter_map(|link| link.address(node)).map(IpAddr::V4).collect()
+    };
+    let everybody: Vec<IpAddr> = NAMES.iter().flat_map(|name| addresses(play, name)).collect();
+    let mut by_payer: BTreeMap<IpAddr, u128> = BTreeMap::new();
+    let mut checked = 0;
+    for ((payee, payer), amount) in all {
+        *by_payer.entry(payer).or_default() += amount;
+        if amount == 0 {
+            continue;
+        }
+        let payees = addresses(play, payee);
+        let most = approvals::most(&approvals::of(play.heard(), payer, &payees), now_ms);
+        assert!(amount <= most, "{payee} debited {payer} {amount}, who had approved {most}");
+        checked += 1;
+    }
+    // R1 and IS3 at IS2 and at IS1, IS2 at IS1, R2 at IS3.
+    assert!(checked >= 6, "only {checked} accounts moved");
+    for (payer, amount) in by_payer {
+        let most = approvals::most(&approvals::of(play.heard(), payer, &everybody), now_ms);
+        assert!(amount <= most, "{payer} was debited {amount} by all, and had approved {most}");
+    }
+    Ok(())
+}
+
+/// The clock and the balance of IS1.
+fn earned(play: &Play) -> Result<(u64, i128), Box<dyn Error>> {
+    let view = play.stage.accounts("IS1")?;
+    Ok((view.as_of_ms, view.amount.parse()?))
+}
+
+/// IS1, which has nobody to pay above it, never earned more than the price of its one interface,
+/// whoever stood behind that: IS2, IS3 and R1, or for a while all of them.
+fn sold_once(start: &(u64, i128), end: &(u64, i128)) {
+    let (ms, earned) = (end.0 - start.0, end.1 - start.1);
+    assert!(earned <= 100 * i128::from(ms), "IS1 earned {earned} in {ms} ms");
+}

@@ -1,0 +1,41 @@
+//! Routers on the real kernel: unicast, plain routers between, a router killed, links that go,
+//! tears, and the operator's programs.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that finds what it did not expect is to fail"
+)]
+
+mod approvals;
+mod chain;
+mod killed;
+mod operator;
+mod plain;
+mod rerouted;
+#[path = "../support/mod.rs"]
+mod support;
+mod tears;
+
+use std::process::ExitCode;
+
+use lcm_tests::harness;
+
+fn main() -> ExitCode {
+    harness::main(&[
+        ("r034_unicast_r030_r039_r041_r095_chain_hop_by_hop", chain::hop_by_hop),
+        ("resvconf_comes_back_to_the_receiver", chain::confirmation),
+        ("r037_r107_unicast_over_a_plain_router", plain::unicast),
+        ("r037_r107_multicast_over_a_plain_router_that_branches", plain::multicast),
+        ("r006_a_killed_router_charges_nobody_twice_and_comes_back", killed::killed_and_restarted),
+        ("r070_a_reservation_follows_the_route", rerouted::link_down_and_up),
+        ("resvtear_and_pathtear_empty_all_nodes", tears::both),
+        ("r046_r110_declined_until_the_price_falls", operator::declined),
+        ("lcmctl_sends_receives_shows_prices_and_closes", operator::programs),
+        ("lcmctl_says_what_is_wrong", operator::refusals),
+        ("metrics_count_messages_and_refusals", operator::metrics),
+        ("a_second_daemon_on_a_socket_is_refused", operator::second_daemon),
+    ])
+}

@@ -1,0 +1,66 @@
+//! A link goes down under a unicast reservation, and comes back.
+
+use std::net::IpAddr;
+
+use lcm_daemon::lab::Topology;
+use lcm_tests::harness::TestResult;
+
+use crate::support::play::{self, Play};
+
+pub(crate) fn link_down_and_up() -> TestResult {
+    let links = [
+        ("S", "IS1"),
+        ("IS1", "IS2"),
+        ("IS2", "IS4"),
+        ("IS1", "IS3"),
+        ("IS3", "IS4"),
+        ("IS4", "R1"),
+    ];
+    let prices = [
+        ("IS1", "IS2", 100, 120),
+        ("IS2", "IS4", 20, 20),
+        ("IS1", "IS3", 70, 70),
+        ("IS3", "IS4", 10, 10),
+        ("IS4", "R1", 40, 80),
+    ];
+    let topology = Topology::tree(&["S", "R1"], &links);
+    let mut play = Play::start(play::setup(topology, &prices, None))?;
+    // The way round, for when the better route is gone.
+    let is1 = play.stage.network().get("IS1")?;
+    let around = IpAddr::V4(play.address_on("IS3", "IS1")?);
+    is1.route(("10.0.0.0".parse()?, 16), Some(around), "to-IS3")?;
+
+    play.send()?;
+    play.stage.receive("R1", None)?;
+    over_is2(&mut play)?;
+
+    // The kernel takes the routes over a link that is down with it, and tells nobody of them.
+    is1.set_link("to-IS2", false)?;
+    play.wait_announced("IS1", "IS3", 70, 70)?;
+    play.wait_announced("IS3", "IS4", 80, 80)?;
+    play.wait_announced("IS4", "R1", 120, 160)?;
+    play.wait_paid("R1", "IS4", 84)?;
+    play.wait_paid("IS4", "IS3", 56)?;
+    play.wait_paid("IS3", "IS1", 49)?;
+    let balances = [("S", -36), ("IS1", 70), ("IS2", 0), ("IS3", 10), ("IS4", 40), ("R1", -84)];
+    play.wait_balances(&balances.map(|(name, rate)| (name.to_owned(), rate)).into())?;
+    play.wait_empty(&["IS2"])?;
+
+    is1.set_link("to-IS2", true)?;
+    let back = IpAddr::V4(play.address_on("IS2", "IS1")?);
+    is1.route(("10.0.6.0".parse()?, 24), Some(back), "to-IS2")?;
+    over_is2(&mut play)?;
+    play.wait_empty(&["IS3"])
+}
+
+fn over_is2(play: &mut Play) -> TestResult {
+    play.wait_announced("IS1", "IS2", 100, 120)?;
+    play.wait_announced("IS2", "IS4", 120, 140)?;
+    play.wait_announced("IS4", "R1", 160, 220)?;
+    play.wait_paid("R1", "IS4", 112)?;
+    play.wait_paid("IS4", "IS2", 84)?;
+    play.wait_paid("IS2", "IS1", 70)?;
+    play.wait_paid("IS1", "S", 112)?;
+    let balances = [("S", -48), ("IS1", 100), ("IS2", 20), ("IS3", 0), ("IS4", 40), ("R1", -112)];
+    play.wait_balances(&balances.map(|(name, rate)| (name.to_owned(), rate)).into())
+}
