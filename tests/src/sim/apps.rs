@@ -2,9 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use lcm_daemon::engine::{
-    Handle, PriceChange, ReceiverRequest, SenderRequest, SenderShare,
-};
+use lcm_daemon::engine::{Handle, PriceChange, ReceiverRequest, SenderRequest, SenderShare};
 use rsvp_wire::object::{Filter, Session, Style, Tspec};
 
 use super::net::Net;

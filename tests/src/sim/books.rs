@@ -129,6 +129,19 @@ impl Net {
         after.iter().zip(&before).map(rate).collect()
     }
 
+    /// Meters a while, and panics if any node earns otherwise than expected per second, if the sum
+    /// over all is not zero, or if payees' meters and payers' shadows differ.
+    pub fn assert_metered(&mut self, ms: u64, expected: &[i128]) {
+        let seed = self.options.seed;
+        let (payees, payers) = (self.metered(), self.shadows());
+        let rates = self.rates_over(ms);
+        assert_eq!(rates, expected, "seed {seed}: what each node earns per second");
+        assert_eq!(rates.iter().sum::<i128>(), 0, "seed {seed}: the sum of all accounts");
+        let (metered, believed) = (self.metered(), self.shadows());
+        let (metered, believed) = (gained(&payees, &metered), gained(&payers, &believed));
+        assert_eq!(metered, believed, "seed {seed}: payees' meters against payers' shadows");
+    }
+
     /// The most that each payee may have metered of receiver payments by now, from the UCPEs that
     /// reached it: each approves [t, t + H] up to its ceiling (charging.md T3), and a gap between
     /// two of one instance is billed at the lower of their rates. Ends with a RESVTEAR.
@@ -139,6 +152,21 @@ impl Net {
             *sums.entry(pair).or_default() += integral(&approvals, end);
         }
         sums
+    }
+
+    /// Panics if any payee metered more than was approved.
+    pub fn assert_promise(&mut self) {
+        let (seed, approved) = (self.options.seed, self.approved());
+        for (pair, metered) in self.metered() {
+            let most = approved.get(&pair).copied().unwrap_or_default();
+            let debited = metered.receiver_payment;
+            assert!(
+                debited <= most,
+                "seed {seed}: {pair:?} was debited {debited}, which approvals of {most} do not \
+                 cover\n{}",
+                self.story()
+            );
+        }
     }
 
     fn approvals(&self) -> Flows {
@@ -165,7 +193,8 @@ impl Net {
             Ok(Message::Resv(resv)) => {
                 let Some(payer) = self.topology.owner(resv.hop.address) else { return };
                 let pair = Pair { payee: crossing.to, payer };
-                let refresh = u64::from(resv.time_values.refresh_ms);
+                // A payee takes a period within its own bounds.
+                let refresh = u64::from(resv.time_values.refresh_ms).min(300_000);
                 let until_ms = at_ms + refresh + refresh.div_ceil(2) + 2_000;
                 for (sender, ucpe) in ucpes(&resv) {
                     let (ceiling, instance) = (ucpe.payment, ucpe.instance);
@@ -186,14 +215,27 @@ impl Net {
     }
 }
 
+fn gained(before: &Books, after: &Books) -> Books {
+    let mut gained = after.clone();
+    for (pair, metered) in before {
+        let now = gained.entry(*pair).or_default();
+        now.receiver_payment -= metered.receiver_payment;
+        now.sender_payment -= metered.sender_payment;
+    }
+    gained.retain(|_, metered| *metered != Metered::default());
+    gained
+}
+
 /// The integral of the highest ceiling that holds at each instant up to `end`.
 fn integral(approvals: &[Approval], end: u64) -> i128 {
     let mut spans: Vec<(u64, u64, u64)> =
         approvals.iter().map(|a| (a.at_ms, a.until_ms, a.ceiling)).collect();
-    for pair in approvals.windows(2) {
-        let (old, new) = (&pair[0], &pair[1]);
-        if old.instance == new.instance && old.until_ms < new.at_ms {
-            spans.push((old.until_ms, new.at_ms, old.ceiling.min(new.ceiling)));
+    // The payee may have refused any of those in between.
+    for (index, old) in approvals.iter().enumerate() {
+        for new in approvals.iter().skip(index + 1) {
+            if old.instance == new.instance && old.until_ms < new.at_ms {
+                spans.push((old.until_ms, new.at_ms, old.ceiling.min(new.ceiling)));
+            }
         }
     }
     let mut cuts: Vec<u64> =

@@ -33,10 +33,14 @@ pub struct Crossing {
     pub from: NodeId,
     /// Who is at the other end.
     pub to: NodeId,
+    /// Source address of the IP header.
+    pub source: IpAddr,
     /// Destination address of the IP header.
     pub destination: IpAddr,
     /// TTL of the IP header.
     pub ttl: u8,
+    /// Whether it carries Router Alert.
+    pub router_alert: bool,
     /// Whether it arrives.
     pub fate: Fate,
     /// The type of the RSVP message.
@@ -60,8 +64,10 @@ pub(super) struct Entry<'a> {
     pub(super) link: LinkId,
     pub(super) from: NodeId,
     pub(super) to: NodeId,
+    pub(super) source: IpAddr,
     pub(super) destination: IpAddr,
     pub(super) ttl: u8,
+    pub(super) router_alert: bool,
     pub(super) fate: Fate,
     pub(super) bytes: &'a [u8],
 }
@@ -75,8 +81,10 @@ impl Log {
             link: entry.link,
             from: entry.from,
             to: entry.to,
+            source: entry.source,
             destination: entry.destination,
             ttl: entry.ttl,
+            router_alert: entry.router_alert,
             fate: entry.fate,
             message_type: MessageType::from(entry.bytes.get(1).copied().unwrap_or_default()),
             start,
@@ -134,9 +142,8 @@ impl Log {
         from: NodeId,
         message_type: MessageType,
     ) -> impl Iterator<Item = &Crossing> {
-        let wanted = move |c: &&Crossing| {
-            c.link == link && c.from == from && c.message_type == message_type
-        };
+        let wanted =
+            move |c: &&Crossing| c.link == link && c.from == from && c.message_type == message_type;
         self.crossings.iter().rev().filter(wanted)
     }
 

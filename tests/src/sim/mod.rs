@@ -39,5 +39,5 @@ pub use log::{Crossing, Fate, Log};
 pub use net::{Net, Options, UNIX_START};
 pub use node::{Node, NodeConfig};
 pub use topology::{Family, Kind, LinkId, LinkSpec, NodeId, NodeSpec, Topology};
-pub use tree::{TreeNet, disagreement};
+pub use tree::{Branching, TreeNet};
 pub use weather::Weather;

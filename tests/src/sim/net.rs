@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use lcm_daemon::engine::{Engine, Instant, Now, Output, RecordId};
+use lcm_daemon::engine::{Engine, Instant, Now, Output, Record, RecordEvent, RecordId};
 use lcm_daemon::kernel::{KernelNews, RouteKey};
-use rsvp_wire::MessageType;
+use rsvp_wire::Message;
 
 use super::books::Metered;
 use super::books::Pair;
@@ -135,8 +135,9 @@ impl Net {
         let count = topology.nodes.len();
         // Whole milliseconds, so that all nodes' milliseconds begin together.
         let clock = |rng: &mut fastrand::Rng| rng.u64(0..1_000_000_000) * 1_000;
-        let nodes =
-            (0..count).map(|id| Node::new(&topology, id, options.config, clock(&mut rng))).collect();
+        let nodes = (0..count)
+            .map(|id| Node::new(&topology, id, options.config, clock(&mut rng)))
+            .collect();
         let up = vec![true; topology.links.len()];
         let mut net = Self {
             log: Log::default(),
@@ -236,6 +237,11 @@ impl Net {
             }
             self.news(id, KernelNews::Resync);
         }
+    }
+
+    /// All packets so far, one a line.
+    pub fn story(&self) -> String {
+        self.log.story(|node| self.topology.nodes[node].name.clone())
     }
 
     /// Runs for a while.
@@ -384,20 +390,36 @@ impl Net {
         node.engine.as_mut().expect("lives").handle_recorded(number);
     }
 
-    /// No RESV leaves before the records of its session are durable. A message that leaves upon
-    /// an acknowledgement may be older than records that came since, so there is no telling.
+    /// No RESV leaves before the records of the flows that it speaks of are durable, no RESVTEAR
+    /// before the end of those consents is. A message that leaves upon an acknowledgement may be
+    /// older than records that came since, so there is no telling.
     fn assert_recorded(&self, id: NodeId, after: After, bytes: &[u8]) {
-        let kind = MessageType::from(bytes[1]);
-        if after == After::Recorded || !matches!(kind, MessageType::Resv | MessageType::ResvTear) {
+        let pending = &self.nodes[id].pending;
+        if after == After::Recorded || pending.is_empty() {
             return;
         }
-        let Some(session) = rsvp_wire::ErrorContext::scan(bytes).session else { return };
-        let pending = self.nodes[id].pending.iter().find(|(_, record)| record.session == session);
+        let (session, senders, tear) = match Message::parse(bytes) {
+            Ok(Message::Resv(resv)) => {
+                let filters = resv.flows().filter_map(|flow| flow.filter);
+                (resv.session, filters.map(|filter| filter.0).collect::<Vec<_>>(), false)
+            }
+            Ok(Message::ResvTear(tear)) => {
+                (tear.session, tear.filters().map(|filter| filter.0).collect(), true)
+            }
+            _ => return,
+        };
+        let rests_on = |record: &Record| {
+            record.session == session
+                && (senders.is_empty() || senders.contains(&record.sender))
+                && (!tear || record.event == RecordEvent::Closed)
+        };
+        let early = pending.iter().find(|(_, record)| rests_on(record));
+        let (seed, now) = (self.options.seed, self.now);
         assert!(
-            pending.is_none(),
-            "seed {}: {kind:?} of node {id} leaves at {} µs before its record is durable: {pending:?}",
-            self.options.seed,
-            self.now,
+            early.is_none(),
+            "seed {seed}: a RESV of node {id} leaves at {now} µs before its record is durable: \
+             {early:?}\n{}",
+            self.story()
         );
     }
 }

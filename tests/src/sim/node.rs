@@ -88,7 +88,7 @@ fn template() -> &'static Config {
     TEMPLATE.get_or_init(|| {
         let text = "[charging]\nenabled = true\ncurrency = \"EUR\"\n\
                     account = { kind = \"opaque\", id = \"simulated\" }\n\
-                    [default_interface]\nprice_pico_per_s = 0\nmax_price_pico_per_s = 0\n";
+                    [default_interface]\ntariff = { price_pico_per_s = 0 }\n";
         Config::parse(text, "simulation").unwrap_or_else(|errors| panic!("{errors}"))
     })
 }

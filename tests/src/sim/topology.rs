@@ -86,6 +86,12 @@ impl Topology {
         self.links.len() - 1
     }
 
+    /// Adds a link with the prices of both ends, each for sending to the other.
+    pub fn two_way(&mut self, a: NodeId, b: NodeId, prices: [(u64, u64); 2]) -> LinkId {
+        self.links.push(LinkSpec { ends: [a, b], prices });
+        self.links.len() - 1
+    }
+
     /// The node of this name.
     pub fn find(&self, name: &str) -> NodeId {
         let found = self.nodes.iter().position(|node| node.name == name);
@@ -119,8 +125,10 @@ impl Topology {
     /// The name of the interface of `node` on `link`: `to-IS2`.
     pub fn interface_name(&self, node: NodeId, link: LinkId) -> String {
         let peer = self.links[link].other(node);
-        let parallel =
-            self.links_of(node).take_while(|l| *l != link).filter(|l| self.links[*l].other(node) == peer);
+        let parallel = self
+            .links_of(node)
+            .take_while(|l| *l != link)
+            .filter(|l| self.links[*l].other(node) == peer);
         match parallel.count() {
             0 => format!("to-{}", self.nodes[peer].name),
             more => format!("to-{}.{}", self.nodes[peer].name, more + 1),

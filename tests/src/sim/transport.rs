@@ -50,6 +50,11 @@ impl Net {
         self.put(id, link, packet);
     }
 
+    /// Gives a message to a daemon as if its kernel had received it.
+    pub fn inject(&mut self, id: NodeId, meta: PacketMeta, bytes: &[u8]) {
+        self.input(id, |engine, now| engine.handle_packet(now, meta, bytes));
+    }
+
     /// Puts a packet on a link.
     fn put(&mut self, from: NodeId, link: LinkId, packet: Packet) {
         let spec = &self.topology.links[link];
@@ -80,8 +85,10 @@ impl Net {
                 link,
                 from,
                 to,
+                source: packet.source,
                 destination: packet.destination,
                 ttl: packet.ttl,
+                router_alert: packet.router_alert,
                 fate,
                 bytes: &packet.bytes,
             });

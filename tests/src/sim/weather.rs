@@ -41,7 +41,8 @@ impl Weather {
             (false, true) => 2,
         };
         let (least, most) = self.delay_us;
-        let delay = |rng: &mut fastrand::Rng| if least == most { least } else { rng.u64(least..=most) };
+        let delay =
+            |rng: &mut fastrand::Rng| if least == most { least } else { rng.u64(least..=most) };
         (0..copies).map(|_| delay(rng)).collect()
     }
 }

@@ -30,9 +30,8 @@ pub(crate) fn random_tree(rng: &mut fastrand::Rng) -> Tree {
     let dear = price_scale(rng);
     let mut links = vec![link(0, 0, 0, false)];
     for node in 2..=routers {
-        links.push(priced(rng, 1.max(rng.clone().usize(1..node)), dear, false));
         let parent = rng.usize(1..node);
-        links.last_mut().unwrap().parent = parent;
+        links.push(priced(rng, parent, dear, false));
     }
     for _ in 0..receivers {
         let parent = rng.usize(1..=routers);
@@ -47,6 +46,12 @@ pub(crate) fn random_tree(rng: &mut fastrand::Rng) -> Tree {
     let tree = Tree { links, fraction: fraction(rng), limits: limits(rng, dear) };
     tree.check().unwrap();
     tree
+}
+
+/// L and Lmax of an interface, often nothing.
+pub(crate) fn price(rng: &mut fastrand::Rng) -> (u64, u64) {
+    let price = if rng.u8(0..5) == 0 { 0 } else { rng.u64(0..1_000) };
+    (price, price + rng.u64(0..1_000))
 }
 
 fn priced(rng: &mut fastrand::Rng, parent: usize, dear: u64, receives: bool) -> Link {
