@@ -79,7 +79,7 @@ impl Page {
             [("patherr", &counters.path_errors_sent), ("resverr", &counters.resv_errors_sent)];
         for (kind, sent) in errors {
             for ((code, value), count) in sent {
-                m.protocol_errors_sent.set([kind, &code.to_string(), &value.to_string()], *count);
+                m.protocol_errors_sent.set([&code.to_string(), kind, &value.to_string()], *count);
             }
         }
         for (state, count) in &counters.expired {

@@ -95,9 +95,12 @@ pub const MESSAGES_DROPPED: Descriptor<1> = Descriptor::counter(
 );
 
 /// ERROR_SPECs of our own making (RFC 2205 appendix B).
+///
+/// The registry knows a series by a hash of its label values, one behind the other without a mark
+/// between: numbers must not be neighbours there, or 2/13 and 21/3 are one series.
 pub const PROTOCOL_ERRORS_SENT: Descriptor<3> = Descriptor::counter(
     "lcm_protocol_errors_sent_total",
-    ["type", "code", "value"],
+    ["code", "type", "value"],
     "Errors that this node reported in patherr and resverr messages, by RSVP error code and value.",
 );
 

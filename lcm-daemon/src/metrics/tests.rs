@@ -13,7 +13,7 @@ fn filled() -> Metrics {
     m.messages_fragmented.set([], 1);
     m.decode_errors.set(["checksum"], 1);
     m.messages_dropped.set(["no_path_state"], 1);
-    m.protocol_errors_sent.set(["resverr", "2", "4"], 1);
+    m.protocol_errors_sent.set(["2", "resverr", "4"], 1);
     m.sessions.set([], 4);
     m.path_states.set([], 5);
     m.reservation_states.set([], 6);
@@ -101,4 +101,17 @@ fn the_manual_lists_every_metric_as_it_is() {
     }
     let rows = manual.lines().filter(|line| line.starts_with("| `lcm_")).count();
     assert_eq!(rows, families.len(), "deploy/metrics.md has rows for metrics that are gone");
+}
+
+#[test]
+fn errors_whose_numbers_look_alike_side_by_side_are_told_apart() {
+    let metrics = Metrics::new().unwrap();
+    metrics.protocol_errors_sent.set(["2", "resverr", "13"], 1);
+    metrics.protocol_errors_sent.set(["21", "resverr", "3"], 2);
+    let samples = samples(&metrics.text().unwrap());
+    let of = |code: u8, value: u16| {
+        let labels = format!("{{code=\"{code}\",type=\"resverr\",value=\"{value}\"}}");
+        samples[&format!("lcm_protocol_errors_sent_total{labels}")]
+    };
+    assert_eq!((of(2, 13), of(21, 3)), (1.0, 2.0));
 }
