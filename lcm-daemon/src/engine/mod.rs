@@ -134,8 +134,11 @@ impl Engine {
 
     /// Takes the kernel's answer to [`Output::Route`].
     pub fn handle_route(&mut self, now: Now, key: RouteKey, route: Route) {
-        for slot in self.core.routes.answer(&key, route) {
-            self.with_session(slot, |core, session| session.route_changed(core, now, &key));
+        let (concerned, old) = self.core.routes.answer(&key, route);
+        for slot in concerned {
+            self.with_session(slot, |core, session| {
+                session.route_changed(core, now, &key, old.as_ref());
+            });
         }
     }
 

@@ -205,11 +205,30 @@ impl SessionState {
         }
     }
 
-    /// The kernel answered, or changed its mind.
-    pub(crate) fn route_changed(&mut self, core: &mut Core, now: Now, key: &RouteKey) {
+    /// The kernel answered, or changed its mind from `old`.
+    ///
+    /// Where the data no longer goes, a PATHTEAR follows the PATH on the new way: the old way would
+    /// go on to refresh what lies behind it for the lifetime of its state, and where both meet
+    /// again the previous hop, and who is paid, would flip with each PATH (RFC 2205 section 3.1.3).
+    /// A route that is merely gone may come back, so that tears nothing down.
+    pub(crate) fn route_changed(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        key: &RouteKey,
+        old: Option<&Route>,
+    ) {
         for index in 0..self.senders.len() {
-            if self.senders.get(index).is_some_and(|psb| psb.route == *key) {
-                self.reroute(core, now, index);
+            let Some(psb) = self.senders.get(index).filter(|psb| psb.route == *key) else {
+                continue;
+            };
+            let mut left = outgoing_by(core, self.session, psb, old);
+            self.reroute(core, now, index);
+            let Some(psb) = self.senders.get(index) else { continue };
+            let taken = outgoing(core, self.session, psb);
+            left.retain(|interface| !taken.contains(interface));
+            if !taken.is_empty() {
+                self.tear_paths(core, index, &left);
             }
         }
     }
@@ -279,16 +298,24 @@ impl SessionState {
 
 /// Interfaces on which a sender's PATH leaves this node.
 pub(crate) fn outgoing(core: &Core, session: Session, psb: &Psb) -> Outgoing {
-    if psb.phop.is_some() && core.config.rsvp.role == crate::config::Role::Host {
-        return Outgoing::new();
+    outgoing_by(core, session, psb, core.routes.get(&psb.route))
+}
+
+/// The same by another route than that which holds now.
+fn outgoing_by(core: &Core, session: Session, psb: &Psb, route: Option<&Route>) -> Outgoing {
+    let is_usable = |interface| core.interfaces.get(interface).is_some_and(|port| port.usable());
+    if psb.phop.is_some() {
+        // Nothing comes in over an interface that is down. Whoever went on to refresh the way
+        // behind it would be taken for a previous hop there, beside the one that replaced it.
+        if core.config.rsvp.role == crate::config::Role::Host || !is_usable(psb.incoming) {
+            return Outgoing::new();
+        }
     }
-    let usable = |interface: &u32| {
-        *interface != psb.incoming && core.interfaces.get(*interface).is_some_and(|p| p.usable())
-    };
+    let usable = |interface: &u32| *interface != psb.incoming && is_usable(*interface);
     if let Some(interface) = psb.pinned {
         return Some(interface).into_iter().filter(usable).collect();
     }
-    match core.routes.get(&psb.route) {
+    match route {
         Some(Route::Unicast { interface, .. }) => {
             Some(*interface).into_iter().filter(usable).collect()
         }

@@ -55,14 +55,14 @@ impl Routes {
         }
     }
 
-    /// Takes an answer; returns the sessions to look at if it differs from the last one.
-    pub(crate) fn answer(&mut self, key: &RouteKey, route: Route) -> Vec<usize> {
+    /// Takes an answer; returns the sessions to look at if it differs from the last one, and that.
+    pub(crate) fn answer(&mut self, key: &RouteKey, route: Route) -> (Vec<usize>, Option<Route>) {
         match self.entries.get_mut(key) {
             Some(entry) if entry.route.as_ref() != Some(&route) => {
-                entry.route = Some(route);
-                entry.users.iter().copied().collect()
+                let old = entry.route.replace(route);
+                (entry.users.iter().copied().collect(), old)
             }
-            _ => Vec::new(),
+            _ => (Vec::new(), None),
         }
     }
 
@@ -132,8 +132,10 @@ mod tests {
         assert_eq!(routes.follow(key, 2), None);
         assert_eq!(routes.next_question(), Some(key));
         assert_eq!(routes.next_question(), None);
-        assert_eq!(routes.answer(&key, Route::Local), vec![1, 2]);
-        assert!(routes.answer(&key, Route::Local).is_empty());
+        assert_eq!(routes.answer(&key, Route::Local), (vec![1, 2], None));
+        assert_eq!(routes.answer(&key, Route::Local), (vec![], None));
+        let moved = routes.answer(&key, Route::Unreachable);
+        assert_eq!(moved, (vec![1, 2], Some(Route::Local)));
         routes.unicast_changed(Some((ip("10.0.0.0"), 8)));
         assert_eq!(routes.next_question(), Some(key));
         routes.leave(&key, 1);

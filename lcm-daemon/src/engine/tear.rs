@@ -287,9 +287,16 @@ impl SessionState {
     }
 
     fn forward_path_tear(&self, core: &mut Core, index: usize) {
+        let Some(psb) = self.senders.get(index) else { return };
+        let interfaces = super::path::outgoing(core, self.session, psb);
+        self.tear_paths(core, index, &interfaces);
+    }
+
+    /// Tells those behind some interfaces that a sender's data does not come from here.
+    pub(crate) fn tear_paths(&self, core: &mut Core, index: usize, interfaces: &[u32]) {
         let session = self.session;
         let Some(psb) = self.senders.get(index) else { return };
-        for interface in super::path::outgoing(core, session, psb) {
+        for &interface in interfaces {
             let Some(port) = core.interfaces.get(interface) else { continue };
             let Some(address) = port.address(session.destination) else { continue };
             let meta = TransmitMeta {
