@@ -209,7 +209,8 @@ impl Attack {
                 "lcm_protocol_errors_sent_total{{code=\"{code}\",type=\"{kind}\",value=\"{value}\"}}"
             );
             let count = answers.iter().filter(|answer| **answer == (*code, *value)).count();
-            assert_eq!(page.value(&series), count as u64, "{series}");
+            let all = page.family("lcm_protocol_errors_sent_total");
+            assert_eq!(page.value(&series), count as u64, "{series} among {all:?}");
         }
         Ok(())
     }
