@@ -99,9 +99,8 @@ fn nobody_pays_more_for_a_share_than_for_the_whole_that_was_announced() {
     let mut conference = Conference::new(Family::V4);
     let (b, r1) = (conference.routers[1], conference.receivers[0]);
     let link = conference.net.topology.between(b, r1);
-    let announced = |net: &Net, sender: NodeId| {
-        net.log.last_dcpe(link, b, net.sender(sender)).unwrap().total
-    };
+    let announced =
+        |net: &Net, sender: NodeId| net.log.last_dcpe(link, b, net.sender(sender)).unwrap().total;
     let quoted = conference.senders.map(|sender| announced(&conference.net, sender));
     conference.receive(0, Style::SharedExplicit);
     conference.rates();
