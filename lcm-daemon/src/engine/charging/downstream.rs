@@ -20,7 +20,8 @@ use super::{Accounts, Context, Fault, charges_on, clock};
 /// What a PATH says about charges.
 #[derive(Debug)]
 pub(crate) enum Announced {
-    /// We are policy-ignorant: whatever it says is carried on unread.
+    /// Whatever it says is not for us: we are policy-ignorant and carry it on, or it is addressed
+    /// to another hop.
     Unread,
     /// Nothing: this is the first charging hop.
     Nothing,
@@ -33,10 +34,12 @@ pub(crate) enum Announced {
 pub(crate) fn read_announcement(core: &Core, path: &Path<'_>) -> Result<Announced, Fault> {
     let Some(context) = &core.charging else { return Ok(Announced::Unread) };
     let mut found: Option<(bool, Dcpe)> = None;
+    let mut for_others = false;
     for object in path.policy_data() {
         let Some(element) = object.element(context.ptypes.dcpe) else { continue };
         let destination = object.destination_hop();
         if destination.is_some_and(|hop| !core.interfaces.owns(hop.address)) {
+            for_others = true;
             continue;
         }
         match Dcpe::parse(element.bytes) {
@@ -52,6 +55,8 @@ pub(crate) fn read_announcement(core: &Core, path: &Path<'_>) -> Result<Announce
     match found {
         Some((_, dcpe)) if dcpe.currency != context.currency => Err(Fault::FOREIGN_CURRENCY),
         Some((_, dcpe)) => Ok(Announced::Dcpe(Box::new(dcpe))),
+        // The previous hop charges, and says nothing new to us: we are not the first (T6).
+        None if for_others => Ok(Announced::Unread),
         None => Ok(Announced::Nothing),
     }
 }
