@@ -120,11 +120,17 @@ impl SessionState {
             self.move_upstream(core, now, index, arrived.hop, arrived.incoming);
         }
         let Some(psb) = self.senders.get_mut(index) else { return Ok(()) };
-        if let Err(fault) = charging::announce(core, now, psb, &arrived) {
-            if created {
-                self.senders.pop();
+        match charging::announce(core, now, psb, &arrived) {
+            Ok(true) => {}
+            // Refreshing by it would keep for ever what nobody announces any more, when a
+            // previous hop has come back with a clock that went back.
+            Ok(false) => return Ok(()),
+            Err(fault) => {
+                if created {
+                    self.senders.pop();
+                }
+                return Err(fault);
             }
-            return Err(fault);
         }
         let k = u32::from(core.config.rsvp.lifetime_multiplier);
         psb.expires = now.at + lifetime(arrived.refresh_ms, k);

@@ -134,15 +134,15 @@ pub(crate) fn acceptable(
 }
 
 /// Takes the announcement of a PATH into the charging state of its sender; on an error nothing
-/// changed.
+/// changed. False: the PATH is older than what is known.
 pub(crate) fn announce(
     core: &mut Core,
     now: Now,
     psb: &mut Psb,
     arrived: &Arrived,
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     let phop = psb.phop_address();
-    let Some(flow) = psb.flow.as_mut() else { return Ok(()) };
+    let Some(flow) = psb.flow.as_mut() else { return Ok(true) };
     let refresh = Span(u64::from(arrived.refresh_ms));
     match &arrived.announced {
         Announced::Unread => {}
@@ -161,15 +161,21 @@ pub(crate) fn announce(
                 ..announcement(&mut core.accounts, dcpe).ok_or(Fault::BAD_ELEMENT)?
             };
             match flow.on_dcpe(clock(now), &announcement) {
-                Ok(Heard::Stale) => core.counters.drop("stale_announcement"),
-                Ok(Heard::EpochReused) => core.counters.drop("announcement_epoch_reused"),
                 Ok(Heard::Changed | Heard::Refreshed) => {}
+                Ok(Heard::Stale) => {
+                    core.counters.drop("stale_announcement");
+                    return Ok(false);
+                }
+                Ok(Heard::EpochReused) => {
+                    core.counters.drop("announcement_epoch_reused");
+                    return Ok(false);
+                }
                 Err(_) => return Err(Fault::CHARGE_OVERFLOW),
             }
         }
     }
     core.books.take(phop, flow);
-    Ok(())
+    Ok(true)
 }
 
 fn announcement(accounts: &mut Accounts, dcpe: &Dcpe) -> Option<Announcement> {
