@@ -226,11 +226,10 @@ impl SessionState {
                     refusals.push((Some(*sender), fault));
                 }
                 Ok(Admission::Ignored) => {}
-                Err(fault) => {
-                    // What was paid for before and still runs is not lost by one bad offer.
-                    if stands.contains(sender) && charging::is_paid(psb, request) {
-                        admitted.push(*sender);
-                    }
+                Err(mut fault) => {
+                    // What was paid for before and still runs is not lost by one bad offer, nor
+                    // is it refreshed or changed by it.
+                    fault.in_place = stands.contains(sender) && charging::is_paid(psb, request);
                     refusals.push((Some(*sender), fault));
                 }
             }
