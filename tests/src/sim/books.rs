@@ -85,9 +85,8 @@ impl Net {
         let now = self.clock(id);
         let Some(engine) = self.nodes[id].engine.as_mut() else { return };
         for account in engine.show_accounts(now).accounts {
-            let Some(neighbour) = self.topology.owner(account.neighbour) else {
-                panic!("node {id} has an account of {}", account.neighbour);
-            };
+            // Forged messages may name neighbours that are none.
+            let Some(neighbour) = self.topology.owner(account.neighbour) else { continue };
             let (pair, metered) = match side {
                 0 => (Pair { payee: id, payer: neighbour }, incoming(&account)),
                 _ => (Pair { payee: neighbour, payer: id }, outgoing(&account)),

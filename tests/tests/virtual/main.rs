@@ -8,7 +8,12 @@
     reason = "a test that finds what it did not expect is to fail"
 )]
 
+mod faults;
 mod figure;
+mod input;
+
+mod paths;
+mod records;
 mod shared;
 mod support;
 mod trees;
