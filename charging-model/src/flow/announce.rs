@@ -90,8 +90,12 @@ impl Flow {
     /// The previous hop refused our UCPE (RESVERR, not InPlace) and requires `required`: nothing
     /// of ours is in place there, and less than that is not offered again (T18).
     pub fn on_own_refused(&mut self, clock: Clock, required: Rate) {
+        let refused = self.up.sent.map(|sent| (sent.content.payment, sent.content.epoch_echo));
         self.up.end_instance();
         self.up.withdrawn = false;
+        if let Some((payment, epoch_echo)) = refused {
+            self.extra.refuse(payment, epoch_echo);
+        }
         self.up.refused_below = required;
         for b in &mut self.branches {
             b.needs = None;

@@ -4,6 +4,7 @@ use super::FlowConfig;
 use super::branch::{Group, Offered};
 use super::charge::Charge;
 use crate::ledger::Posting;
+use crate::money::Rate;
 use crate::split::BranchKey;
 use crate::time::{Millis, serial_newer};
 
@@ -27,6 +28,9 @@ struct Content {
     /// The last instance of every branch that was removed (T17).
     removed: Vec<(BranchKey, u32)>,
     quotes: Vec<OldQuote>,
+    /// Payment and epoch of the offer of ours that was refused last: said again at once it would
+    /// be refused again, so it waits for a refresh (T18).
+    refused: Option<(Rate, u32)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -44,10 +48,21 @@ impl Extra {
     pub(super) fn take_postings(&mut self) -> Vec<Posting> {
         let Some(content) = &mut self.0 else { return Vec::new() };
         let postings = std::mem::take(&mut content.postings);
-        if content.removed.is_empty() && content.quotes.is_empty() {
+        let empty = content.removed.is_empty() && content.quotes.is_empty();
+        if empty && content.refused.is_none() {
             self.0 = None;
         }
         postings
+    }
+
+    /// Remembers that the previous hop refused this offer.
+    pub(super) fn refuse(&mut self, payment: Rate, epoch_echo: u32) {
+        self.content().refused = Some((payment, epoch_echo));
+    }
+
+    /// Whether this offer is the one that was refused last.
+    pub(super) fn is_refused(&self, payment: Rate, epoch_echo: u32) -> bool {
+        self.0.as_deref().is_some_and(|content| content.refused == Some((payment, epoch_echo)))
     }
 
     /// Remembers that `instance` of the branch is gone for good.

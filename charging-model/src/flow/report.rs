@@ -24,7 +24,11 @@ impl Flow {
         }
         if let Some(content) = self.content() {
             let sent = self.up.sent.map(|sent| sent.content);
-            changes.payment = sent.is_none_or(|sent| sent.payment != content.payment);
+            let refused = self.extra.is_refused(content.payment, content.epoch_echo);
+            changes.payment = match sent {
+                Some(sent) => sent.payment != content.payment,
+                None => !refused,
+            };
             changes.coalescable =
                 !changes.payment && (sent.is_some_and(|sent| sent != content) || self.up.grown);
             self.up.withdrawn = false;

@@ -16,12 +16,21 @@ impl Flow {
         match self.find(key) {
             Some(b) if serial_newer(b.sequence, payment.sequence) => Verdict::Stale,
             Some(b) if b.instance == payment.instance => self.renew(clock, key, payment),
-            Some(_) => {
-                self.remove_branch(clock, key, Cause::Replaced);
-                self.install(clock, key, payment)
-            }
+            Some(_) => self.replace(clock, key, payment),
             None => self.install(clock, key, payment),
         }
+    }
+
+    /// A new instance takes the place of the installed one, if it can be admitted; otherwise the
+    /// installed one, which is paid for, stays.
+    fn replace(&mut self, clock: Clock, key: BranchKey, payment: &Payment) -> Verdict {
+        let mut without = self.clone();
+        without.remove_branch(clock, key, Cause::Replaced);
+        if let Err((reason, required)) = without.admit(clock, key, payment) {
+            return Verdict::Refused(self.refusal(key, payment, reason, required));
+        }
+        self.remove_branch(clock, key, Cause::Replaced);
+        self.install(clock, key, payment)
     }
 
     fn install(&mut self, clock: Clock, key: BranchKey, payment: &Payment) -> Verdict {
@@ -252,9 +261,11 @@ impl Flow {
             Status::Lapsed => b.deadline,
             _ => b.counts_until().min(b.deadline),
         };
+        // An end system approves nothing when its own deadline comes: nothing is due then.
+        let carries = self.branches.iter().any(|b| !b.key.is_local());
         let own = match self.up.deadline {
-            NEVER => NEVER,
-            deadline => deadline.before(self.config.margin),
+            deadline if carries && deadline != NEVER => deadline.before(self.config.margin),
+            _ => NEVER,
         };
         let first = self.branches.iter().map(of_branch).min().unwrap_or(NEVER).min(own);
         (first != NEVER).then_some(first)
