@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use rsvp_wire::charging::ChgErr;
 use rsvp_wire::message::{Path, PathErr, Resv, ResvConf};
 use rsvp_wire::object::{
-    ErrorFlags, ErrorSpec, Filter, FlowSpec, Hop, SenderTemplate, SenderTspec, Session, Style,
-    Tspec,
+    ErrorFlags, ErrorSpec, Filter, FilterSpec, FlowSpec, Hop, SenderTemplate, SenderTspec, Session,
+    Style, Tspec,
 };
 use rsvp_wire::{DecodeError, ErrorContext, MessageType, Reaction};
 
@@ -83,7 +83,7 @@ impl Engine {
             return self.core.counters.drop("error_about_nothing");
         };
         let charging = charging::charging_error(&self.core, error.policy_data());
-        let about = about(error.error, charging.as_ref());
+        let about = about(error.error, charging.as_ref().map(|fault| &fault.error));
         let objects: Vec<u8> = error
             .policy_data()
             .map(|object| object.bytes())
@@ -168,7 +168,7 @@ fn send_path_err(
     core.outbox.send(&mut core.counters, meta, MessageType::PathErr, false, |w| {
         w.object(&session)?;
         w.object(&error)?;
-        charging::write_fault(w, context, Hop { address: node, lih: 0 }, fault)?;
+        charging::write_fault(w, context, Hop { address: node, lih: 0 }, &[], fault)?;
         if let Some((template, tspec)) = descriptor {
             w.object(&template)?;
             w.object(&SenderTspec(tspec))?;
@@ -194,11 +194,16 @@ pub(crate) fn send_resv_err(
     let error = ErrorSpec { node, flags, code: fault.code, value: fault.value };
     let context = core.charging.as_ref();
     let own = Hop { address: node, lih: hop.lih };
+    // A wildcard descriptor names no sender; the CHG_ERR may be about one.
+    let named: Vec<FilterSpec> = match (style, part) {
+        (Style::WildcardFilter, Some((_, filters))) => filter_specs(filters).collect(),
+        _ => Vec::new(),
+    };
     core.outbox.send(&mut core.counters, meta, MessageType::ResvErr, false, |w| {
         w.object(&session)?;
         w.object(&own)?;
         w.object(&error)?;
-        charging::write_fault(w, context, own, fault)?;
+        charging::write_fault(w, context, own, &named, fault)?;
         w.object(&style)?;
         let Some((flowspec, filters)) = part else { return Ok(()) };
         w.object(&flowspec)?;

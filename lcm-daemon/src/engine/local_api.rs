@@ -191,6 +191,7 @@ impl SessionState {
             pinned: request.interface,
             flow: None,
             blockade: None,
+            left: Box::default(),
             reserved_upstream: false,
         });
         let index = self.senders.len() - 1;
@@ -279,10 +280,10 @@ impl SessionState {
             return;
         }
         let Some(own) = own_address(core, self.session, psb) else { return };
-        let known = self.reservation_of(LOCAL, own, sender).is_some();
+        let known = self.reservation_of(LOCAL, self.session.destination, sender).is_some();
         let mut payments = charging::Payments::default();
         if psb.flow.is_some() {
-            let Some(due) = charging::local_due(psb, own) else { return };
+            let Some(due) = charging::local_due(psb, self.session.destination) else { return };
             if known && due.approved {
                 return;
             }
@@ -312,11 +313,12 @@ impl SessionState {
         let (Some(psb), Some(receiver)) = (self.senders.get(index), &self.receiver) else {
             return;
         };
-        let known = self.reservation_of(LOCAL, own, psb.sender).is_some();
+        let known = self.reservation_of(LOCAL, self.session.destination, psb.sender).is_some();
         let asked = receiver.request.confirm && !known;
         let request = Request {
             outgoing: LOCAL,
-            next_hop: own,
+            // The application's place, whatever address the PATH comes in by.
+            next_hop: self.session.destination,
             selection: local_selection(receiver.request.style, psb.sender),
             flowspec: receiver
                 .request

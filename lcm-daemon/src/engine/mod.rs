@@ -58,6 +58,9 @@ use timers::Timers;
 /// Tells these hashes from others of the same seed.
 const HASH_SALT: u64 = 0x5253_5650;
 
+/// Least time between two looks at a session by the clock.
+const SHORTEST_ALARM: Span = Span::from_millis(1);
+
 /// One RSVP node.
 #[derive(Debug)]
 pub struct Engine {
@@ -82,6 +85,9 @@ pub(crate) struct Core {
     pub(crate) rng: fastrand::Rng,
     /// Interfaces whose price changed while one session was in hand.
     pub(crate) repriced: Vec<u32>,
+    /// No alarm is set before this: whatever asks for time that has passed is looked at a thousand
+    /// times a second at most, and cannot stop the node.
+    soonest: Instant,
     next_handle: u64,
 }
 
@@ -103,6 +109,7 @@ impl Engine {
             accounts: Accounts::default(),
             rng: fastrand::Rng::with_seed(seed),
             repriced: Vec::new(),
+            soonest: Instant::default(),
             next_handle: 0,
         };
         Self { core, sessions: Sessions::new(hasher) }
@@ -171,12 +178,15 @@ impl Engine {
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.core.soonest = now.at + SHORTEST_ALARM;
+        let mut due = Vec::new();
         while let Some((at, slot)) = self.core.timers.pop_due(now.at) {
-            let Some(session) = self.sessions.get_mut(slot) else { continue };
-            if session.armed != at {
-                continue;
+            if let Some(session) = self.sessions.get_mut(slot).filter(|s| s.armed == at) {
+                session.armed = Instant::NEVER;
+                due.push(slot);
             }
-            session.armed = Instant::NEVER;
+        }
+        for slot in due {
             self.with_session(slot, |core, session| session.handle_due(core, now));
         }
     }
@@ -216,7 +226,8 @@ impl Engine {
         if session.is_empty() {
             self.sessions.remove(slot);
         } else {
-            session.armed = self.core.timers.arm(session.slot, session.armed, session.deadline());
+            let deadline = session.deadline().max(self.core.soonest);
+            session.armed = self.core.timers.arm(session.slot, session.armed, deadline);
         }
         Some(result)
     }

@@ -172,6 +172,7 @@ impl SessionState {
             pinned: None,
             flow: charging::new_flow(core),
             blockade: None,
+            left: Box::default(),
             reserved_upstream: false,
         });
         Ok(self.senders.len() - 1)
@@ -204,7 +205,12 @@ impl SessionState {
         if psb.pinned.is_none() {
             core.routes.follow(psb.route, slot);
         }
-        let outgoing = outgoing(core, self.session, psb);
+        let unknown = psb.pinned.is_none() && core.routes.get(&psb.route).is_none();
+        let mut outgoing = outgoing(core, self.session, psb);
+        if unknown {
+            // The kernel has not answered yet: what is reserved stays until it does.
+            outgoing.extend(charging::priced_interfaces(psb));
+        }
         let prices = self.prices(core, psb, &outgoing);
         if let Some(psb) = self.senders.get_mut(index) {
             charging::sync_groups(core, now, psb, &prices);
@@ -212,11 +218,6 @@ impl SessionState {
     }
 
     /// The kernel answered, or changed its mind from `old`.
-    ///
-    /// Where the data no longer goes, a PATHTEAR follows the PATH on the new way: the old way would
-    /// go on to refresh what lies behind it for the lifetime of its state, and where both meet
-    /// again the previous hop, and who is paid, would flip with each PATH (RFC 2205 section 3.1.3).
-    /// A route that is merely gone may come back, so that tears nothing down.
     pub(crate) fn route_changed(
         &mut self,
         core: &mut Core,
@@ -225,17 +226,13 @@ impl SessionState {
         old: Option<&Route>,
     ) {
         for index in 0..self.senders.len() {
-            let Some(psb) = self.senders.get(index).filter(|psb| psb.route == *key) else {
+            let Some(psb) = self.senders.get_mut(index).filter(|psb| psb.route == *key) else {
                 continue;
             };
-            let mut left = outgoing_by(core, self.session, psb, old);
+            let mut left = std::mem::take(&mut psb.left).into_vec();
+            left.extend(named_by(old, self.session, psb));
+            psb.left = left.into_boxed_slice();
             self.reroute(core, now, index);
-            let Some(psb) = self.senders.get(index) else { continue };
-            let taken = outgoing(core, self.session, psb);
-            left.retain(|interface| !taken.contains(interface));
-            if !taken.is_empty() {
-                self.tear_paths(core, index, &left);
-            }
         }
     }
 
@@ -252,6 +249,28 @@ impl SessionState {
         let (sender, outgoing) = (psb.sender, outgoing(core, self.session, psb));
         self.drop_rerouted(core, now, sender, &outgoing);
         self.advertise(core, now, index);
+        self.end_old_ways(core, index, &outgoing);
+    }
+
+    /// Where the data no longer goes, a PATHTEAR follows the PATH on the new way: the old way would
+    /// go on to refresh what lies behind it for the lifetime of its state, and where both meet
+    /// again the previous hop, and who is paid, would flip with each PATH (RFC 2205 section 3.1.3).
+    ///
+    /// That waits until there is a new way, since a route that is merely gone may come back, and
+    /// until the old interface is up, since what lies behind it may outlast its being down.
+    fn end_old_ways(&mut self, core: &mut Core, index: usize, taken: &[u32]) {
+        let Some(psb) = self.senders.get_mut(index).filter(|psb| !psb.left.is_empty()) else {
+            return;
+        };
+        let mut left = std::mem::take(&mut psb.left).into_vec();
+        left.sort_unstable();
+        left.dedup();
+        left.retain(|interface| !taken.contains(interface));
+        let is_up = |interface: &u32| core.interfaces.get(*interface).is_some_and(|p| p.usable());
+        let (over, waiting): (Vec<u32>, _) =
+            left.into_iter().partition(|interface| !taken.is_empty() && is_up(interface));
+        psb.left = waiting.into_boxed_slice();
+        self.tear_paths(core, index, &over);
     }
 
     /// Looks up where a sender's data goes, and sends its PATH there.
@@ -304,11 +323,6 @@ impl SessionState {
 
 /// Interfaces on which a sender's PATH leaves this node.
 pub(crate) fn outgoing(core: &Core, session: Session, psb: &Psb) -> Outgoing {
-    outgoing_by(core, session, psb, core.routes.get(&psb.route))
-}
-
-/// The same by another route than that which holds now.
-fn outgoing_by(core: &Core, session: Session, psb: &Psb, route: Option<&Route>) -> Outgoing {
     let is_usable = |interface| core.interfaces.get(interface).is_some_and(|port| port.usable());
     if psb.phop.is_some() {
         // Nothing comes in over an interface that is down. Whoever went on to refresh the way
@@ -321,18 +335,21 @@ fn outgoing_by(core: &Core, session: Session, psb: &Psb, route: Option<&Route>) 
     if let Some(interface) = psb.pinned {
         return Some(interface).into_iter().filter(usable).collect();
     }
+    named_by(core.routes.get(&psb.route), session, psb).iter().copied().filter(usable).collect()
+}
+
+/// Interfaces to which a route sends a sender's data.
+fn named_by<'a>(route: Option<&'a Route>, session: Session, psb: &Psb) -> &'a [u32] {
     match route {
-        Some(Route::Unicast { interface, .. }) => {
-            Some(*interface).into_iter().filter(usable).collect()
-        }
+        Some(Route::Unicast { interface, .. }) => std::slice::from_ref(interface),
         // Data that comes in elsewhere than where the kernel expects it is not forwarded, so
         // PATH must not be either (RFC 2205 section 3.9, "Local_Only").
         Some(Route::Multicast { incoming, outgoing })
             if *incoming == psb.incoming && session.destination.is_multicast() =>
         {
-            outgoing.iter().copied().filter(usable).collect()
+            outgoing
         }
-        _ => Outgoing::new(),
+        _ => &[],
     }
 }
 
@@ -353,6 +370,10 @@ fn send_path(core: &mut Core, now: Now, session: Session, psb: &mut Psb, interfa
     };
     let hop = Hop { address, lih: interface };
     let elements = charging::downstream_elements(core, now, psb, interface);
+    if elements.is_empty() && charging::charges_on(core, psb, interface) {
+        // Without our price the next hop would take itself for the first one (T6).
+        return core.counters.drop("no_price_to_announce");
+    }
     let facts = &psb.facts;
     let sender = psb.sender;
     let context = core.charging.as_ref();

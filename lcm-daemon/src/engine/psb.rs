@@ -40,6 +40,8 @@ pub(crate) struct Psb {
     pub(crate) route: RouteKey,
     /// Outgoing interface that a local sender insists on.
     pub(crate) pinned: Option<u32>,
+    /// Interfaces that the data has left, and behind which nobody was told yet.
+    pub(crate) left: Box<[u32]>,
     /// Charging state of this sender here; `None` on a policy-ignorant router.
     pub(crate) flow: Option<Box<Flow>>,
     /// Reservations that the previous hop refused for want of resources.

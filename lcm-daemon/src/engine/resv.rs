@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use rsvp_wire::message::Resv;
-use rsvp_wire::object::{Filter, FilterSpec, FlowSpec, ResvConfirm, Style};
+use rsvp_wire::object::{Filter, FilterSpec, FlowSpec, Hop, ResvConfirm, Style};
 
 use super::charging::{self, Admission, Fault};
 use super::flowspec::merge;
@@ -36,10 +36,10 @@ impl Engine {
         if !self.core.interfaces.owns(meta.destination) {
             return self.core.counters.drop("resv_not_for_us");
         }
-        let outgoing = resv.hop.lih;
-        if self.core.interfaces.get(outgoing).is_none() {
-            return self.core.counters.drop("unknown_interface_handle");
+        if let Err(reason) = self.plausible_next_hop(resv.hop) {
+            return self.core.counters.drop(reason);
         }
+        let outgoing = resv.hop.lih;
         let Some(slot) = self.sessions.find(&resv.session) else {
             return self.refuse_resv(resv, None, &Fault::NO_PATH);
         };
@@ -64,6 +64,20 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Looks at an RSVP_HOP that no honest next hop sends: its handle names an interface of ours,
+    /// its address somebody else.
+    pub(crate) fn plausible_next_hop(&self, hop: Hop) -> Result<(), &'static str> {
+        if hop.lih == LOCAL || self.core.interfaces.get(hop.lih).is_none() {
+            return Err("unknown_interface_handle");
+        }
+        if !super::path::may_be_source(hop.address) || self.core.interfaces.owns(hop.address) {
+            return Err("bad_next_hop_address");
+        }
+        Ok(())
+    }
+}
+
 /// The flow descriptors: one for each sender with fixed filters, one for all with shared ones.
 fn descriptors(resv: &Resv<'_>) -> Vec<(FlowSpec, Vec<Filter>)> {
     let each = resv.flows().map(|flow| (flow.flowspec, flow.filter.map(|filter| filter.0)));
@@ -73,7 +87,10 @@ fn descriptors(resv: &Resv<'_>) -> Vec<(FlowSpec, Vec<Filter>)> {
     let Some(flowspec) = resv.flows().next().map(|flow| flow.flowspec) else {
         return Vec::new();
     };
-    vec![(flowspec, each.filter_map(|(_, filter)| filter).collect())]
+    let mut filters: Vec<Filter> = each.filter_map(|(_, filter)| filter).collect();
+    filters.sort_unstable();
+    filters.dedup();
+    vec![(flowspec, filters)]
 }
 
 impl Request {
@@ -142,6 +159,7 @@ impl SessionState {
             Ok(senders) => senders,
             Err(fault) => return vec![(None, fault)],
         };
+        request.payments.for_senders(senders.len());
         let (admitted, refusals) = self.settle_payments(core, now, &request, &senders);
         if admitted.is_empty() {
             return refusals;
@@ -190,7 +208,9 @@ impl SessionState {
             return Err(Fault::NO_RESOURCES);
         }
         let others = self.reservations.iter().enumerate().filter(|(at, rsb)| {
-            Some(*at) != known && senders.iter().any(|sender| rsb.selects(*sender))
+            let together =
+                style != Style::FixedFilter || senders.iter().any(|sender| rsb.selects(*sender));
+            Some(*at) != known && together
         });
         match others.map(|(_, rsb)| rsb.flowspec).try_fold(request.flowspec, merge) {
             Some(_) => Ok(senders),
@@ -256,6 +276,7 @@ impl SessionState {
                 self.reservations.push(rsb);
             }
         }
+        self.release_deselected(core, now, outgoing, next_hop);
         let changed = self.changed_wishes(&before);
         let confirms = self.answer_confirm(core, outgoing, next_hop, &selection, &changed);
         self.share_prices(core, now, outgoing);

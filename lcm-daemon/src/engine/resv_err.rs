@@ -5,13 +5,12 @@
 use std::net::IpAddr;
 
 use rsvp_wire::MessageType;
-use rsvp_wire::charging::ChgErr;
 use rsvp_wire::iana::error_code;
 use rsvp_wire::message::ResvErr;
 use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, FlowSpec, Hop, Scope, Style};
 
 use super::blockade::Blockade;
-use super::charging::{self, Fault};
+use super::charging::{self, ChargingFault, Fault};
 use super::error::{about, send_resv_err, towards};
 use super::flowspec::larger;
 use super::local::NoticeEvent;
@@ -41,7 +40,7 @@ impl SessionState {
         now: Now,
         meta: PacketMeta,
         error: &ResvErr<'_>,
-        charging: Option<&ChgErr>,
+        charging: Option<&ChargingFault>,
     ) {
         let named: Vec<Filter> = error.filters().map(|filter| filter.0).collect();
         let wildcard = error.style == Style::WildcardFilter;
@@ -73,7 +72,7 @@ impl SessionState {
             self.blockade(core, now, &concerned, flowspec, error.hop.address);
         }
         let senders: Vec<Filter> = concerned.into_iter().map(|(_, sender)| sender).collect();
-        let event = about(error.error, charging);
+        let event = about(error.error, charging.map(|fault| &fault.error));
         self.pass_resv_err(core, meta.interface, error, &senders, &event);
         self.after_all_charging(core, now);
     }

@@ -42,6 +42,9 @@ impl Engine {
         let Some(slot) = self.sessions.find(&tear.session) else {
             return self.core.counters.drop("tear_of_nothing");
         };
+        if let Err(reason) = self.plausible_next_hop(tear.hop) {
+            return self.core.counters.drop(reason);
+        }
         let (outgoing, next_hop) = (tear.hop.lih, tear.hop.address);
         let filters: Vec<Filter> = tear.filters().map(|filter| filter.0).collect();
         self.with_session(slot, |core, session| {
@@ -82,20 +85,6 @@ impl SessionState {
         torn
     }
 
-    /// Ends what one next hop reserved for one sender.
-    pub(crate) fn drop_reservation(
-        &mut self,
-        core: &mut Core,
-        now: Now,
-        outgoing: u32,
-        next_hop: IpAddr,
-        sender: Filter,
-    ) {
-        if let Some(at) = self.reservation_of(outgoing, next_hop, sender) {
-            self.end_reservation(core, now, at, &[sender]);
-        }
-    }
-
     /// Ends reservations on interfaces that a sender's data no longer takes.
     pub(crate) fn drop_rerouted(
         &mut self,
@@ -117,7 +106,7 @@ impl SessionState {
 
     /// The data of one sender goes elsewhere: its part of a reservation is settled. A reservation
     /// that is left with no sender at all ends.
-    fn release_sender(
+    pub(crate) fn release_sender(
         &mut self,
         core: &mut Core,
         now: Now,
@@ -144,6 +133,26 @@ impl SessionState {
         self.end_reservation(core, now, at, &[sender]);
     }
 
+    /// Settles with a next hop for senders that none of its reservations selects any more.
+    pub(crate) fn release_deselected(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        outgoing: u32,
+        next_hop: IpAddr,
+    ) {
+        let session = self.session;
+        let reservations = &self.reservations;
+        for psb in &mut self.senders {
+            let selected = reservations.iter().any(|rsb| {
+                rsb.outgoing == outgoing && rsb.next_hop == next_hop && rsb.selects(psb.sender)
+            });
+            if !selected {
+                charging::release(core, now, session, psb, outgoing, next_hop);
+            }
+        }
+    }
+
     /// Ends a reservation block, or only these senders' part of a shared list: settles it and
     /// tells the previous hops.
     pub(crate) fn end_reservation(
@@ -161,7 +170,9 @@ impl SessionState {
             .iter()
             .map(|psb| psb.sender)
             .filter(|sender| rsb.selects(*sender))
-            .filter(|sender| style != Style::SharedExplicit || only.contains(sender))
+            .filter(|sender| {
+                style != Style::SharedExplicit || only.is_empty() || only.contains(sender)
+            })
             .collect();
         if let Selection::Explicit(list) = &mut rsb.selection
             && !only.is_empty()
@@ -215,8 +226,19 @@ impl SessionState {
     pub(crate) fn tear_upstream(&mut self, core: &mut Core, style: Style, senders: &[Filter]) {
         let session = self.session;
         let mut hops: Vec<(Hop, u32, Vec<Filter>)> = Vec::new();
+        let shared = |phop: Option<Hop>, senders_left: &[(Option<Hop>, bool)]| {
+            style == Style::WildcardFilter
+                && senders_left.iter().any(|(hop, reserved)| *hop == phop && *reserved)
+        };
+        // A wildcard tear names no sender: it may go only where nothing else is reserved.
+        let left: Vec<(Option<Hop>, bool)> = self
+            .senders
+            .iter()
+            .filter(|psb| !senders.contains(&psb.sender))
+            .map(|psb| (psb.phop, self.reservations_for(psb.sender).next().is_some()))
+            .collect();
         for psb in self.senders.iter_mut().filter(|psb| senders.contains(&psb.sender)) {
-            let Some(phop) = psb.phop else { continue };
+            let Some(phop) = psb.phop.filter(|hop| !shared(Some(*hop), &left)) else { continue };
             if !std::mem::take(&mut psb.reserved_upstream) {
                 continue;
             }

@@ -70,37 +70,64 @@ impl SessionState {
             Style::WildcardFilter => reserved.len().max(1),
             _ => SENDERS_PER_MESSAGE,
         };
+        // All senders of a shared style are asked for together, however many messages it takes.
+        let mut shared = None;
+        if style != Style::FixedFilter {
+            let flowspecs = reserved.iter().filter_map(|index| self.senders.get(*index));
+            let mut flowspecs = flowspecs.filter_map(|psb| self.merged(psb.sender));
+            let first = flowspecs.next();
+            shared = first.and_then(|first| flowspecs.try_fold(first, merge));
+            if shared.is_none() {
+                return;
+            }
+        }
         for part in reserved.chunks(chunk) {
-            self.send_parts(core, now, style, part);
+            self.send_parts(core, now, style, shared, part);
         }
     }
 
     /// Sends one RESV for senders that share a previous hop and interface.
-    fn send_parts(&mut self, core: &mut Core, now: Now, style: Style, indices: &[usize]) {
-        let mut parts = Vec::with_capacity(indices.len());
-        let mut to = None;
-        for index in indices {
-            let Some(psb) = self.senders.get_mut(*index) else { continue };
-            let payment = charging::own_payment(core, now, psb);
-            if psb.flow.is_some() && payment.is_none() {
-                // What we may offer was refused (T18): wait for a price that can be paid.
-                continue;
-            }
-            psb.reserved_upstream = true;
-            to = psb.phop.map(|hop| (hop, psb.incoming));
-            let sender = psb.sender;
-            let Some(flowspec) = self.merged(sender) else { continue };
-            parts.push(Part { sender, flowspec, payment });
-        }
-        let Some((phop, incoming)) = to else { return };
+    fn send_parts(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        style: Style,
+        shared: Option<FlowSpec>,
+        indices: &[usize],
+    ) {
+        let first = indices.first().and_then(|index| self.senders.get(*index));
+        let Some((phop, incoming)) = first.and_then(|psb| Some((psb.phop?, psb.incoming))) else {
+            return;
+        };
         let Some(port) = core.interfaces.get(incoming) else { return };
         let Some(address) = port.address(self.session.destination) else { return };
+        let refresh_ms = port.settings.refresh_ms;
         let scope = self.scope_towards(style, phop.address);
         if scope.as_ref().is_some_and(Vec::is_empty) {
             return;
         }
-        let refresh_ms = port.settings.refresh_ms;
-        let (confirm, carried) = self.upstream_extras(&parts);
+        let mut parts = Vec::with_capacity(indices.len());
+        for index in indices {
+            let Some(flowspec) = self.senders.get(*index).and_then(|psb| self.merged(psb.sender))
+            else {
+                continue;
+            };
+            let Some(psb) = self.senders.get_mut(*index) else { continue };
+            let payment = charging::own_payment(core, now, psb);
+            let pays = psb.flow.as_ref().is_some_and(|flow| flow.branches().next().is_some());
+            if pays && payment.is_none() {
+                // What we may offer was refused (T18): wait for a price that can be paid.
+                continue;
+            }
+            psb.reserved_upstream = true;
+            let flowspec = shared.unwrap_or(flowspec);
+            parts.push(Part { sender: psb.sender, flowspec, payment });
+        }
+        if parts.is_empty() {
+            return;
+        }
+        let (confirm, carried) =
+            self.upstream_extras(&parts, core.config.limits.max_policy_bytes as usize);
         let meta = TransmitMeta {
             interface: None,
             source: Some(address),
@@ -120,7 +147,7 @@ impl SessionState {
             if let Some(scope) = &scope {
                 w.object(&Scope(scope))?;
             }
-            let named = parts.len() > 1;
+            let named = parts.len() > 1 || style == Style::WildcardFilter;
             for Part { sender, payment, .. } in &parts {
                 if let Some(payment) = payment {
                     charging::write_payment(w, context, hop, named.then_some(*sender), payment)?;
@@ -149,7 +176,7 @@ impl SessionState {
     }
 
     /// A waiting request for confirmation and the objects that are carried.
-    fn upstream_extras(&self, parts: &[Part]) -> (Option<ResvConfirm>, Vec<u8>) {
+    fn upstream_extras(&self, parts: &[Part], most: usize) -> (Option<ResvConfirm>, Vec<u8>) {
         let concerned = self
             .reservations
             .iter()
@@ -158,7 +185,11 @@ impl SessionState {
         let mut carried = Vec::new();
         for rsb in concerned {
             confirm = confirm.or(rsb.confirm);
-            carried.extend_from_slice(rsb.carried.as_deref().unwrap_or_default());
+            let more = rsb.carried.as_deref().unwrap_or_default();
+            // What strangers add must not keep our own RESV from fitting into a packet.
+            if carried.len() + more.len() <= most {
+                carried.extend_from_slice(more);
+            }
         }
         (confirm, carried)
     }
@@ -209,10 +240,8 @@ fn write_descriptors(
         }
         return Ok(());
     }
-    let mut flowspecs = parts.iter().map(|part| part.flowspec);
-    let first = flowspecs.next();
-    if let Some(flowspec) = first.and_then(|first| flowspecs.try_fold(first, merge)) {
-        writer.object(&flowspec)?;
+    if let Some(part) = parts.first() {
+        writer.object(&part.flowspec)?;
     }
     if style == Style::SharedExplicit {
         for part in parts {

@@ -5,7 +5,7 @@ use charging_model::BranchKey;
 use charging_model::flow::{Reason, Refusal};
 use rsvp_wire::charging::{ChargingError, ChgErr, Dcpe, EXPONENT, Terms, Ucpe};
 use rsvp_wire::iana::{error_code, policy, traffic_control};
-use rsvp_wire::object::{Hop, PolicyData};
+use rsvp_wire::object::{Filter, FilterSpec, Hop, PolicyData};
 use rsvp_wire::{BufferTooSmall, MessageWriter, PolicyOptions};
 
 use super::super::Core;
@@ -135,15 +135,18 @@ impl Fault {
     }
 }
 
-/// Writes the POLICY_DATA that goes with an error: CHG_ERR and the DCPE as it stands.
+/// Writes the POLICY_DATA that goes with an error: CHG_ERR and the DCPE as it stands; `senders` are
+/// those that it is about where the message itself does not say.
 pub(crate) fn write_fault(
     writer: &mut MessageWriter<'_>,
     context: Option<&super::Context>,
     own: Hop,
+    senders: &[FilterSpec],
     fault: &Fault,
 ) -> Result<(), BufferTooSmall> {
     let (Some(detail), Some(context)) = (&fault.detail, context) else { return Ok(()) };
-    writer.policy_data(&PolicyOptions::from_hop(own), |sink| {
+    let options = PolicyOptions { filters: senders, ..PolicyOptions::from_hop(own) };
+    writer.policy_data(&options, |sink| {
         detail.error.write(context.ptypes.chg_err, sink);
         if let Some(quote) = &detail.quote {
             quote.write(context.ptypes.dcpe, sink);
@@ -151,12 +154,27 @@ pub(crate) fn write_fault(
     })
 }
 
+/// A CHG_ERR, and the senders that it is about; none for all that the message names.
+pub(crate) struct ChargingFault {
+    pub(crate) error: ChgErr,
+    senders: Vec<Filter>,
+}
+
+impl ChargingFault {
+    pub(crate) fn concerns(&self, sender: Filter) -> bool {
+        self.senders.is_empty() || self.senders.contains(&sender)
+    }
+}
+
 /// The CHG_ERR among these objects.
 pub(crate) fn charging_error<'a>(
     core: &Core,
-    objects: impl Iterator<Item = PolicyData<'a>>,
-) -> Option<ChgErr> {
+    mut objects: impl Iterator<Item = PolicyData<'a>>,
+) -> Option<ChargingFault> {
     let ptype = core.charging.as_ref()?.ptypes.chg_err;
-    let mut elements = objects.filter_map(|object| object.element(ptype));
-    elements.find_map(|element| ChgErr::parse(element.bytes).ok())
+    objects.find_map(|object| {
+        let error = ChgErr::parse(object.element(ptype)?.bytes).ok()?;
+        let senders = object.filter_specs().map(|filter| filter.0).collect();
+        Some(ChargingFault { error, senders })
+    })
 }

@@ -19,7 +19,7 @@ pub(crate) use downstream::{
     Announced, acceptable, announce, carried, downstream_elements, originate, read_announcement,
     sync_groups, upstream_moved, write_announcements,
 };
-pub(crate) use fault::{Fault, charging_error, write_fault};
+pub(crate) use fault::{ChargingFault, Fault, charging_error, write_fault};
 pub(crate) use upstream::{
     Admission, Payments, admit, is_paid, local_due, new_flow, own_payment, own_refused,
     read_payments, release, renew_local, settle, write_payment,
@@ -76,6 +76,12 @@ impl SessionState {
             let Some(flow) = psb.flow.as_mut() else { return told };
             let changes = flow.take_changes();
             core.books.take(phop, flow);
+            let sender = psb.sender;
+            if changes.withdrawn
+                && let Some(style) = self.style()
+            {
+                self.tear_upstream(core, style, &[sender]);
+            }
             if changes.groups.is_empty() && !changes.payment && !changes.coalescable {
                 return told;
             }
@@ -172,7 +178,8 @@ impl SessionState {
         for (key, fault) in uncovered {
             bump(&mut core.counters.expired, "uncovered_price");
             self.refuse_existing(core, key.group, key.hop, sender, &fault);
-            self.drop_reservation(core, now, key.group, key.hop, sender);
+            self.release_sender(core, now, key.group, key.hop, sender);
+            self.release_deselected(core, now, key.group, key.hop);
         }
         self.after_charging(core, now, index);
     }
@@ -212,8 +219,14 @@ pub(super) fn account_text(account: &charging_model::flow::Account) -> String {
     rsvp_wire::charging::Account::new(kind, account.id()).to_string()
 }
 
+/// The interfaces for which a sender's charging state has a price.
+pub(crate) fn priced_interfaces(psb: &Psb) -> Vec<u32> {
+    let groups = psb.flow.iter().flat_map(|flow| flow.groups());
+    groups.map(|(group, _)| group).filter(|group| *group != LOCAL).collect()
+}
+
 /// True where this sender's charging state is kept on an interface.
-pub(super) fn charges_on(core: &Core, psb: &Psb, interface: u32) -> bool {
+pub(crate) fn charges_on(core: &Core, psb: &Psb, interface: u32) -> bool {
     psb.flow.is_some()
         && (interface == LOCAL
             || core.interfaces.get(interface).is_some_and(|port| port.settings.charging))

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use charging_model::flow::{Cause, Flow, OwnPayment, Payment, Verdict};
 use charging_model::time::next_serial;
 use charging_model::{BranchKey, Rate, Span};
-use rsvp_wire::charging::{ChgErr, Ucpe};
+use rsvp_wire::charging::Ucpe;
 use rsvp_wire::iana::error_code;
 use rsvp_wire::message::Resv;
 use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, FilterSpec, Hop, Session};
@@ -19,7 +19,7 @@ use super::super::resv::Request;
 use super::super::rsb::LOCAL;
 use super::super::time::Now;
 use super::downstream::price;
-use super::{Context, Fault, branch, charges_on, clock};
+use super::{ChargingFault, Context, Fault, branch, charges_on, clock};
 use crate::config::MissingPayment;
 
 /// Service number of prices: controlled load (RFC 2211), the only one that is priced so far.
@@ -32,19 +32,30 @@ pub(crate) struct Payments {
     local: Option<(Filter, u64)>,
     /// UCPEs of a neighbour with the senders that they are for; none for all.
     neighbour: Vec<(Vec<Filter>, Ucpe)>,
+    /// The message is about several senders: then a UCPE without a FILTER_SPEC is for none of them.
+    several: bool,
 }
 
 impl Payments {
     /// What a receiver on this node approves.
     pub(crate) fn of_receiver(sender: Filter, payment: u64) -> Self {
-        Self { local: Some((sender, payment)), neighbour: Vec::new() }
+        Self { local: Some((sender, payment)), ..Self::default() }
     }
 
-    /// The UCPE for one sender: with its FILTER_SPEC, or without any (charging.md section 5).
+    /// The UCPE for one sender: with its FILTER_SPEC, or without any where there is but one sender
+    /// (charging.md section 5). Nobody pays twice with one payment.
     fn of(&self, sender: Filter) -> Option<&Ucpe> {
         let named = self.neighbour.iter().find(|(filters, _)| filters.contains(&sender));
-        let common = || self.neighbour.iter().find(|(filters, _)| filters.is_empty());
-        named.or_else(common).map(|(_, ucpe)| ucpe)
+        let sole = || match self.several {
+            true => None,
+            false => self.neighbour.iter().find(|(filters, _)| filters.is_empty()),
+        };
+        named.or_else(sole).map(|(_, ucpe)| ucpe)
+    }
+
+    /// Says whether the request is about more than one sender.
+    pub(crate) fn for_senders(&mut self, count: usize) {
+        self.several |= count > 1;
     }
 }
 
@@ -66,7 +77,8 @@ pub(crate) fn new_flow(core: &Core) -> Option<Box<Flow>> {
 
 /// The payments that a RESV carries.
 pub(crate) fn read_payments(core: &Core, resv: &Resv<'_>) -> Result<Payments, Fault> {
-    let mut payments = Payments::default();
+    let several = resv.flows().filter(|flow| flow.filter.is_some()).count() > 1;
+    let mut payments = Payments { several, ..Payments::default() };
     let Some(context) = &core.charging else { return Ok(payments) };
     for object in resv.policy_data() {
         let Some(element) = object.element(context.ptypes.ucpe) else { continue };
@@ -310,13 +322,14 @@ pub(crate) fn own_refused(
     now: Now,
     psb: &mut Psb,
     error: &ErrorSpec,
-    charging: Option<&ChgErr>,
+    charging: Option<&ChargingFault>,
 ) {
     let in_place = error.flags.contains(ErrorFlags::IN_PLACE);
     if error.code != error_code::POLICY || in_place {
         return;
     }
-    let Some(charging) = charging else { return };
+    let Some(charging) = charging.filter(|fault| fault.concerns(psb.sender)) else { return };
+    let charging = &charging.error;
     let phop = psb.phop_address();
     let Some(flow) = psb.flow.as_mut() else { return };
     if flow.last_sequence() != Some(charging.sequence) {
