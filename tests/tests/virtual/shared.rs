@@ -128,3 +128,50 @@ fn a_shared_reservation_goes_on_when_one_receiver_leaves() {
         assert_eq!(rates[receiver], 0);
     }
 }
+
+#[test]
+fn one_payment_is_for_one_sender() {
+    for style in [Style::WildcardFilter, Style::SharedExplicit] {
+        let mut conference = Conference::new(Family::V4);
+        // The quote of 160 is 80 with each sender's half; whoever is paid for second is cheaper.
+        let request = ReceiverRequest {
+            style,
+            sender: Some(conference.net.sender(conference.senders[0])),
+            ..reserve_up_to(conference.session, None)
+        };
+        conference.net.receive_as(conference.receivers[0], request);
+        let rates = conference.rates();
+        assert_eq!(rates[conference.senders[1]], 0, "{style}: S2 is not asked for");
+        assert_eq!(rates[conference.receivers[0]], -80, "{style}");
+        assert_eq!(conference.routers.map(|router| rates[router]), [100, 60], "{style}");
+    }
+}
+
+#[test]
+fn a_receiver_whose_maximum_is_passed_is_given_up_in_time() {
+    let mut conference = Conference::new(Family::V4);
+    let request = reserve_up_to(conference.session, Some(85));
+    conference.net.receive_as(conference.receivers[0], request);
+    let rates = conference.rates();
+    assert_eq!(rates[conference.receivers[0]], -160, "80 for each of two senders");
+    let [a, b] = conference.routers;
+    let trunk = conference.net.topology.between(a, b);
+    conference.net.set_price(a, trunk, 120, false);
+    let rates = conference.rates();
+    assert_eq!(rates[conference.receivers[0]], 0, "90 was never approved");
+    assert_eq!(rates.iter().sum::<i128>(), 0);
+}
+
+#[test]
+fn a_receiver_that_leaves_a_shared_reservation_is_billed_no_longer() {
+    for style in [Style::SharedExplicit, Style::WildcardFilter, Style::FixedFilter] {
+        let mut conference = Conference::new(Family::V4);
+        let only = conference.receive(0, style);
+        conference.rates();
+        conference.net.close(conference.receivers[0], only);
+        // A tear needs milliseconds; whoever waits for a timeout is billed for 47 seconds.
+        conference.net.run_ms(100);
+        let rates = conference.net.rates_over(1_000);
+        assert!(rates.iter().all(|rate| *rate == 0), "{style}: {rates:?}");
+    }
+}
