@@ -20,9 +20,10 @@ impl Routing {
         for (link, spec) in topology.links.iter().enumerate().filter(|(link, _)| up[*link]) {
             spec.ends.iter().for_each(|end| links[*end].push(link));
         }
-        let mut next = vec![vec![None; count]; count];
+        let mut next: Vec<Vec<Option<LinkId>>> = vec![vec![None; count]; count];
+        let nodes = 0..count;
         let mut waiting = VecDeque::new();
-        for to in 0..count {
+        for to in nodes {
             waiting.push_back(to);
             while let Some(at) = waiting.pop_front() {
                 // Hosts do not forward: nothing is reached through them.
