@@ -193,6 +193,7 @@ impl SessionState {
             blockade: None,
             left: Box::default(),
             reserved_upstream: false,
+            outdated: false,
         });
         let index = self.senders.len() - 1;
         self.local_senders.push(LocalSender { handle, sender: request.sender, told: None });

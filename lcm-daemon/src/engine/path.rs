@@ -174,6 +174,7 @@ impl SessionState {
             blockade: None,
             left: Box::default(),
             reserved_upstream: false,
+            outdated: false,
         });
         Ok(self.senders.len() - 1)
     }

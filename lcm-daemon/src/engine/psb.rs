@@ -48,6 +48,8 @@ pub(crate) struct Psb {
     pub(crate) blockade: Option<Blockade>,
     /// The RESV that we last sent upstream for this sender announced a reservation.
     pub(crate) reserved_upstream: bool,
+    /// The previous hop knows a newer instance of ours than the one that it refused last.
+    pub(crate) outdated: bool,
 }
 
 impl Psb {
