@@ -178,11 +178,15 @@ impl Net {
 
     /// Virtual time as a node's clocks have it.
     pub fn clock(&self, id: NodeId) -> Now {
-        let seconds = u32::try_from(self.now / 1_000_000).expect("simulations end before 2106");
-        Now {
-            at: Instant::from_micros(self.now + self.nodes[id].clock_ahead),
-            unix_s: UNIX_START + seconds,
-        }
+        let node = &self.nodes[id];
+        let seconds = i64::try_from(self.now / 1_000_000).expect("few") + node.wall_ahead;
+        let unix_s = u32::try_from(i64::from(UNIX_START) + seconds).expect("between 1970 and 2106");
+        Now { at: Instant::from_micros(self.now + node.clock_ahead), unix_s }
+    }
+
+    /// Sets a node's wall clock ahead of the true time, or behind it.
+    pub fn set_wall_clock(&mut self, id: NodeId, ahead_s: i64) {
+        self.nodes[id].wall_ahead = ahead_s;
     }
 
     /// Starts the daemon of a node, which knows nothing of any life before.

@@ -38,6 +38,8 @@ pub struct Node {
     pub(super) alarm: u64,
     /// How far the node's monotonic clock is ahead of virtual time, in microseconds.
     pub(super) clock_ahead: u64,
+    /// How far its wall clock is ahead, in seconds.
+    pub(super) wall_ahead: i64,
     /// Groups that the daemon's socket is a member of, by interface.
     pub(super) joined: BTreeSet<(IpAddr, u32)>,
     /// Everything that the node sends is lost.
@@ -58,6 +60,7 @@ impl Node {
             life: 0,
             alarm: u64::MAX,
             clock_ahead: clock,
+            wall_ahead: 0,
             joined: BTreeSet::new(),
             muted: false,
             pending: Vec::new(),

@@ -163,3 +163,40 @@ fn links_that_fail_and_return_leave_nothing_wrong() {
         play.net.assert_promise();
     }
 }
+
+/// A router without a clock of its own wakes up at another time than it died. Its neighbours know
+/// newer epochs and sequences of it; they forget them with the state that they belong to.
+fn a_router_comes_back_with_its_wall_clock(ahead_s: i64) {
+    for seed in seeds(100) {
+        let mut rng = fastrand::Rng::with_seed(seed ^ 0xc10c);
+        let mut play = all_joined(seed);
+        let victim = rng.usize(1..=play.tree.links.len());
+        if play.tree.links[victim - 1].receives {
+            continue;
+        }
+        play.net.kill(victim);
+        play.net.run_ms(rng.u64(0..60_000));
+        play.net.set_wall_clock(victim, ahead_s);
+        play.net.start(victim);
+        let before = play.net.log.messages();
+        let healing = healing_ms(&play) + LIFETIME;
+        play.net.run_ms(healing);
+        let links = play.tree.links.len() as u64;
+        let messages = play.net.log.messages() - before;
+        let refreshes = 2 * links * (healing / (R / 2));
+        assert!(messages < refreshes, "seed {seed}: {messages} messages over {links} links");
+        play.assert_agrees();
+        play.assert_metered(20_000);
+        play.net.assert_promise();
+    }
+}
+
+#[test]
+fn a_router_comes_back_with_a_clock_that_went_forward() {
+    a_router_comes_back_with_its_wall_clock(86_400);
+}
+
+#[test]
+fn a_router_comes_back_with_a_clock_that_went_back() {
+    a_router_comes_back_with_its_wall_clock(-86_400);
+}
