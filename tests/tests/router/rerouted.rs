@@ -6,6 +6,7 @@ use lcm_daemon::lab::Topology;
 use lcm_tests::harness::TestResult;
 
 use crate::support::play::{self, Play};
+use crate::support::wire::PATH_TEAR;
 
 pub(crate) fn link_down_and_up() -> TestResult {
     let links = [
@@ -46,10 +47,13 @@ pub(crate) fn link_down_and_up() -> TestResult {
     play.wait_balances(&balances.map(|(name, rate)| (name.to_owned(), rate)).into())?;
     play.wait_empty(&["IS2"])?;
 
+    let mark = play.mark();
     is1.set_link("to-IS2", true)?;
     let back = IpAddr::V4(play.address_on("IS2", "IS1")?);
     is1.route(("10.0.6.0".parse()?, 24), Some(back), "to-IS2")?;
     over_is2(&mut play)?;
+    // IS3 would go on to refresh IS4 until its state timed out, and IS4 would follow it each time.
+    play.wait_for("the end of the old way", mark, |heard| heard.is("IS1", "IS3", PATH_TEAR))?;
     play.wait_empty(&["IS3"])
 }
 

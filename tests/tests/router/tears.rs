@@ -10,9 +10,10 @@ pub(crate) fn both() -> TestResult {
     // States last for 157.5 s: nothing here happens by itself.
     let mut play =
         Play::start(lcm_daemon::demo::stage::Setup { refresh_ms: 30_000, ..play::figure() })?;
-    let sender = play.send()?;
+    // Members first: a host that joins after a PATH hears the next one.
     let r1 = play.stage.receive("R1", None)?;
     let r2 = play.stage.receive("R2", None)?;
+    let sender = play.send()?;
     golden::wait_case(&mut play, A)?;
 
     // R2 still wants it: R1's tear goes no farther than IS2.

@@ -162,7 +162,30 @@ impl Play {
         what: &str,
         mut probe: impl FnMut(&mut Play) -> Result<T, String>,
     ) -> Result<T, Box<dyn Error>> {
-        Ok(until(PATIENCE, what, || probe(self))?)
+        until(PATIENCE, what, || probe(self))
+            .map_err(|late| format!("{late}\n{}", self.story()).into())
+    }
+
+    /// The last messages, a line for each, for a test that fails.
+    pub(crate) fn story(&mut self) -> String {
+        const LINES: usize = 60;
+        let heard = self.heard();
+        let last = heard.get(heard.len().saturating_sub(LINES)..).unwrap_or_default();
+        let end = last.last().map_or(0, |heard| heard.at_ns);
+        let line = |heard: &Heard| {
+            let before_ms = (end - heard.at_ns) / 1_000_000;
+            let Heard { from, to, message, .. } = heard;
+            let hop = message.hop().map(|(address, _)| address);
+            let quotes: Vec<_> =
+                message.dcpes().iter().map(|d| (d.total, d.epoch, d.established)).collect();
+            let paid = message.ucpe().map(|u| (u.payment, u.sequence, u.instance));
+            let error = message.error().map(|e| (e.code, e.value));
+            format!(
+                "  -{before_ms} ms {from}->{to} type {} hop {hop:?} C {quotes:?} pays {paid:?} {error:?}",
+                message.kind
+            )
+        };
+        last.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
     /// Waits for a message that satisfies, said at or after `mark`.
@@ -269,7 +292,10 @@ impl Play {
             })?;
             let ms = i128::from(end.as_of_ms - start.as_of_ms);
             let amount = end.amount.parse::<i128>()? - start.amount.parse::<i128>()?;
-            assert_eq!(amount % ms, 0, "{name} meters no steady rate: {amount} in {ms} ms");
+            if amount % ms != 0 {
+                let story = self.story();
+                return Err(format!("{name} meters {amount} in {ms} ms, no rate\n{story}").into());
+            }
             metered.insert(name, i64::try_from(amount / ms)?);
         }
         Ok(metered)

@@ -27,6 +27,7 @@ pub(crate) const CHG_ERR: u16 = 0xD003;
 
 /// TLV types of a DCPE.
 const SENDER_FRACTION: u8 = 1;
+const ESTABLISHED: u8 = 12;
 
 /// One object: class, C-Type and what follows its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub(crate) struct Dcpe {
     pub(crate) epoch: u32,
     /// Parts per million; 0 where the TLV is missing.
     pub(crate) fraction: u32,
+    /// The sequence of the next hop's UCPE that is in place.
+    pub(crate) established: Option<u32>,
     /// The only next hop that it is meant for.
     pub(crate) destination: Option<Ipv4Addr>,
 }
@@ -248,6 +251,7 @@ impl Dcpe {
             validity_ms: u32_at(bytes, 28)?,
             epoch: u32_at(bytes, 32)?,
             fraction: tlv(bytes, SENDER_FRACTION).and_then(|at| u32_at(bytes, at)).unwrap_or(0),
+            established: tlv(bytes, ESTABLISHED).and_then(|at| u32_at(bytes, at)),
             destination,
         })
     }
