@@ -102,7 +102,7 @@ impl Attack {
     }
 
     /// How a PATH of the session reaches the victim.
-    pub(crate) fn from_above(&self) -> Result<Sender, Box<dyn Error>> {
+    pub(crate) fn sender_above(&self) -> Result<Sender, Box<dyn Error>> {
         let v4 = |address| match address {
             IpAddr::V4(v4) => Ok(v4),
             IpAddr::V6(v6) => Err(format!("{v6} is not IPv4")),
@@ -117,7 +117,7 @@ impl Attack {
     }
 
     /// How a RESV of the session reaches the victim.
-    pub(crate) fn from_below(&self) -> Result<Sender, Box<dyn Error>> {
+    pub(crate) fn sender_below(&self) -> Result<Sender, Box<dyn Error>> {
         Ok(Sender {
             node: "R1",
             source: self.play.address_on("R1", VICTIM)?,

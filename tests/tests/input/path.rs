@@ -129,7 +129,7 @@ pub(crate) fn bad_messages() -> TestResult {
         let payload = with_rate(&path, SENDER_TSPEC, rate);
         cases.push(Case::malformed(name, "bad_tspec", payload, Some(BAD_TSPEC)));
     }
-    let sender = attack.from_above()?;
+    let sender = attack.sender_above()?;
     attack.run(&sender, path.send_ttl, cases)
 }
 
@@ -137,7 +137,7 @@ pub(crate) fn every_prefix() -> TestResult {
     let mut attack = Attack::start()?;
     let path = attack.path()?;
     let whole = path.encode();
-    let sender = attack.from_above()?;
+    let sender = attack.sender_above()?;
     for length in 0..whole.len() {
         attack.inject(&sender, path.send_ttl, &whole[..length])?;
     }

@@ -59,6 +59,6 @@ pub(crate) fn bad_messages() -> TestResult {
         let payload = with_rate(&resv, FLOWSPEC, rate);
         cases.push(Case::malformed(name, "bad_flowspec", payload, Some(BAD_FLOWSPEC)));
     }
-    let sender = attack.from_below()?;
+    let sender = attack.sender_below()?;
     attack.run(&sender, 255, cases)
 }

@@ -24,14 +24,14 @@ fn object(class: u8) -> Object {
 pub(crate) fn three_kinds() -> TestResult {
     let mut attack = Attack::start()?;
     let path = attack.path()?;
-    let above = attack.from_above()?;
+    let above = attack.sender_above()?;
     let answer = Some((UNKNOWN_CLASS, u16::from_be_bytes([REFUSED, 7])));
     let payload = changed(&path, |m| m.objects.push(object(REFUSED)));
     let case = Case::malformed("0bbbbbbb in a PATH", "unknown_class", payload, answer);
     attack.run(&above, path.send_ttl, vec![case])?;
 
     let resv = attack.resv()?;
-    let below = attack.from_below()?;
+    let below = attack.sender_below()?;
     let payload = changed(&resv, |m| m.objects.insert(3, object(REFUSED)));
     let case = Case::malformed("0bbbbbbb in a RESV", "unknown_class", payload, answer);
     attack.run(&below, 255, vec![case])?;
@@ -41,7 +41,7 @@ pub(crate) fn three_kinds() -> TestResult {
 
 /// In another session, so that the established one has nothing to carry.
 fn carried(attack: &mut Attack, path: &Message) -> Result<(), Box<dyn Error>> {
-    let above = attack.from_above()?;
+    let above = attack.sender_above()?;
     let mut other = path.clone();
     other.object_mut(SESSION).ok_or("no SESSION")?[6..8].copy_from_slice(&PORT.to_be_bytes());
     let mut tear = other.clone();
