@@ -50,7 +50,17 @@ pub(crate) fn both() -> TestResult {
     for receiver in ["R1", "R2"] {
         play.stage.receive(receiver, None)?;
     }
-    golden::wait_case(&mut play, A)?;
+    // What they pay is no matter here: the last price that a host heard before it joined may be
+    // an old one, until the next PATH.
+    play.wait("reservations everywhere", |play| {
+        for (node, count) in [("S", 1), ("IS1", 1), ("IS2", 2), ("IS3", 1), ("R1", 1), ("R2", 1)] {
+            let made = play.stage.reservations(node).map_err(|e| e.to_string())?;
+            if made.len() != count {
+                return Err(format!("{node}: {made:?}"));
+            }
+        }
+        Ok(())
+    })?;
     play.close("S", sender)?;
     play.wait_empty(&["S", "IS1", "IS2", "IS3", "R1", "R2"])?;
     let mut path_tears = tears(&mut play, PATH_TEAR);
