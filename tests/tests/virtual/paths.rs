@@ -207,7 +207,7 @@ fn r037_sums_hold_across_a_policy_ignorant_router() {
     net.receive(r, session);
     net.run_ms(10_000);
     assert_eq!(net.node(p).engine().sizes(), (1, 1, 1));
-    let mut expected = vec![0; 5];
+    let mut expected = [0; 5];
     (expected[s], expected[a], expected[b], expected[r]) = (-40, 100, 60, -120);
     let rates = net.rates_over(100_000);
     // P appears in the books as the neighbour that it is for RSVP.
