@@ -39,6 +39,7 @@ pub struct PriceChange {
 impl Engine {
     /// Starts to send PATH for a sender on this node.
     pub fn open_sender(&mut self, now: Now, request: SenderRequest) -> Result<Handle, LocalError> {
+        let now = self.core.believable(now);
         let SenderRequest { session, sender, .. } = request;
         if !may_be_destination(session.destination) {
             return Err(LocalError::BadDestination(session.destination));
@@ -62,6 +63,7 @@ impl Engine {
         now: Now,
         request: ReceiverRequest,
     ) -> Result<Handle, LocalError> {
+        let now = self.core.believable(now);
         let session = request.session;
         if !may_be_destination(session.destination) {
             return Err(LocalError::BadDestination(session.destination));
@@ -78,6 +80,7 @@ impl Engine {
 
     /// Ends a registration: PATHTEAR or RESVTEAR goes out at once.
     pub fn close(&mut self, now: Now, handle: Handle) -> Result<(), LocalError> {
+        let now = self.core.believable(now);
         let slot = self
             .sessions
             .iter()
@@ -102,6 +105,7 @@ impl Engine {
     /// Changes the local price of an interface; sessions that go out there are quoted anew at
     /// once unless the change waits for an admission.
     pub fn set_price(&mut self, now: Now, change: &PriceChange) -> Result<(), LocalError> {
+        let now = self.core.believable(now);
         let port = self
             .core
             .interfaces

@@ -88,6 +88,8 @@ pub(crate) struct Core {
     /// No alarm is set before this: whatever asks for time that has passed is looked at a thousand
     /// times a second at most, and cannot stop the node.
     soonest: Instant,
+    /// Newer than every epoch and sequence of the flows that were forgotten lately.
+    pub(crate) unused_serial: Option<u32>,
     next_handle: u64,
 }
 
@@ -110,6 +112,7 @@ impl Engine {
             rng: fastrand::Rng::with_seed(seed),
             repriced: Vec::new(),
             soonest: Instant::default(),
+            unused_serial: None,
             next_handle: 0,
         };
         Self { core, sessions: Sessions::new(hasher) }
@@ -117,6 +120,7 @@ impl Engine {
 
     /// Takes one RSVP message, as it came off the wire.
     pub fn handle_packet(&mut self, now: Now, meta: PacketMeta, bytes: &[u8]) {
+        let now = self.core.believable(now);
         let message_type = bytes.get(1).copied().unwrap_or_default();
         self.core.counters.received(message_type);
         let speaks = self.core.interfaces.get(meta.interface).is_some_and(|p| p.settings.rsvp);
@@ -141,6 +145,7 @@ impl Engine {
 
     /// Takes the kernel's answer to [`Output::Route`].
     pub fn handle_route(&mut self, now: Now, key: RouteKey, route: Route) {
+        let now = self.core.believable(now);
         let (concerned, old) = self.core.routes.answer(&key, route);
         for slot in concerned {
             self.with_session(slot, |core, session| {
@@ -151,6 +156,7 @@ impl Engine {
 
     /// Takes news from the kernel.
     pub fn handle_news(&mut self, now: Now, news: KernelNews) {
+        let now = self.core.believable(now);
         match news {
             KernelNews::Interface(interface) => {
                 let settings = self.core.config.interface(&interface.name).clone();
@@ -178,6 +184,7 @@ impl Engine {
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Now) {
+        let now = self.core.believable(now);
         self.core.soonest = now.at + SHORTEST_ALARM;
         let mut due = Vec::new();
         while let Some((at, slot)) = self.core.timers.pop_due(now.at) {

@@ -15,7 +15,7 @@ use super::super::path::Arrived;
 use super::super::psb::Psb;
 use super::super::time::Now;
 use super::upstream::SERVICE;
-use super::{Accounts, Context, Fault, charges_on, clock};
+use super::{Accounts, Context, Fault, charges_on, clock, serials};
 
 /// What a PATH says about charges.
 #[derive(Debug)]
@@ -243,6 +243,9 @@ pub(crate) fn sync_groups(core: &mut Core, now: Now, psb: &mut Psb, wanted: &[(u
         .map(|(group, _)| group)
         .filter(|group| !wanted.iter().any(|(kept, _)| kept == group))
         .collect();
+    if !gone.is_empty() {
+        serials::remember(&mut core.unused_serial, now, flow);
+    }
     for group in gone {
         flow.remove_group(clock(now), group);
     }

@@ -8,6 +8,7 @@ mod books;
 mod context;
 mod downstream;
 mod fault;
+mod serials;
 mod upstream;
 mod view;
 

@@ -19,7 +19,7 @@ use super::super::resv::Request;
 use super::super::rsb::LOCAL;
 use super::super::time::Now;
 use super::downstream::price;
-use super::{ChargingFault, Context, Fault, branch, charges_on, clock};
+use super::{ChargingFault, Context, Fault, branch, charges_on, clock, serials};
 use crate::config::MissingPayment;
 
 /// Service number of prices: controlled load (RFC 2211), the only one that is priced so far.
@@ -312,21 +312,11 @@ pub(crate) fn own_payment(core: &mut Core, now: Now, psb: &mut Psb) -> Option<Uc
     let flow = psb.flow.as_mut()?;
     let mut clock = clock(now);
     if std::mem::take(&mut psb.outdated) {
-        clock.unix_s = further(flow.last_sequence(), clock.unix_s);
+        clock.unix_s = serials::further(flow.last_sequence(), clock.unix_s);
     }
     let paid = flow.own_payment(clock);
     core.books.take(phop, flow);
     Some(ucpe_of(core.charging.as_ref()?, &paid?))
-}
-
-/// The seconds to number the next instance from, when the last one was not new enough for the
-/// previous hop: twice as far ahead of the clock each time. A node whose clock went back a year
-/// is believed after 25 refusals, where seconds one by one would be a storm of 30 million.
-fn further(last: Option<u32>, unix_s: u32) -> u32 {
-    let ahead = last.map_or(0, |last| last.wrapping_sub(unix_s));
-    // Behind the clock, or so far ahead that twice as much would count as behind.
-    let ahead = if ahead < 1 << 29 { ahead } else { 0 };
-    unix_s.wrapping_add(2 * ahead + 1)
 }
 
 /// The previous hop refused what we offered (T5, T18): unless our old reservation stays in place,
@@ -405,28 +395,13 @@ pub(crate) fn release(
 /// A sender is gone: closes all its meters.
 pub(crate) fn settle(core: &mut Core, now: Now, session: Session, psb: &mut Psb) {
     let keys: Vec<BranchKey> = match &psb.flow {
-        Some(flow) => flow.branches().map(|branch| branch.key).collect(),
+        Some(flow) => {
+            serials::remember(&mut core.unused_serial, now, flow);
+            flow.branches().map(|branch| branch.key).collect()
+        }
         None => return,
     };
     for key in keys {
         release(core, now, session, psb, key.group, key.hop);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clock_that_went_back_a_day_is_caught_up_with_in_17_steps() {
-        let clock = 1_750_000_000;
-        let mut last = clock;
-        let steps = (1..).find(|_| {
-            last = next_serial(Some(last), further(Some(last), clock));
-            last >= clock + 86_400
-        });
-        assert_eq!(steps, Some(17));
-        assert_eq!(further(None, clock), clock + 1);
-        assert_eq!(further(Some(clock - 5), clock), clock + 1);
     }
 }
