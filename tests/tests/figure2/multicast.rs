@@ -92,6 +92,12 @@ fn check_refusal(said: &[Heard]) {
             story.push(line);
         }
     }
+    // The new quote follows the refusal at once, long before the next refresh.
+    let refusal = said.iter().position(|heard| heard.is("IS2", "R1", RESV_ERR));
+    let behind = said.iter().skip(refusal.expect("a refusal"));
+    let quoted = behind.clone().find(|heard| heard.is("IS2", "R1", PATH)).expect("a new quote");
+    let took_ms = behind.clone().next().map(|refusal| (quoted.at_ns - refusal.at_ns) / 1_000_000);
+    assert!(took_ms < Some(200), "the new quote came after {took_ms:?} ms");
     // Refreshes of the old quote may come first.
     let from_offer = story.iter().skip_while(|line| line.starts_with("quote"));
     let story: Vec<&str> = from_offer.map(String::as_str).take(4).collect();

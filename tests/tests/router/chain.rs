@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::net::IpAddr;
 
+use lcm_daemon::demo::stage::Setup;
 use lcm_daemon::lab::Topology;
 use lcm_tests::harness::TestResult;
 use serde_json::Value;
@@ -13,9 +14,14 @@ use crate::support::programs::{Talker, at_node};
 use crate::support::wire::{PATH, RESV, RESV_CONF};
 
 /// The chain with prices of 100 and 40.
-pub(crate) fn start() -> Result<Play, Box<dyn Error>> {
+pub(crate) fn setup() -> Setup {
     let prices = [("IS1", "IS2", 100, 120), ("IS2", "R1", 40, 80)];
-    Play::start(play::setup(Topology::chain(&["S", "IS1", "IS2", "R1"]), &prices, None))
+    play::setup(Topology::chain(&["S", "IS1", "IS2", "R1"]), &prices, None)
+}
+
+/// The chain, running.
+pub(crate) fn start() -> Result<Play, Box<dyn Error>> {
+    Play::start(setup())
 }
 
 /// The balances of the chain: the sender pays ⌈3/10 of 140⌉.

@@ -5,12 +5,13 @@ use std::error::Error;
 use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use lcm_daemon::demo::stage::Setup;
 use lcm_tests::harness::TestResult;
 
-use crate::approvals;
 use crate::support::golden::{self, A};
 use crate::support::play::{self, Play, REFRESH_MS};
 use crate::support::wire::PATH;
+use crate::{approvals, chain};
 
 /// Receiver payments by (payee, payer's address), in ledger units.
 type Debits = BTreeMap<(&'static str, IpAddr), u128>;
@@ -47,6 +48,36 @@ pub(crate) fn killed_and_restarted() -> TestResult {
 
     nobody_paid_more_than_approved(&mut play, &lost)?;
     sold_once(&start, &earned(&play)?);
+    Ok(())
+}
+
+/// A payer that falls silent is billed to the end of its last approval, H = 1.5 R + 2 s after it
+/// came, though its reservation stays until it times out much later (charging.md T3).
+pub(crate) fn silent_payer() -> TestResult {
+    // H is 5 s, and the state of a reservation lasts for 10.5 s.
+    let setup = Setup { refresh_ms: 2000, ..chain::setup() };
+    let mut play = Play::start(setup)?;
+    play.stage.receive("R1", None)?;
+    play.send()?;
+    chain::wait_equilibrium(&mut play)?;
+    play.stage.daemon("R1")?.kill()?;
+    let payer = IpAddr::V4(play.address_on("R1", "IS2")?);
+    let own = IpAddr::V4(play.address_on("IS2", "R1")?);
+    let view = play.wait("the end of R1's payments", |play| {
+        let view = play.stage.accounts("IS2").map_err(|e| e.to_string())?;
+        let account = view.accounts.iter().find(|account| account.neighbour == payer);
+        let account = account.ok_or("no account of R1")?;
+        if account.rate == 0 { Ok(account.clone()) } else { Err(format!("{account:?}")) }
+    })?;
+    let left = play.stage.reservations("IS2")?;
+    assert_eq!(left.len(), 1, "R1's reservation is still there");
+    let billed: u128 = view.receiver_payments_in.parse()?;
+    let now_ms = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+    let most = approvals::most(&approvals::of(play.heard(), payer, &[own]), now_ms);
+    assert!(billed <= most, "billed {billed}, and {most} were approved");
+    // Nor was it let off: all that was approved and stood is billed, but for the first second, in
+    // which the reservation was set up.
+    assert!(billed + 98 * 1000 > most, "billed {billed} of {most} approved");
     Ok(())
 }
 

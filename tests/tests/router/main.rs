@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         ("r037_r107_unicast_over_a_plain_router", plain::unicast),
         ("r037_r107_multicast_over_a_plain_router_that_branches", plain::multicast),
         ("r006_a_killed_router_charges_nobody_twice_and_comes_back", killed::killed_and_restarted),
+        ("r047_a_silent_payer_is_billed_to_the_end_of_its_approval", killed::silent_payer),
         ("r070_a_reservation_follows_the_route", rerouted::link_down_and_up),
         ("resvtear_and_pathtear_empty_all_nodes", tears::both),
         ("r046_r110_declined_until_the_price_falls", operator::declined),

@@ -6,7 +6,7 @@ use lcm_daemon::lab::Topology;
 use lcm_tests::harness::TestResult;
 
 use crate::support::play::{self, Play};
-use crate::support::wire::PATH_TEAR;
+use crate::support::wire::{PATH, PATH_TEAR};
 
 pub(crate) fn link_down_and_up() -> TestResult {
     let links = [
@@ -36,6 +36,7 @@ pub(crate) fn link_down_and_up() -> TestResult {
     over_is2(&mut play)?;
 
     // The kernel takes the routes over a link that is down with it, and tells nobody of them.
+    let down = play.mark();
     is1.set_link("to-IS2", false)?;
     play.wait_announced("IS1", "IS3", 70, 70)?;
     play.wait_announced("IS3", "IS4", 80, 80)?;
@@ -46,6 +47,10 @@ pub(crate) fn link_down_and_up() -> TestResult {
     let balances = [("S", -36), ("IS1", 70), ("IS2", 0), ("IS3", 10), ("IS4", 40), ("R1", -84)];
     play.wait_balances(&balances.map(|(name, rate)| (name.to_owned(), rate)).into())?;
     play.wait_empty(&["IS2"])?;
+    // IS2 was not heard of by IS4 again, but for what it said before it knew.
+    let later = play.heard().get(down..).unwrap_or_default();
+    let stale = later.iter().filter(|heard| heard.is("IS2", "IS4", PATH)).count();
+    assert!(stale <= 1, "IS2 announced {stale} times what cannot come over it");
 
     let mark = play.mark();
     is1.set_link("to-IS2", true)?;
