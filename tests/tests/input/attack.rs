@@ -187,12 +187,10 @@ impl Attack {
     ) -> TestResult {
         let Some((name, (code, value))) = answers.last() else { return Ok(()) };
         let own = self.play.address_on(VICTIM, sender.node)?;
-        let mut number = 0;
         let what = format!("{name}: the answer {code}/{value}");
         let error = self.play.wait_for(&what, mark, |heard| {
             let to_us = heard.is(VICTIM, sender.node, sender.error);
             let seen = heard.message.error().map(|e| (e.code, e.value));
-            number += usize::from(to_us);
             to_us && seen == Some((*code, *value))
         })?;
         let spec = error.message.error().ok_or("no ERROR_SPEC")?;
