@@ -141,7 +141,9 @@ impl Figure {
 
 fn ucpe_row(from: &str, to: &str, charges: &LinkCharges) -> UcpeRow {
     let debited = charges.receiver_payment.0;
-    // Next to the sender nothing is due, and the field says what the receivers pay (D3).
+    // Next to the sender nothing is due, nor ever will be, and the field says what the receivers
+    // pay (D3).
+    let next_to_sender = charges.total == Rate::ZERO && charges.max_total == Rate::ZERO;
     let informed = charges
         .announced_total
         .0
@@ -149,7 +151,7 @@ fn ucpe_row(from: &str, to: &str, charges: &LinkCharges) -> UcpeRow {
         .saturating_sub(charges.sender_payment.0);
     UcpeRow {
         link: format!("{from}->{to}"),
-        payment: if charges.total == Rate::ZERO { informed } else { debited },
+        payment: if next_to_sender { informed } else { debited },
         debited,
         total_charge: charges.announced_total.0,
         local_sum: charges.local_sum.0,

@@ -44,6 +44,8 @@ impl Port {
 pub(crate) struct Interfaces {
     ports: BTreeMap<u32, Port>,
     own: BTreeSet<IpAddr>,
+    /// The shortest refresh period of all interfaces, in milliseconds.
+    shortest_refresh_ms: Option<u32>,
 }
 
 impl Interfaces {
@@ -61,6 +63,12 @@ impl Interfaces {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Port> {
         self.ports.values()
+    }
+
+    /// The period in which this node refreshes: the shortest that it announces anywhere, so that no
+    /// neighbour waits in vain.
+    pub(crate) fn refresh_ms(&self, otherwise: u32) -> u32 {
+        self.shortest_refresh_ms.map_or(otherwise, |shortest| shortest.min(otherwise))
     }
 
     /// True if `address` is one of this node's.
@@ -92,6 +100,7 @@ impl Interfaces {
     }
 
     fn collect_addresses(&mut self) {
+        self.shortest_refresh_ms = self.ports.values().map(|port| port.settings.refresh_ms).min();
         self.own = self.ports.values().flat_map(|p| &p.kernel.addresses).map(|(a, _)| *a).collect();
     }
 }

@@ -93,7 +93,8 @@ impl SessionState {
 /// The next refresh: R, randomised over 0.5 R to 1.5 R so that routers do not fall into step
 /// (RFC 2205 section 3.7).
 fn next_refresh(core: &mut Core, now: Now) -> Instant {
-    let r = u64::from(core.config.rsvp.refresh_ms).saturating_mul(1000);
+    let refresh_ms = core.interfaces.refresh_ms(core.config.rsvp.refresh_ms);
+    let r = u64::from(refresh_ms).saturating_mul(1000);
     now.at + Span::from_micros(core.rng.u64(r / 2..=r / 2 + r))
 }
 

@@ -4,9 +4,9 @@ use charging_model::flow::{
     Account as ModelAccount, Announcement, Flow, Heard, Limits, Price, Quote,
 };
 use charging_model::{BranchKey, Ppm, Rate, Span};
-use rsvp_wire::charging::{Account, ChargingFlags, Dcpe, Terms};
+use rsvp_wire::charging::{Account, ChargingFlags, Dcpe, Terms, VERSION};
 use rsvp_wire::message::Path;
-use rsvp_wire::object::{Hop, PolicyData};
+use rsvp_wire::object::{Hop, PolicyData, PolicyElement};
 use rsvp_wire::{BufferTooSmall, MessageWriter, PolicyOptions};
 
 use super::super::Core;
@@ -86,18 +86,23 @@ pub(crate) fn carried<'a>(
     Ok((!bytes.is_empty()).then(|| bytes.into_boxed_slice()))
 }
 
-fn is_ours(context: &Context, ptype: u16) -> bool {
-    [context.ptypes.dcpe, context.ptypes.ucpe, context.ptypes.chg_err].contains(&ptype)
+/// True for an element that we read. One of a newer version is carried on like any unknown one
+/// (charging.md section 5).
+fn is_ours(context: &Context, element: &PolicyElement<'_>) -> bool {
+    let ptypes = context.ptypes;
+    let versioned = [ptypes.dcpe, ptypes.ucpe].contains(&element.ptype);
+    let newer = element.data.first().is_some_and(|version| *version > VERSION);
+    (versioned && !newer) || element.ptype == ptypes.chg_err
 }
 
 fn has_ours(context: &Context, object: &PolicyData<'_>) -> bool {
-    object.elements().any(|element| is_ours(context, element.ptype))
+    object.elements().any(|element| is_ours(context, &element))
 }
 
 /// Keeps the foreign elements of an object that also holds ours, with its options but without its
 /// INTEGRITY, which covered what is gone.
 fn write_others(context: &Context, object: &PolicyData<'_>, bytes: &mut Vec<u8>) {
-    let mut others = object.elements().filter(|pe| !is_ours(context, pe.ptype)).peekable();
+    let mut others = object.elements().filter(|pe| !is_ours(context, pe)).peekable();
     if others.peek().is_none() {
         return;
     }
