@@ -12,8 +12,8 @@ use super::local::{
     SenderRequest,
 };
 use super::outbox::Output;
-use super::path::{may_be_destination, outgoing};
-use super::psb::{Psb, SenderFacts};
+use super::path::may_be_destination;
+use super::psb::{Outgoing, Psb, SenderFacts};
 use super::resv::Request;
 use super::rsb::{LOCAL, Selection};
 use super::session::SessionState;
@@ -195,6 +195,7 @@ impl SessionState {
             pinned: request.interface,
             flow: None,
             blockade: None,
+            outgoing: Outgoing::default(),
             left: Box::default(),
             reserved_upstream: false,
             outdated: false,
@@ -264,10 +265,8 @@ impl SessionState {
 
     fn price_changed(&mut self, core: &mut Core, now: Now, interface: u32) {
         for index in 0..self.senders.len() {
-            let concerned = self
-                .senders
-                .get(index)
-                .is_some_and(|psb| outgoing(core, self.session, psb).contains(&interface));
+            let concerned =
+                self.senders.get(index).is_some_and(|psb| psb.outgoing.contains(&interface));
             if concerned {
                 self.follow_route(core, now, index);
                 self.after_charging(core, now, index);
@@ -352,7 +351,7 @@ impl SessionState {
     pub(crate) fn renew_local_consent(&mut self, core: &mut Core, now: Now) {
         let session = self.session;
         for rsb in self.reservations.iter().filter(|rsb| rsb.outgoing == LOCAL) {
-            for psb in self.senders.iter_mut().filter(|psb| rsb.selects(psb.sender)) {
+            for psb in self.senders.iter_mut().filter(|psb| rsb.matches(psb)) {
                 charging::renew_local(core, now, session, psb, rsb.next_hop);
             }
         }

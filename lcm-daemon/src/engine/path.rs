@@ -8,15 +8,12 @@ use rsvp_wire::message::Path;
 use rsvp_wire::object::{Filter, Hop, SenderTemplate, SenderTspec, Session, TimeValues};
 
 use super::charging;
-use super::psb::{Psb, SenderFacts};
+use super::psb::{Outgoing, Psb, SenderFacts};
 use super::session::SessionState;
 use super::time::{Instant, Now, lifetime};
 use super::{Core, Engine};
 use crate::kernel::{Route, RouteKey};
 use crate::packet::{PacketMeta, TransmitMeta};
-
-/// Data of a multicast session may go out here.
-pub(crate) type Outgoing = Vec<u32>;
 
 impl Engine {
     pub(crate) fn handle_path(&mut self, now: Now, meta: PacketMeta, path: &Path<'_>) {
@@ -137,6 +134,7 @@ impl SessionState {
         psb.refresh_ms = arrived.refresh_ms;
         let changed = created || moved || psb.facts != arrived.facts;
         psb.facts = arrived.facts;
+        self.settle_outgoing(core, now, index);
         self.follow_route(core, now, index);
         let told = self.after_charging(core, now, index);
         if changed {
@@ -172,6 +170,7 @@ impl SessionState {
             pinned: None,
             flow: charging::new_flow(core),
             blockade: None,
+            outgoing: Outgoing::default(),
             left: Box::default(),
             reserved_upstream: false,
             outdated: false,
@@ -199,20 +198,32 @@ impl SessionState {
         }
     }
 
-    /// Subscribes to the sender's route and prices the interfaces that it names.
-    pub(crate) fn follow_route(&mut self, core: &mut Core, now: Now, index: usize) {
-        let slot = self.slot;
+    /// Follows the sender's route, and ends what is reserved where its data goes no longer.
+    fn settle_outgoing(&mut self, core: &mut Core, now: Now, index: usize) {
         let Some(psb) = self.senders.get(index) else { return };
         if psb.pinned.is_none() {
-            core.routes.follow(psb.route, slot);
+            core.routes.follow(psb.route, self.slot);
         }
-        let unknown = psb.pinned.is_none() && core.routes.get(&psb.route).is_none();
-        let mut outgoing = outgoing(core, self.session, psb);
-        if unknown {
-            // The kernel has not answered yet: what is reserved stays until it does.
-            outgoing.extend(charging::priced_interfaces(psb));
+        let outgoing = routed_to(core, self.session, psb);
+        if outgoing == psb.outgoing {
+            return;
         }
-        let prices = self.prices(core, psb, &outgoing);
+        let (sender, style) = (psb.sender, self.style());
+        self.drop_rerouted(core, now, sender, &outgoing);
+        let before = self.upstream_wishes();
+        let was_reserved = self.reservations_for(sender).next().is_some();
+        let Some(psb) = self.senders.get_mut(index) else { return };
+        psb.outgoing = outgoing;
+        if let Some(style) = style {
+            let concerned: &[Filter] = if was_reserved { &[sender] } else { &[] };
+            self.tell_previous_hops(core, now, style, &before, concerned);
+        }
+    }
+
+    /// Prices the interfaces on which a sender's PATH goes out.
+    pub(crate) fn follow_route(&mut self, core: &mut Core, now: Now, index: usize) {
+        let Some(psb) = self.senders.get(index) else { return };
+        let prices = self.prices(core, psb, &psb.outgoing);
         if let Some(psb) = self.senders.get_mut(index) {
             charging::sync_groups(core, now, psb, &prices);
         }
@@ -246,11 +257,8 @@ impl SessionState {
 
     /// Brings one sender's state in line with where its data goes now (RFC 2205 section 3.6).
     fn reroute(&mut self, core: &mut Core, now: Now, index: usize) {
-        let Some(psb) = self.senders.get(index) else { return };
-        let (sender, outgoing) = (psb.sender, outgoing(core, self.session, psb));
-        self.drop_rerouted(core, now, sender, &outgoing);
         self.advertise(core, now, index);
-        self.end_old_ways(core, index, &outgoing);
+        self.end_old_ways(core, index);
     }
 
     /// Where the data no longer goes, a PATHTEAR follows the PATH on the new way: the old way would
@@ -259,10 +267,11 @@ impl SessionState {
     ///
     /// That waits until there is a new way, since a route that is merely gone may come back, and
     /// until the old interface is up, since what lies behind it may outlast its being down.
-    fn end_old_ways(&mut self, core: &mut Core, index: usize, taken: &[u32]) {
+    fn end_old_ways(&mut self, core: &mut Core, index: usize) {
         let Some(psb) = self.senders.get_mut(index).filter(|psb| !psb.left.is_empty()) else {
             return;
         };
+        let taken = &psb.outgoing;
         let mut left = std::mem::take(&mut psb.left).into_vec();
         left.sort_unstable();
         left.dedup();
@@ -276,6 +285,7 @@ impl SessionState {
 
     /// Looks up where a sender's data goes, and sends its PATH there.
     pub(crate) fn advertise(&mut self, core: &mut Core, now: Now, index: usize) {
+        self.settle_outgoing(core, now, index);
         self.follow_route(core, now, index);
         let told = self.after_charging(core, now, index);
         self.forward_path_except(core, now, index, &told.interfaces);
@@ -311,32 +321,36 @@ impl SessionState {
     ) {
         let session = self.session;
         let Some(psb) = self.senders.get_mut(index) else { return };
-        let mut outgoing = outgoing(core, session, psb);
-        outgoing.retain(|interface| wanted(*interface));
-        if psb.facts.ttl == 0 && !outgoing.is_empty() {
+        if psb.facts.ttl == 0 && psb.outgoing.iter().any(|interface| wanted(*interface)) {
             return core.counters.drop("ttl_exhausted");
         }
-        for interface in outgoing {
-            send_path(core, now, session, psb, interface);
+        for at in 0..psb.outgoing.len() {
+            if let Some(interface) = psb.outgoing.get(at).copied().filter(|it| wanted(*it)) {
+                send_path(core, now, session, psb, interface);
+            }
         }
     }
 }
 
-/// Interfaces on which a sender's PATH leaves this node.
-pub(crate) fn outgoing(core: &Core, session: Session, psb: &Psb) -> Outgoing {
+/// Interfaces on which a sender's PATH is to leave this node, as routing has it now.
+fn routed_to(core: &Core, session: Session, psb: &Psb) -> Outgoing {
     let is_usable = |interface| core.interfaces.get(interface).is_some_and(|port| port.usable());
     if psb.phop.is_some() {
         // Nothing comes in over an interface that is down. Whoever went on to refresh the way
         // behind it would be taken for a previous hop there, beside the one that replaced it.
         if core.config.rsvp.role == crate::config::Role::Host || !is_usable(psb.incoming) {
-            return Outgoing::new();
+            return Outgoing::Nowhere;
         }
     }
     let usable = |interface: &u32| *interface != psb.incoming && is_usable(*interface);
     if let Some(interface) = psb.pinned {
         return Some(interface).into_iter().filter(usable).collect();
     }
-    named_by(core.routes.get(&psb.route), session, psb).iter().copied().filter(usable).collect()
+    let Some(route) = core.routes.get(&psb.route) else {
+        // The kernel has not answered yet: what is reserved stays until it does.
+        return psb.outgoing.iter().copied().filter(usable).collect();
+    };
+    named_by(Some(route), session, psb).iter().copied().filter(usable).collect()
 }
 
 /// Interfaces to which a route sends a sender's data.

@@ -40,6 +40,8 @@ pub(crate) struct Psb {
     pub(crate) route: RouteKey,
     /// Outgoing interface that a local sender insists on.
     pub(crate) pinned: Option<u32>,
+    /// Where PATH goes out: OutInterface_list of RFC 2209.
+    pub(crate) outgoing: Outgoing,
     /// Interfaces that the data has left, and behind which nobody was told yet.
     pub(crate) left: Box<[u32]>,
     /// Charging state of this sender here; `None` on a policy-ignorant router.
@@ -50,6 +52,41 @@ pub(crate) struct Psb {
     pub(crate) reserved_upstream: bool,
     /// The previous hop knows a newer instance of ours than the one that it refused last.
     pub(crate) outdated: bool,
+}
+
+/// Interfaces, ascending. Nearly every sender of a million has one or none, so those cost no
+/// memory of their own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Outgoing {
+    #[default]
+    Nowhere,
+    One(u32),
+    Several(Box<[u32]>),
+}
+
+impl std::ops::Deref for Outgoing {
+    type Target = [u32];
+
+    fn deref(&self) -> &[u32] {
+        match self {
+            Self::Nowhere => &[],
+            Self::One(interface) => std::slice::from_ref(interface),
+            Self::Several(interfaces) => interfaces,
+        }
+    }
+}
+
+impl FromIterator<u32> for Outgoing {
+    fn from_iter<I: IntoIterator<Item = u32>>(interfaces: I) -> Self {
+        let mut interfaces = interfaces.into_iter();
+        match (interfaces.next(), interfaces.next()) {
+            (None, _) => Self::Nowhere,
+            (Some(only), None) => Self::One(only),
+            (Some(first), Some(second)) => {
+                Self::Several([first, second].into_iter().chain(interfaces).collect())
+            }
+        }
+    }
 }
 
 impl Psb {

@@ -183,7 +183,7 @@ impl SessionState {
             let psb = self.sender(filter).and_then(|index| self.senders.get(index));
             psb.is_some_and(|psb| {
                 let here = outgoing == LOCAL && psb.phop.is_some();
-                here || super::path::outgoing(core, self.session, psb).contains(&outgoing)
+                here || psb.outgoing.contains(&outgoing)
             })
         };
         if let Selection::Explicit(filters) = &mut request.selection {

@@ -107,8 +107,12 @@ impl SessionState {
         let admission = error.error.code == error_code::ADMISSION;
         let in_place = error.error.flags.contains(ErrorFlags::IN_PLACE);
         for rsb in self.reservations.iter().filter(|rsb| rsb.outgoing != incoming) {
-            let shared: Vec<Filter> =
-                senders.iter().copied().filter(|sender| rsb.selects(*sender)).collect();
+            let shared: Vec<Filter> = self
+                .senders
+                .iter()
+                .filter(|psb| senders.contains(&psb.sender) && rsb.matches(psb))
+                .map(|psb| psb.sender)
+                .collect();
             let Some(first) = shared.first() else { continue };
             let innocent = error.flowspec.is_some_and(|refused| larger(refused, rsb.flowspec));
             if admission && in_place && innocent {
@@ -118,7 +122,7 @@ impl SessionState {
                 self.notify_receiver(core, *first, event.clone());
                 continue;
             }
-            let scope = self.scope_downstream(core, rsb.outgoing, error);
+            let scope = self.scope_downstream(rsb.outgoing, error);
             if scope.as_ref().is_some_and(Vec::is_empty) {
                 continue;
             }
@@ -133,20 +137,14 @@ impl SessionState {
 
     /// WF: of the senders that the error is about, those whose data goes out on an interface;
     /// `None` for other styles and errors without a SCOPE.
-    fn scope_downstream(
-        &self,
-        core: &Core,
-        outgoing: u32,
-        error: &ResvErr<'_>,
-    ) -> Option<Vec<IpAddr>> {
+    fn scope_downstream(&self, outgoing: u32, error: &ResvErr<'_>) -> Option<Vec<IpAddr>> {
         if error.style != Style::WildcardFilter || !error.has_scope() {
             return None;
         }
         let routed = |source: &IpAddr| {
-            self.senders.iter().any(|psb| {
-                psb.sender.source == *source
-                    && super::path::outgoing(core, self.session, psb).contains(&outgoing)
-            })
+            self.senders
+                .iter()
+                .any(|psb| psb.sender.source == *source && psb.outgoing.contains(&outgoing))
         };
         Some(error.scope().filter(routed).collect())
     }

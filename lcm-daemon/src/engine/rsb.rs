@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use rsvp_wire::object::{Filter, FlowSpec, ResvConfirm, Style};
 
+use super::psb::Psb;
 use super::time::Instant;
 
 /// The pseudo-interface of applications on this node.
@@ -72,6 +73,16 @@ impl Rsb {
     pub(crate) fn selects(&self, sender: Filter) -> bool {
         let in_scope = self.scope.as_ref().is_none_or(|scope| scope.contains(&sender.source));
         in_scope && self.selection.selects(sender)
+    }
+
+    /// True if the reservation is for data of this sender, and the data takes its interface
+    /// (RFC 2209 section 2 "RESV refresh": OI appears in the OutInterface_list).
+    pub(crate) fn matches(&self, psb: &Psb) -> bool {
+        let routed = match self.outgoing {
+            LOCAL => psb.phop.is_some(),
+            outgoing => psb.outgoing.contains(&outgoing),
+        };
+        routed && self.selects(psb.sender)
     }
 
     /// When the first part of this block ends.

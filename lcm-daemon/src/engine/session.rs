@@ -52,9 +52,10 @@ impl SessionState {
         self.senders.iter().position(|psb| psb.sender == filter)
     }
 
-    /// Reservations for one sender.
+    /// Reservations for the data of one sender.
     pub(crate) fn reservations_for(&self, filter: Filter) -> impl Iterator<Item = &Rsb> {
-        self.reservations.iter().filter(move |rsb| rsb.selects(filter))
+        let psb = self.sender(filter).and_then(|index| self.senders.get(index));
+        self.reservations.iter().filter(move |rsb| psb.is_some_and(|psb| rsb.matches(psb)))
     }
 
     /// The style of all reservations of this session: styles do not mix (RFC 2205 section 1.3).

@@ -9,10 +9,8 @@ use rsvp_wire::object::{Filter, FlowId, Session, Tspec};
 use serde::{Deserialize, Serialize};
 
 use super::charging;
-use super::path::outgoing;
 use super::psb::Psb;
 use super::rsb::LOCAL;
-use super::session::SessionState;
 use super::time::{Instant, Now};
 use super::{Core, Engine};
 use crate::control::protocol::TrafficSpec;
@@ -274,22 +272,18 @@ impl Engine {
             .iter()
             .map(|state| SessionView {
                 session: session_id(&state.session),
-                senders: state
-                    .senders
-                    .iter()
-                    .map(|psb| self.show_sender(now, state, psb))
-                    .collect(),
+                senders: state.senders.iter().map(|psb| self.show_sender(now, psb)).collect(),
             })
             .collect()
     }
 
-    fn show_sender(&self, now: Now, state: &SessionState, psb: &Psb) -> SenderView {
+    fn show_sender(&self, now: Now, psb: &Psb) -> SenderView {
         let name = |interface: u32| interface_name(&self.core, interface);
         SenderView {
             sender: sender_id(&psb.sender),
             phop: psb.phop_address(),
             incoming: psb.phop.map(|_| name(psb.incoming)),
-            outgoing: outgoing(&self.core, state.session, psb).into_iter().map(name).collect(),
+            outgoing: psb.outgoing.iter().copied().map(name).collect(),
             tspec: traffic(&psb.facts.tspec),
             non_rsvp_hop: psb.facts.non_rsvp_hop,
             expires_in_ms: left_ms(now, psb.expires),
@@ -302,7 +296,7 @@ impl Engine {
         let mut all = Vec::new();
         for state in self.sessions.iter() {
             for rsb in &state.reservations {
-                for psb in state.senders.iter().filter(|psb| rsb.selects(psb.sender)) {
+                for psb in state.senders.iter().filter(|psb| rsb.matches(psb)) {
                     all.push(ReservationView {
                         session: session_id(&state.session),
                         sender: sender_id(&psb.sender),

@@ -94,7 +94,9 @@ impl SessionState {
         outgoing: &[u32],
     ) {
         let lost: Vec<(u32, IpAddr)> = self
-            .reservations_for(sender)
+            .reservations
+            .iter()
+            .filter(|rsb| rsb.selects(sender))
             .filter(|rsb| rsb.outgoing != LOCAL && !outgoing.contains(&rsb.outgoing))
             .map(|rsb| (rsb.outgoing, rsb.next_hop))
             .collect();
@@ -116,10 +118,7 @@ impl SessionState {
     ) {
         let Some(at) = self.reservation_of(outgoing, next_hop, sender) else { return };
         let others = self.senders.iter().any(|psb| {
-            let here = super::path::outgoing(core, self.session, psb).contains(&outgoing);
-            psb.sender != sender
-                && here
-                && self.reservations.get(at).is_some_and(|rsb| rsb.selects(psb.sender))
+            psb.sender != sender && self.reservations.get(at).is_some_and(|rsb| rsb.matches(psb))
         });
         let wildcard =
             self.reservations.get(at).is_some_and(|rsb| rsb.selection == Selection::Wildcard);
@@ -145,7 +144,7 @@ impl SessionState {
         let reservations = &self.reservations;
         for psb in &mut self.senders {
             let selected = reservations.iter().any(|rsb| {
-                rsb.outgoing == outgoing && rsb.next_hop == next_hop && rsb.selects(psb.sender)
+                rsb.outgoing == outgoing && rsb.next_hop == next_hop && rsb.matches(psb)
             });
             if !selected {
                 charging::release(core, now, session, psb, outgoing, next_hop);
@@ -198,7 +197,7 @@ impl SessionState {
     }
 
     /// Tears what nobody reserves any more at its previous hop, refreshes what is left there.
-    fn tell_previous_hops(
+    pub(crate) fn tell_previous_hops(
         &mut self,
         core: &mut Core,
         now: Now,
@@ -310,8 +309,7 @@ impl SessionState {
 
     fn forward_path_tear(&self, core: &mut Core, index: usize) {
         let Some(psb) = self.senders.get(index) else { return };
-        let interfaces = super::path::outgoing(core, self.session, psb);
-        self.tear_paths(core, index, &interfaces);
+        self.tear_paths(core, index, &psb.outgoing);
     }
 
     /// Tells those behind some interfaces that a sender's data does not come from here.

@@ -210,7 +210,7 @@ impl SessionState {
         let Some(confirm) = rsb.confirm else { return Vec::new() };
         let mut onward = Vec::new();
         let mut here = Vec::new();
-        for psb in self.senders.iter().filter(|psb| rsb.selects(psb.sender)) {
+        for psb in self.senders.iter().filter(|psb| rsb.matches(psb)) {
             match psb.phop_address() {
                 Some(phop) if changed.contains(&phop) || !psb.reserved_upstream => {
                     onward.push(phop);

@@ -220,12 +220,6 @@ pub(super) fn account_text(account: &charging_model::flow::Account) -> String {
     rsvp_wire::charging::Account::new(kind, account.id()).to_string()
 }
 
-/// The interfaces for which a sender's charging state has a price.
-pub(crate) fn priced_interfaces(psb: &Psb) -> Vec<u32> {
-    let groups = psb.flow.iter().flat_map(|flow| flow.groups());
-    groups.map(|(group, _)| group).filter(|group| *group != LOCAL).collect()
-}
-
 /// True where this sender's charging state is kept on an interface.
 pub(crate) fn charges_on(core: &Core, psb: &Psb, interface: u32) -> bool {
     psb.flow.is_some()
