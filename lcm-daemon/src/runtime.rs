@@ -170,6 +170,7 @@ impl Node {
                         tracing::warn!(%group, interface, %error, "leaving failed");
                     }
                 }
+                Output::Traffic(change) => tracing::debug!(?change, "traffic control"),
                 Output::Notice(notice) => {
                     let line = convert::notice(&notice);
                     tracing::info!(handle = line.handle, sender = %line.sender, "{}", line.text);

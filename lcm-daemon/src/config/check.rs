@@ -16,10 +16,12 @@ use super::{
     DEFAULT_HONOUR_QUOTE, DEFAULT_LIFETIME_MULTIPLIER, DEFAULT_LOG_LEVEL, DEFAULT_MAX_POLICY_BYTES,
     DEFAULT_MAX_RESERVATIONS_PER_SESSION, DEFAULT_MAX_SENDERS_PER_SESSION, DEFAULT_MAX_SESSIONS,
     DEFAULT_NAME, DEFAULT_ON_MISSING_PAYMENT, DEFAULT_P_TYPES, DEFAULT_REFRESH_MS, DEFAULT_ROLE,
-    DEFAULT_VALIDITY_MS, Daemon, Limits, PTypes, REFRESH_MS_MAX, REFRESH_MS_MIN, Role, Rsvp,
-    VALIDITY_MS_MAX, interfaces,
+    DEFAULT_SLEW_MAX_PERCENT, DEFAULT_VALIDITY_MS, Daemon, Limits, PTypes, REFRESH_MS_MAX,
+    REFRESH_MS_MIN, Role, Rsvp, VALIDITY_MS_MAX, interfaces,
 };
 
+/// Beyond this R would outrun the lifetimes that K = 3 gives.
+const SLEW_MAX_PERCENT_MAX: u32 = 100;
 /// Longest path of a Unix socket in bytes: `sun_path` less its closing zero (unix(7)).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Longest name of a node in bytes.
@@ -176,6 +178,13 @@ fn rsvp(raw: &raw::Rsvp, problems: &mut Problems<'_>) -> Rsvp {
             DEFAULT_LIFETIME_MULTIPLIER,
             1..=u8::MAX,
             "",
+            problems,
+        ),
+        slew_max_percent: number(
+            raw.slew_max_percent.as_ref(),
+            DEFAULT_SLEW_MAX_PERCENT,
+            1..=SLEW_MAX_PERCENT_MAX,
+            " percent",
             problems,
         ),
         accept_refresh_min_ms: min_ms,

@@ -10,8 +10,8 @@ use super::check::number;
 use super::problem::Problems;
 use super::raw;
 use super::{
-    DEFAULT_INTERFACE_CHARGING, DEFAULT_INTERFACE_RSVP, Interface, REFRESH_MS_MAX, REFRESH_MS_MIN,
-    Tariff, VALIDITY_MS_MAX,
+    DEFAULT_INTERFACE_CHARGING, DEFAULT_INTERFACE_NON_RSVP_HOP, DEFAULT_INTERFACE_RSVP, Interface,
+    REFRESH_MS_MAX, REFRESH_MS_MIN, Tariff, VALIDITY_MS_MAX,
 };
 
 /// Longest interface name in bytes: `IFNAMSIZ` less its closing zero (netdevice(7)).
@@ -38,6 +38,8 @@ pub(super) struct Inherited {
 #[derive(Debug, Clone)]
 struct Settings {
     rsvp: bool,
+    non_rsvp_hop: bool,
+    reservable_bits_per_s: Option<u64>,
     charging: bool,
     validity_ms: u32,
     refresh_ms: u32,
@@ -55,6 +57,8 @@ pub(super) fn check(
 ) -> (Interface, BTreeMap<String, Interface>) {
     let base = Settings {
         rsvp: DEFAULT_INTERFACE_RSVP,
+        non_rsvp_hop: DEFAULT_INTERFACE_NON_RSVP_HOP,
+        reservable_bits_per_s: None,
         charging: DEFAULT_INTERFACE_CHARGING,
         validity_ms: inherited.validity_ms,
         refresh_ms: inherited.refresh_ms,
@@ -118,6 +122,8 @@ impl Settings {
         }
         Interface {
             rsvp: self.rsvp,
+            non_rsvp_hop: self.non_rsvp_hop,
+            reservable_bits_per_s: self.reservable_bits_per_s,
             charging,
             tariff: self.tariff.unwrap_or(Tariff::FREE),
             validity_ms: self.validity_ms,
@@ -149,6 +155,11 @@ fn settings(base: &Settings, raw: &raw::Interface, problems: &mut Problems<'_>) 
     let refreshes = REFRESH_MS_MIN..=REFRESH_MS_MAX;
     Settings {
         rsvp: raw.rsvp.as_ref().map_or(base.rsvp, |given| *given.get_ref()),
+        non_rsvp_hop: raw.non_rsvp_hop.as_ref().map_or(base.non_rsvp_hop, |given| *given.get_ref()),
+        reservable_bits_per_s: match &raw.reservable_bits_per_s {
+            Some(given) => Some(*given.get_ref()),
+            None => base.reservable_bits_per_s,
+        },
         charging: raw.charging.as_ref().map_or(base.charging, |given| *given.get_ref()),
         validity_ms: number(validity, base.validity_ms, 1..=VALIDITY_MS_MAX, ms, problems),
         refresh_ms: number(refresh, base.refresh_ms, refreshes, ms, problems),

@@ -75,6 +75,10 @@ pub const DEFAULT_HONOUR_QUOTE: bool = false;
 pub const DEFAULT_ON_MISSING_PAYMENT: MissingPayment = MissingPayment::Reject;
 /// P-Types of the charging elements, in the private range of RFC 2750.
 pub const DEFAULT_P_TYPES: PTypes = PTypes { dcpe: 0xD001, ucpe: 0xD002, chg_err: 0xD003 };
+/// Slew.Max of RFC 2205 section 3.7, in percent: how much R may grow from one refresh to the next.
+pub const DEFAULT_SLEW_MAX_PERCENT: u32 = 30;
+/// Whether a hop without RSVP lies behind an interface that the TTL does not betray.
+pub const DEFAULT_INTERFACE_NON_RSVP_HOP: bool = false;
 /// Whether RSVP runs on an interface.
 pub const DEFAULT_INTERFACE_RSVP: bool = true;
 /// Whether an interface of a charging node charges.
@@ -160,6 +164,8 @@ pub struct Rsvp {
     pub accept_refresh_min_ms: u32,
     /// Longest R accepted in a neighbour's TIME_VALUES, in milliseconds; not below the shortest.
     pub accept_refresh_max_ms: u32,
+    /// Slew.Max (RFC 2205 section 3.7): percent by which R may grow from one refresh to the next.
+    pub slew_max_percent: u32,
     /// Seed of the refresh jitter; `None` takes one from the system.
     pub jitter_seed: Option<u64>,
 }
@@ -252,6 +258,11 @@ pub struct PTypes {
 pub struct Interface {
     /// Whether RSVP runs on it at all.
     pub rsvp: bool,
+    /// Whether a hop without RSVP lies behind it that Send_TTL does not betray, as in a tunnel
+    /// (RFC 2205 section 3.8).
+    pub non_rsvp_hop: bool,
+    /// What may be reserved on it in all, in bits per second; `None` for no limit.
+    pub reservable_bits_per_s: Option<u64>,
     /// Whether next hops behind it are quoted a price and must pay it. If not, POLICY_DATA crosses
     /// the interface unread, as through a policy-ignorant node (RFC 2750). Always false where the
     /// node does not charge.

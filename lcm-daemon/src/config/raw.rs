@@ -31,6 +31,7 @@ pub(super) struct Rsvp {
     pub(super) lifetime_multiplier: Given<u64>,
     pub(super) accept_refresh_min_ms: Given<u64>,
     pub(super) accept_refresh_max_ms: Given<u64>,
+    pub(super) slew_max_percent: Given<u64>,
     pub(super) jitter_seed: Given<u64>,
 }
 
@@ -83,6 +84,8 @@ pub(super) struct PTypes {
 pub(super) struct Interface {
     pub(super) name: Given<String>,
     pub(super) rsvp: Given<bool>,
+    pub(super) non_rsvp_hop: Given<bool>,
+    pub(super) reservable_bits_per_s: Given<u64>,
     pub(super) charging: Given<bool>,
     pub(super) validity_ms: Given<u64>,
     pub(super) refresh_ms: Given<u64>,

@@ -27,6 +27,7 @@ fn tables(out: &mut String, config: &Config) -> fmt::Result {
     writeln!(out, "role = {}", quoted(rsvp.role.name()))?;
     writeln!(out, "refresh_ms = {}", rsvp.refresh_ms)?;
     writeln!(out, "lifetime_multiplier = {}", rsvp.lifetime_multiplier)?;
+    writeln!(out, "slew_max_percent = {}", rsvp.slew_max_percent)?;
     writeln!(out, "accept_refresh_min_ms = {}", rsvp.accept_refresh_min_ms)?;
     writeln!(out, "accept_refresh_max_ms = {}", rsvp.accept_refresh_max_ms)?;
     if let Some(seed) = rsvp.jitter_seed {
@@ -70,6 +71,10 @@ fn tables(out: &mut String, config: &Config) -> fmt::Result {
 
 fn interface(out: &mut String, settings: &Interface) -> fmt::Result {
     writeln!(out, "rsvp = {}", settings.rsvp)?;
+    writeln!(out, "non_rsvp_hop = {}", settings.non_rsvp_hop)?;
+    if let Some(most) = settings.reservable_bits_per_s {
+        writeln!(out, "reservable_bits_per_s = {most}")?;
+    }
     writeln!(out, "charging = {}", settings.charging)?;
     writeln!(out, "validity_ms = {}", settings.validity_ms)?;
     writeln!(out, "refresh_ms = {}", settings.refresh_ms)?;

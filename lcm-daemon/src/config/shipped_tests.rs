@@ -74,6 +74,7 @@ fn the_manual_states_the_defaults() {
         ("lifetime_multiplier", DEFAULT_LIFETIME_MULTIPLIER.to_string()),
         ("accept_refresh_min_ms", DEFAULT_ACCEPT_REFRESH_MIN_MS.to_string()),
         ("accept_refresh_max_ms", DEFAULT_ACCEPT_REFRESH_MAX_MS.to_string()),
+        ("slew_max_percent", DEFAULT_SLEW_MAX_PERCENT.to_string()),
         ("max_sessions", DEFAULT_MAX_SESSIONS.to_string()),
         ("max_senders_per_session", DEFAULT_MAX_SENDERS_PER_SESSION.to_string()),
         ("max_reservations_per_session", DEFAULT_MAX_RESERVATIONS_PER_SESSION.to_string()),
@@ -84,6 +85,7 @@ fn the_manual_states_the_defaults() {
         ("on_missing_payment", DEFAULT_ON_MISSING_PAYMENT.name().to_owned()),
         ("p_types", format!("{:#06X}", DEFAULT_P_TYPES.dcpe)),
         ("rsvp", DEFAULT_INTERFACE_RSVP.to_string()),
+        ("non_rsvp_hop", DEFAULT_INTERFACE_NON_RSVP_HOP.to_string()),
         ("charging", DEFAULT_INTERFACE_CHARGING.to_string()),
     ] {
         let (_, stated) = manual_of(key).split_once("Default").expect(key);

@@ -59,6 +59,7 @@ refresh_ms = 100
 lifetime_multiplier = 5
 accept_refresh_min_ms = 200
 accept_refresh_max_ms = 3600000
+slew_max_percent = 12
 jitter_seed = 18446744073709551615
 [limits]
 max_sessions = 1
@@ -78,6 +79,8 @@ rsvp = false
 [[interface]]
 name = "eth1"
 rsvp = true
+non_rsvp_hop = true
+reservable_bits_per_s = 64000
 charging = true
 validity_ms = 500
 refresh_ms = 200
@@ -98,6 +101,7 @@ tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pic
         lifetime_multiplier: 5,
         accept_refresh_min_ms: 200,
         accept_refresh_max_ms: 3_600_000,
+        slew_max_percent: 12,
         jitter_seed: Some(u64::MAX),
     };
     assert_eq!(config.rsvp, rsvp);
@@ -119,6 +123,8 @@ tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pic
     assert_eq!(config.charging, Some(charging));
     let eth1 = Interface {
         rsvp: true,
+        non_rsvp_hop: true,
+        reservable_bits_per_s: Some(64_000),
         charging: true,
         tariff: Tariff::Flat { price_pico_per_s: u64::MAX - 1, max_price_pico_per_s: u64::MAX },
         validity_ms: 500,
@@ -397,6 +403,8 @@ fn interface_name() -> impl Strategy<Value = String> {
 prop_compose! {
     fn any_interface(charges: bool)(
         rsvp in any::<bool>(),
+        non_rsvp_hop in any::<bool>(),
+        reservable_bits_per_s in any::<Option<u64>>(),
         charging in any::<bool>(),
         price_pico_per_s in any::<u64>(),
         above in any::<u64>(),
@@ -405,6 +413,8 @@ prop_compose! {
     ) -> Interface {
         Interface {
             rsvp,
+            non_rsvp_hop,
+            reservable_bits_per_s,
             charging: charging && charges,
             tariff: Tariff::Flat {
                 price_pico_per_s,
@@ -475,6 +485,7 @@ prop_compose! {
                 role: if host || unpaid { Role::Host } else { Role::Router },
                 refresh_ms: refreshes[0],
                 lifetime_multiplier,
+                slew_max_percent: 1 + u32::from(lifetime_multiplier) % 100,
                 accept_refresh_min_ms: refreshes[1].min(refreshes[2]),
                 accept_refresh_max_ms: refreshes[1].max(refreshes[2]),
                 jitter_seed,

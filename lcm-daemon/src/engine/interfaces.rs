@@ -13,6 +13,8 @@ pub(crate) struct Port {
     pub(crate) settings: config::Interface,
     /// A price that takes effect when the next reservation is admitted here (T6).
     pub(crate) price_at_admission: Option<u64>,
+    /// What is reserved here in all.
+    pub(crate) reserved_bits_per_s: u128,
 }
 
 impl Port {
@@ -79,16 +81,22 @@ impl Interfaces {
     /// Takes the kernel's word on an interface; returns true if its usefulness to RSVP changed.
     pub(crate) fn update(&mut self, kernel: Interface, settings: config::Interface) -> bool {
         let index = kernel.index;
-        let (changed, settings, price_at_admission) = match self.ports.get(&index) {
-            // A renamed interface takes the settings of its new name.
-            Some(old) if old.kernel.name == kernel.name => (
-                old.kernel.up != kernel.up || old.kernel.addresses != kernel.addresses,
-                old.settings.clone(),
-                old.price_at_admission,
-            ),
-            _ => (true, settings, None),
-        };
-        self.ports.insert(index, Port { kernel, settings, price_at_admission });
+        let (changed, settings, price_at_admission, reserved_bits_per_s) =
+            match self.ports.get(&index) {
+                // A renamed interface takes the settings of its new name.
+                Some(old) if old.kernel.name == kernel.name => (
+                    old.kernel.up != kernel.up
+                        || old.kernel.addresses != kernel.addresses
+                        || old.kernel.mtu != kernel.mtu,
+                    old.settings.clone(),
+                    old.price_at_admission,
+                    old.reserved_bits_per_s,
+                ),
+                Some(old) => (true, settings, None, old.reserved_bits_per_s),
+                None => (true, settings, None, 0),
+            };
+        self.ports
+            .insert(index, Port { kernel, settings, price_at_admission, reserved_bits_per_s });
         self.collect_addresses();
         changed
     }

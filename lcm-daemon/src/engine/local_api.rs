@@ -184,6 +184,7 @@ impl SessionState {
                 carried: None,
                 ttl: request.ttl,
                 non_rsvp_hop: false,
+                e_police: true,
             },
             refresh_ms: core.config.rsvp.refresh_ms,
             expires: Instant::NEVER,

@@ -30,6 +30,7 @@ pub mod show;
 mod tear;
 mod time;
 mod timers;
+mod traffic;
 mod upstream;
 
 pub use charging::wire_account;
@@ -41,6 +42,7 @@ pub use local_api::PriceChange;
 pub use outbox::Output;
 pub use record::{Record, RecordEvent, RecordId};
 pub use time::{Instant, Now, Span, lifetime};
+pub use traffic::{Police, TrafficChange, TrafficSetting};
 
 use ahash::RandomState;
 use rsvp_wire::Message;
@@ -230,6 +232,7 @@ impl Engine {
     ) -> Option<T> {
         let session = self.sessions.get_mut(slot)?;
         let result = work(&mut self.core, session);
+        session.update_traffic(&mut self.core);
         if session.is_empty() {
             self.sessions.remove(slot);
         } else {

@@ -11,6 +11,7 @@ use rsvp_wire::{BufferTooSmall, MessageType, MessageWriter};
 use super::counters::Counters;
 use super::local::Notice;
 use super::record::{Record, RecordId};
+use super::traffic::TrafficChange;
 use crate::kernel::RouteKey;
 use crate::packet::{TransmitMeta, TransmitQueue};
 
@@ -41,6 +42,8 @@ pub enum Output {
     },
     /// Tell a local application.
     Notice(Notice),
+    /// Make, modify or delete what traffic control reserves on an interface.
+    Traffic(Box<TrafficChange>),
 }
 
 /// Messages and other outputs, in the order in which they arose.

@@ -85,7 +85,12 @@ impl Arrived {
                 adspec: path.sender.adspec.map(|adspec| adspec.bytes().into()),
                 carried,
                 ttl: meta.ttl.saturating_sub(1),
-                non_rsvp_hop: path.packet.send_ttl() != meta.ttl,
+                non_rsvp_hop: path.packet.send_ttl() != meta.ttl
+                    || core
+                        .interfaces
+                        .get(meta.interface)
+                        .is_some_and(|port| port.settings.non_rsvp_hop),
+                e_police: path.session.flags & Session::E_POLICE != 0,
             },
             refresh_ms,
             announced,
@@ -133,6 +138,7 @@ impl SessionState {
         psb.expires = now.at + lifetime(arrived.refresh_ms, k);
         psb.refresh_ms = arrived.refresh_ms;
         let changed = created || moved || psb.facts != arrived.facts;
+        self.traffic_stale |= changed;
         psb.facts = arrived.facts;
         self.settle_outgoing(core, now, index);
         self.follow_route(core, now, index);
@@ -214,6 +220,7 @@ impl SessionState {
         let was_reserved = self.reservations_for(sender).next().is_some();
         let Some(psb) = self.senders.get_mut(index) else { return };
         psb.outgoing = outgoing;
+        self.traffic_stale = true;
         if let Some(style) = style {
             let concerned: &[Filter] = if was_reserved { &[sender] } else { &[] };
             self.tell_previous_hops(core, now, style, &before, concerned);
@@ -391,6 +398,13 @@ fn send_path(core: &mut Core, now: Now, session: Session, psb: &mut Psb, interfa
     }
     let facts = &psb.facts;
     let sender = psb.sender;
+    // Routers police; a host leaves that to the first of them (RFC 2205 section 3.8).
+    let host = core.config.rsvp.role == crate::config::Role::Host;
+    let session = if host && facts.e_police {
+        Session { flags: Session::E_POLICE, ..session }
+    } else {
+        session
+    };
     let context = core.charging.as_ref();
     core.outbox.send(&mut core.counters, meta, MessageType::Path, false, |w| {
         w.object(&session)?;

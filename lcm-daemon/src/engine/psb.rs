@@ -22,6 +22,8 @@ pub(crate) struct SenderFacts {
     pub(crate) ttl: u8,
     /// A hop without RSVP was passed: Send_TTL differed from the IP TTL (RFC 2205 section 3.8).
     pub(crate) non_rsvp_hop: bool,
+    /// No node has policed the traffic yet: E_Police of SESSION (RFC 2205 section 3.8).
+    pub(crate) e_police: bool,
 }
 
 /// Path state block.

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use rsvp_wire::iana::error_code;
 use rsvp_wire::message::Resv;
 use rsvp_wire::object::{Filter, FilterSpec, FlowSpec, Hop, ResvConfirm, Style};
 
@@ -54,6 +55,9 @@ impl Engine {
             for (sender, fault) in refusals {
                 let about = sender.map_or_else(|| filters.clone(), |sender| vec![sender]);
                 self.refuse_resv(resv, Some((flowspec, &about)), &fault);
+                if fault.code != error_code::POLICY {
+                    continue;
+                }
                 self.with_session(slot, |core, session| {
                     for sender in about {
                         session.requote(core, now, sender, outgoing);
@@ -159,8 +163,13 @@ impl SessionState {
             Ok(senders) => senders,
             Err(fault) => return vec![(None, fault)],
         };
+        let crowded_out = match self.crowded_out(core, &mut request) {
+            Ok(refusal) => refusal,
+            Err(fault) => return vec![(None, fault)],
+        };
         request.payments.for_senders(senders.len());
-        let (admitted, refusals) = self.settle_payments(core, now, &request, &senders);
+        let (admitted, mut refusals) = self.settle_payments(core, now, &request, &senders);
+        refusals.extend(crowded_out);
         if admitted.is_empty() {
             return refusals;
         }
@@ -169,6 +178,20 @@ impl SessionState {
         }
         self.install(core, now, request);
         refusals
+    }
+
+    /// Asks traffic control. A change for which there is no room is refused, and the message taken
+    /// as a refresh of what stands: "InPlace" (RFC 2205 sections 3.1.8 and 3.11.2).
+    fn crowded_out(&self, core: &Core, request: &mut Request) -> Result<Option<Refusal>, Fault> {
+        let Err(mut fault) = self.admit_traffic(core, request) else { return Ok(None) };
+        let known = self.reservation(request.outgoing, request.next_hop, &request.selection);
+        let Some(stands) = known.and_then(|at| self.reservations.get(at)) else {
+            return Err(fault);
+        };
+        request.flowspec = stands.flowspec;
+        request.confirm = None;
+        fault.in_place = true;
+        Ok(Some((None, fault)))
     }
 
     /// Everything that can refuse a reservation but its payment; otherwise the senders that it is
@@ -276,6 +299,7 @@ impl SessionState {
                 self.reservations.push(rsb);
             }
         }
+        self.traffic_stale = true;
         self.release_deselected(core, now, outgoing, next_hop);
         let changed = self.changed_wishes(&before);
         let confirms = self.answer_confirm(core, outgoing, next_hop, &selection, &changed);

@@ -11,6 +11,7 @@ use super::local::{LocalReceiver, LocalSender};
 use super::psb::Psb;
 use super::rsb::{Rsb, Selection};
 use super::time::Instant;
+use super::traffic::Tcsb;
 
 /// The path and reservation state of one session.
 #[derive(Debug)]
@@ -20,6 +21,10 @@ pub(crate) struct SessionState {
     pub(crate) slot: usize,
     pub(crate) senders: Vec<Psb>,
     pub(crate) reservations: Vec<Rsb>,
+    /// What traffic control was told.
+    pub(crate) traffic: Vec<Tcsb>,
+    /// It must be told anew.
+    pub(crate) traffic_stale: bool,
     /// The application on this node that receives, if there is one.
     pub(crate) receiver: Option<Box<LocalReceiver>>,
     /// The applications on this node that send.
@@ -39,6 +44,8 @@ impl SessionState {
             slot,
             senders: Vec::new(),
             reservations: Vec::new(),
+            traffic: Vec::new(),
+            traffic_stale: false,
             receiver: None,
             local_senders: Vec::new(),
             path_refresh: Instant::NEVER,
@@ -132,7 +139,7 @@ impl Sessions {
     pub(crate) fn create(&mut self, session: Session) -> usize {
         let entry = self.slots.vacant_entry();
         let slot = entry.key();
-        entry.insert(Box::new(SessionState::new(session, slot)));
+        entry.insert(Box::new(SessionState::new(session.key(), slot)));
         self.index.insert(session.key(), slot);
         slot
     }

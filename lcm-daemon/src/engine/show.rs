@@ -40,6 +40,10 @@ pub struct InterfaceState {
     pub price_at_admission: Option<u64>,
     /// Refresh period in milliseconds.
     pub refresh_ms: u32,
+    /// What may be reserved in all, in bits per second; absent without a limit.
+    pub reservable_bits_per_s: Option<u64>,
+    /// What is reserved in all, in bits per second.
+    pub reserved_bits_per_s: u64,
     /// Announced validity of prices in milliseconds.
     pub validity_ms: u32,
 }
@@ -261,6 +265,8 @@ impl Engine {
                 max_price: port.settings.tariff.max_price_pico_per_s(),
                 price_at_admission: port.price_at_admission,
                 refresh_ms: port.settings.refresh_ms,
+                reservable_bits_per_s: port.settings.reservable_bits_per_s,
+                reserved_bits_per_s: u64::try_from(port.reserved_bits_per_s).unwrap_or(u64::MAX),
                 validity_ms: port.settings.validity_ms,
             })
             .collect()

@@ -182,6 +182,7 @@ impl SessionState {
             Selection::Explicit(list) => list.is_empty() || only.is_empty(),
             _ => true,
         };
+        self.traffic_stale = true;
         if emptied {
             self.reservations.remove(at);
         }
@@ -294,6 +295,7 @@ impl SessionState {
 
     /// Takes a sender that is gone out of all reservations; those for nobody else end with it.
     fn forget_filter(&mut self, sender: Filter) {
+        self.traffic_stale = true;
         for rsb in &mut self.reservations {
             if let Selection::Explicit(list) = &mut rsb.selection {
                 list.retain(|(filter, _)| *filter != sender);

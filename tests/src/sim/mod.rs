@@ -37,7 +37,7 @@ pub use apps::{TSPEC, group, reserve_up_to, sender_port};
 pub use books::{Approval, Metered, Pair};
 pub use log::{Crossing, Fate, Log};
 pub use net::{Net, Options, UNIX_START};
-pub use node::{Node, NodeConfig};
+pub use node::{Node, NodeConfig, Reserved};
 pub use topology::{Family, Kind, LinkId, LinkSpec, NodeId, NodeSpec, Topology};
 pub use tree::{Branching, TreeNet};
 pub use weather::Weather;

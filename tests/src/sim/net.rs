@@ -209,6 +209,7 @@ impl Net {
         node.life += 1;
         node.alarm = u64::MAX;
         node.pending.clear();
+        node.traffic.clear();
         let left: Vec<_> = std::mem::take(&mut node.joined).into_iter().collect();
         left.into_iter().for_each(|(group, _)| self.membership_changed(group));
     }
@@ -379,6 +380,7 @@ impl Net {
                 self.nodes[id].joined.remove(&(group, interface));
                 self.membership_changed(group);
             }
+            Output::Traffic(change) => self.nodes[id].reserve(*change),
             Output::Notice(notice) => self.nodes[id].notices.push(notice),
         }
     }

@@ -1,12 +1,14 @@
 //! One node: its engine, and what its kernel knows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use lcm_daemon::config::{Config, Interface as InterfaceSettings, Role, Tariff};
-use lcm_daemon::engine::{Engine, Notice, Record, RecordId};
+use lcm_daemon::engine::{Engine, Notice, Record, RecordId, TrafficChange, TrafficSetting};
 use lcm_daemon::kernel::Interface;
+
+use rsvp_wire::object::{Filter, Session};
 
 use super::topology::{Family, Kind, LOOPBACK, NodeId, Topology};
 
@@ -24,6 +26,10 @@ impl Default for NodeConfig {
         Self { refresh_ms: 30_000, validity_ms: 60_000 }
     }
 }
+
+/// What names a reservation in traffic control: the session, the interface, and the sender if it
+/// has a reservation of its own.
+pub type Reserved = (Session, u32, Option<Filter>);
 
 /// A node in the simulation.
 #[derive(Debug)]
@@ -48,6 +54,8 @@ pub struct Node {
     pub(super) pending: Vec<(RecordId, Record)>,
     /// Records that are.
     pub(super) records: Vec<(RecordId, Record)>,
+    /// What traffic control reserves, by session, interface and sender.
+    pub(super) traffic: BTreeMap<Reserved, TrafficSetting>,
     /// What local applications were told.
     pub(super) notices: Vec<Notice>,
 }
@@ -65,6 +73,7 @@ impl Node {
             muted: false,
             pending: Vec::new(),
             records: Vec::new(),
+            traffic: BTreeMap::new(),
             notices: Vec::new(),
         }
     }
@@ -77,6 +86,23 @@ impl Node {
     /// Records that were acknowledged, with their numbers.
     pub fn records(&self) -> &[(RecordId, Record)] {
         &self.records
+    }
+
+    /// What traffic control reserves on this node.
+    pub fn traffic(&self) -> &BTreeMap<Reserved, TrafficSetting> {
+        &self.traffic
+    }
+
+    /// Does what an engine asks of traffic control.
+    pub(super) fn reserve(&mut self, change: TrafficChange) {
+        let key = (change.session, change.interface, change.sender);
+        match change.setting {
+            Some(setting) => drop(self.traffic.insert(key, setting)),
+            None => {
+                let ended = self.traffic.remove(&key);
+                assert!(ended.is_some(), "nothing was reserved for {key:?}");
+            }
+        }
     }
 
     /// What the applications of this node were told, oldest first.
@@ -112,18 +138,21 @@ fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Option<Config>
         charging.account.as_mut().expect("the template has one").id = name;
     }
     let charges = config.charging.is_some();
-    let settings = |(price, max): (u64, u64)| InterfaceSettings {
+    let settings = |(price, max): (u64, u64), reservable| InterfaceSettings {
         rsvp: true,
+        non_rsvp_hop: false,
+        reservable_bits_per_s: reservable,
         charging: charges,
         tariff: Tariff::Flat { price_pico_per_s: price, max_price_pico_per_s: max },
         validity_ms: shared.validity_ms,
         refresh_ms: shared.refresh_ms,
     };
-    config.default_interface = settings((0, 0));
+    config.default_interface = settings((0, 0), None);
     for link in topology.links_of(id) {
         let spec = &topology.links[link];
+        let side = spec.side(id);
         let name = topology.interface_name(id, link);
-        config.interfaces.insert(name, settings(spec.prices[spec.side(id)]));
+        config.interfaces.insert(name, settings(spec.prices[side], spec.reservable[side]));
     }
     Some(config)
 }

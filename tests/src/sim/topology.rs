@@ -50,6 +50,8 @@ pub struct LinkSpec {
     pub ends: [NodeId; 2],
     /// L and Lmax that each end asks for sending over it.
     pub prices: [(u64, u64); 2],
+    /// What may be reserved for data that each end sends, in bits per second.
+    pub reservable: [Option<u64>; 2],
 }
 
 impl LinkSpec {
@@ -82,14 +84,21 @@ impl Topology {
 
     /// Adds a link; `price` is L and Lmax of `a` for sending to `b`.
     pub fn link(&mut self, a: NodeId, b: NodeId, price: (u64, u64)) -> LinkId {
-        self.links.push(LinkSpec { ends: [a, b], prices: [price, (0, 0)] });
+        self.links.push(LinkSpec { ends: [a, b], prices: [price, (0, 0)], reservable: [None; 2] });
         self.links.len() - 1
     }
 
     /// Adds a link with the prices of both ends, each for sending to the other.
     pub fn two_way(&mut self, a: NodeId, b: NodeId, prices: [(u64, u64); 2]) -> LinkId {
-        self.links.push(LinkSpec { ends: [a, b], prices });
+        self.links.push(LinkSpec { ends: [a, b], prices, reservable: [None; 2] });
         self.links.len() - 1
+    }
+
+    /// Lets no more than so many bits per second be reserved for data that `from` sends over a link.
+    pub fn limit(&mut self, link: LinkId, from: NodeId, bits_per_s: u64) {
+        let link = &mut self.links[link];
+        let side = link.side(from);
+        link.reservable[side] = Some(bits_per_s);
     }
 
     /// The node of this name.

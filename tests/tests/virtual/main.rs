@@ -16,4 +16,5 @@ mod paths;
 mod records;
 mod shared;
 mod support;
+mod traffic;
 mod trees;
