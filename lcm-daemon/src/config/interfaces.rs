@@ -11,7 +11,7 @@ use super::problem::Problems;
 use super::raw;
 use super::{
     DEFAULT_INTERFACE_CHARGING, DEFAULT_INTERFACE_NON_RSVP_HOP, DEFAULT_INTERFACE_RSVP, Interface,
-    REFRESH_MS_MAX, REFRESH_MS_MIN, Tariff, VALIDITY_MS_MAX,
+    NO_LIMIT, REFRESH_MS_MAX, REFRESH_MS_MIN, Tariff, VALIDITY_MS_MAX,
 };
 
 /// Longest interface name in bytes: `IFNAMSIZ` less its closing zero (netdevice(7)).
@@ -39,7 +39,7 @@ pub(super) struct Inherited {
 struct Settings {
     rsvp: bool,
     non_rsvp_hop: bool,
-    reservable_bits_per_s: Option<u64>,
+    reservable_bits_per_s: u64,
     charging: bool,
     validity_ms: u32,
     refresh_ms: u32,
@@ -58,7 +58,7 @@ pub(super) fn check(
     let base = Settings {
         rsvp: DEFAULT_INTERFACE_RSVP,
         non_rsvp_hop: DEFAULT_INTERFACE_NON_RSVP_HOP,
-        reservable_bits_per_s: None,
+        reservable_bits_per_s: NO_LIMIT,
         charging: DEFAULT_INTERFACE_CHARGING,
         validity_ms: inherited.validity_ms,
         refresh_ms: inherited.refresh_ms,
@@ -156,10 +156,10 @@ fn settings(base: &Settings, raw: &raw::Interface, problems: &mut Problems<'_>) 
     Settings {
         rsvp: raw.rsvp.as_ref().map_or(base.rsvp, |given| *given.get_ref()),
         non_rsvp_hop: raw.non_rsvp_hop.as_ref().map_or(base.non_rsvp_hop, |given| *given.get_ref()),
-        reservable_bits_per_s: match &raw.reservable_bits_per_s {
-            Some(given) => Some(*given.get_ref()),
-            None => base.reservable_bits_per_s,
-        },
+        reservable_bits_per_s: raw
+            .reservable_bits_per_s
+            .as_ref()
+            .map_or(base.reservable_bits_per_s, |given| *given.get_ref()),
         charging: raw.charging.as_ref().map_or(base.charging, |given| *given.get_ref()),
         validity_ms: number(validity, base.validity_ms, 1..=VALIDITY_MS_MAX, ms, problems),
         refresh_ms: number(refresh, base.refresh_ms, refreshes, ms, problems),

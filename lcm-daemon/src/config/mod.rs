@@ -84,6 +84,8 @@ pub const DEFAULT_INTERFACE_RSVP: bool = true;
 /// Whether an interface of a charging node charges.
 pub const DEFAULT_INTERFACE_CHARGING: bool = true;
 
+/// So many bits per second that they stand for any number of them.
+pub const NO_LIMIT: u64 = u64::MAX;
 /// Shortest refresh period, in milliseconds.
 pub const REFRESH_MS_MIN: u32 = 100;
 /// Longest refresh period, in milliseconds: one hour.
@@ -261,8 +263,8 @@ pub struct Interface {
     /// Whether a hop without RSVP lies behind it that Send_TTL does not betray, as in a tunnel
     /// (RFC 2205 section 3.8).
     pub non_rsvp_hop: bool,
-    /// What may be reserved on it in all, in bits per second; `None` for no limit.
-    pub reservable_bits_per_s: Option<u64>,
+    /// What may be reserved on it in all, in bits per second, or [`NO_LIMIT`].
+    pub reservable_bits_per_s: u64,
     /// Whether next hops behind it are quoted a price and must pay it. If not, POLICY_DATA crosses
     /// the interface unread, as through a policy-ignorant node (RFC 2750). Always false where the
     /// node does not charge.

@@ -72,9 +72,7 @@ fn tables(out: &mut String, config: &Config) -> fmt::Result {
 fn interface(out: &mut String, settings: &Interface) -> fmt::Result {
     writeln!(out, "rsvp = {}", settings.rsvp)?;
     writeln!(out, "non_rsvp_hop = {}", settings.non_rsvp_hop)?;
-    if let Some(most) = settings.reservable_bits_per_s {
-        writeln!(out, "reservable_bits_per_s = {most}")?;
-    }
+    writeln!(out, "reservable_bits_per_s = {}", settings.reservable_bits_per_s)?;
     writeln!(out, "charging = {}", settings.charging)?;
     writeln!(out, "validity_ms = {}", settings.validity_ms)?;
     writeln!(out, "refresh_ms = {}", settings.refresh_ms)?;

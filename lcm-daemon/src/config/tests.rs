@@ -124,7 +124,7 @@ tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pic
     let eth1 = Interface {
         rsvp: true,
         non_rsvp_hop: true,
-        reservable_bits_per_s: Some(64_000),
+        reservable_bits_per_s: 64_000,
         charging: true,
         tariff: Tariff::Flat { price_pico_per_s: u64::MAX - 1, max_price_pico_per_s: u64::MAX },
         validity_ms: 500,
@@ -404,7 +404,7 @@ prop_compose! {
     fn any_interface(charges: bool)(
         rsvp in any::<bool>(),
         non_rsvp_hop in any::<bool>(),
-        reservable_bits_per_s in any::<Option<u64>>(),
+        reservable_bits_per_s in any::<u64>(),
         charging in any::<bool>(),
         price_pico_per_s in any::<u64>(),
         above in any::<u64>(),

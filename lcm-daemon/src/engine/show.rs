@@ -13,6 +13,7 @@ use super::psb::Psb;
 use super::rsb::LOCAL;
 use super::time::{Instant, Now};
 use super::{Core, Engine};
+use crate::config::NO_LIMIT;
 use crate::control::protocol::TrafficSpec;
 
 /// An interface.
@@ -265,7 +266,8 @@ impl Engine {
                 max_price: port.settings.tariff.max_price_pico_per_s(),
                 price_at_admission: port.price_at_admission,
                 refresh_ms: port.settings.refresh_ms,
-                reservable_bits_per_s: port.settings.reservable_bits_per_s,
+                reservable_bits_per_s: Some(port.settings.reservable_bits_per_s)
+                    .filter(|most| *most != NO_LIMIT),
                 reserved_bits_per_s: u64::try_from(port.reserved_bits_per_s).unwrap_or(u64::MAX),
                 validity_ms: port.settings.validity_ms,
             })

@@ -18,6 +18,7 @@ use super::psb::Psb;
 use super::resv::Request;
 use super::rsb::{LOCAL, Rsb, Selection};
 use super::session::SessionState;
+use crate::config::NO_LIMIT;
 
 /// Where packets of a reservation are to be policed (RFC 2205 section 3.8).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -103,7 +104,10 @@ impl SessionState {
                 "packets_above_mtu",
             ));
         }
-        let Some(most) = port.settings.reservable_bits_per_s else { return Ok(()) };
+        let most = port.settings.reservable_bits_per_s;
+        if most == NO_LIMIT {
+            return Ok(());
+        }
         let sender = own_sender(&request.selection);
         let known = self.reservation(outgoing, request.next_hop, &request.selection);
         let beside = self.reservations.iter().enumerate().filter(|(at, rsb)| {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
-use lcm_daemon::config::{Config, Interface as InterfaceSettings, Role, Tariff};
+use lcm_daemon::config::{Config, Interface as InterfaceSettings, NO_LIMIT, Role, Tariff};
 use lcm_daemon::engine::{Engine, Notice, Record, RecordId, TrafficChange, TrafficSetting};
 use lcm_daemon::kernel::Interface;
 
@@ -138,10 +138,10 @@ fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Option<Config>
         charging.account.as_mut().expect("the template has one").id = name;
     }
     let charges = config.charging.is_some();
-    let settings = |(price, max): (u64, u64), reservable| InterfaceSettings {
+    let settings = |(price, max): (u64, u64), reservable: Option<u64>| InterfaceSettings {
         rsvp: true,
         non_rsvp_hop: false,
-        reservable_bits_per_s: reservable,
+        reservable_bits_per_s: reservable.unwrap_or(NO_LIMIT),
         charging: charges,
         tariff: Tariff::Flat { price_pico_per_s: price, max_price_pico_per_s: max },
         validity_ms: shared.validity_ms,
