@@ -148,6 +148,8 @@ pub enum LocalError {
     NotOurAddress(IpAddr),
     /// The destination cannot be a session's.
     BadDestination(IpAddr),
+    /// With this session, ports with and without a number would mix (RFC 2205 section 3.2).
+    Ports(Session),
     /// A sender or receiver of this kind is registered already.
     Taken(Session),
     /// A limit of the configuration is reached.
@@ -181,6 +183,11 @@ impl std::fmt::Display for LocalError {
                 f,
                 "destination {address} cannot be a session address: \
                  give a unicast or multicast address that data can be sent to"
+            ),
+            Self::Ports(session) => write!(
+                f,
+                "session {session} mixes ports with none: for one destination and protocol give \
+                 every session and sender a port, or none of them (RFC 2205 section 3.2)"
             ),
             Self::Taken(session) => write!(
                 f,

@@ -12,7 +12,7 @@ use super::local::{
     SenderRequest,
 };
 use super::outbox::Output;
-use super::path::may_be_destination;
+use super::path::{has_stray_port, may_be_destination};
 use super::psb::{Outgoing, Psb, SenderFacts};
 use super::resv::Request;
 use super::rsb::{LOCAL, Selection};
@@ -46,6 +46,9 @@ impl Engine {
         }
         if !self.core.interfaces.owns(sender.source) {
             return Err(LocalError::NotOurAddress(sender.source));
+        }
+        if has_stray_port(&session, sender) {
+            return Err(LocalError::Ports(session));
         }
         if request.share.is_some() && self.core.config.charging.is_none() {
             return Err(LocalError::ChargingOff);
@@ -142,6 +145,9 @@ impl Engine {
         }
         if self.sessions.len() >= self.core.config.limits.max_sessions as usize {
             return Err(LocalError::Limit("max_sessions"));
+        }
+        if self.sessions.port_conflict(&session) {
+            return Err(LocalError::Ports(session));
         }
         Ok(self.sessions.create(session))
     }

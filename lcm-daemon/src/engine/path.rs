@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use rsvp_wire::MessageType;
 use rsvp_wire::message::Path;
-use rsvp_wire::object::{Filter, Hop, SenderTemplate, SenderTspec, Session, TimeValues};
+use rsvp_wire::object::{Filter, FlowId, Hop, SenderTemplate, SenderTspec, Session, TimeValues};
 
 use super::charging;
 use super::psb::{Outgoing, Psb, SenderFacts};
@@ -24,6 +24,9 @@ impl Engine {
             Ok(arrived) => arrived,
             Err(fault) => return self.refuse_path(path, meta, fault),
         };
+        if let Err(fault) = self.consistent_ports(path) {
+            return self.refuse_path(path, meta, fault);
+        }
         let slot = match self.sessions.find(&path.session) {
             Some(slot) => slot,
             None if self.sessions.len() >= self.core.config.limits.max_sessions as usize => {
@@ -36,6 +39,25 @@ impl Engine {
         if let Some(Err(fault)) = refused {
             self.refuse_path(path, meta, fault);
         }
+    }
+
+    /// Ports with and without a number do not mix (RFC 2205 section 3.2 rules 1 and 3).
+    fn consistent_ports(&mut self, path: &Path<'_>) -> Result<(), charging::Fault> {
+        let Some(slot) = self.sessions.find(&path.session) else {
+            let conflict = self.sessions.port_conflict(&path.session);
+            return if conflict { Err(charging::Fault::DEST_PORTS) } else { Ok(()) };
+        };
+        let sender = path.sender.template.0;
+        let Some(state) = self.sessions.get_mut(slot) else { return Ok(()) };
+        let mixes = |other: Filter| {
+            other.source == sender.source
+                && other.id != sender.id
+                && (other.id == FlowId::Port(0) || sender.id == FlowId::Port(0))
+        };
+        if state.senders.iter().any(|psb| mixes(psb.sender)) {
+            return Err(charging::Fault::SENDER_PORTS);
+        }
+        Ok(())
     }
 
     /// Looks at addresses that no honest PATH carries.
@@ -51,6 +73,9 @@ impl Engine {
         }
         if !may_be_source(path.sender.template.0.source) || !may_be_source(path.hop.address) {
             return Err("bad_sender_address");
+        }
+        if has_stray_port(&path.session, path.sender.template.0) {
+            return Err("source_port_without_destination_port");
         }
         Ok(())
     }
@@ -421,6 +446,14 @@ fn send_path(core: &mut Core, now: Now, session: Session, psb: &mut Psb, interfa
             None => Ok(()),
         }
     });
+}
+
+/// True for a sender with a port in a session without: such messages are discarded without a word
+/// (RFC 2205 section 3.2 rule 2, RFC 2209 section 2).
+pub(crate) fn has_stray_port(session: &Session, sender: Filter) -> bool {
+    session.destination_port == 0
+        && !session.generalized
+        && matches!(sender.id, FlowId::Port(port) if port != 0)
 }
 
 /// True for an address that a session can have.

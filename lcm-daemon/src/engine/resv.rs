@@ -9,6 +9,7 @@ use rsvp_wire::object::{Filter, FilterSpec, FlowSpec, Hop, ResvConfirm, Style};
 
 use super::charging::{self, Admission, Fault};
 use super::flowspec::merge;
+use super::path::has_stray_port;
 use super::rsb::{LOCAL, Rsb, Selection};
 use super::session::SessionState;
 use super::time::{Instant, Now, lifetime};
@@ -40,8 +41,15 @@ impl Engine {
         if let Err(reason) = self.plausible_next_hop(resv.hop) {
             return self.core.counters.drop(reason);
         }
+        let filters = resv.flows().filter_map(|flow| flow.filter);
+        if filters.into_iter().any(|filter| has_stray_port(&resv.session, filter.0)) {
+            return self.core.counters.drop("source_port_without_destination_port");
+        }
         let outgoing = resv.hop.lih;
         let Some(slot) = self.sessions.find(&resv.session) else {
+            if self.sessions.port_conflict(&resv.session) {
+                return self.refuse_resv(resv, None, &Fault::DEST_PORTS);
+            }
             return self.refuse_resv(resv, None, &Fault::NO_PATH);
         };
         for (flowspec, filters) in descriptors(resv) {

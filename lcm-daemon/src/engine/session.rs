@@ -1,6 +1,7 @@
 //! All that the router knows of one session, and the table of them.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 
 use ahash::RandomState;
@@ -115,12 +116,18 @@ impl SessionState {
 pub(crate) struct Sessions {
     slots: Slab<Box<SessionState>>,
     index: HashMap<Session, usize, RandomState>,
+    /// How many sessions with a port there are for a destination and protocol.
+    with_port: HashMap<(IpAddr, u8), u32, RandomState>,
 }
 
 impl Sessions {
     /// An empty table; `hasher` is keyed, so that strangers cannot aim at one bucket.
     pub(crate) fn new(hasher: RandomState) -> Self {
-        Self { slots: Slab::new(), index: HashMap::with_hasher(hasher) }
+        Self {
+            slots: Slab::new(),
+            index: HashMap::with_hasher(hasher.clone()),
+            with_port: HashMap::with_hasher(hasher),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -135,18 +142,44 @@ impl Sessions {
         self.slots.get_mut(slot).map(Box::as_mut)
     }
 
+    /// True if this session cannot live beside those there are: for one destination and protocol,
+    /// all destination ports are zero or none is (RFC 2205 section 3.2 rule 1). Virtual ports
+    /// (RFC 2207) are no ports.
+    pub(crate) fn port_conflict(&self, session: &Session) -> bool {
+        if session.generalized {
+            return false;
+        }
+        match session.destination_port {
+            0 => self.with_port.contains_key(&(session.destination, session.protocol)),
+            _ => self.find(&Session { destination_port: 0, ..*session }).is_some(),
+        }
+    }
+
     /// Adds a session that is not there yet.
     pub(crate) fn create(&mut self, session: Session) -> usize {
         let entry = self.slots.vacant_entry();
         let slot = entry.key();
         entry.insert(Box::new(SessionState::new(session.key(), slot)));
         self.index.insert(session.key(), slot);
+        if has_port(&session) {
+            *self.with_port.entry((session.destination, session.protocol)).or_default() += 1;
+        }
         slot
     }
 
     pub(crate) fn remove(&mut self, slot: usize) {
         if let Some(state) = self.slots.try_remove(slot) {
-            self.index.remove(&state.session.key());
+            let session = state.session;
+            self.index.remove(&session.key());
+            if has_port(&session)
+                && let Entry::Occupied(mut count) =
+                    self.with_port.entry((session.destination, session.protocol))
+            {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
         }
     }
 
@@ -164,4 +197,8 @@ impl Sessions {
     pub(crate) fn slots(&self) -> Vec<usize> {
         self.slots.iter().map(|(slot, _)| slot).collect()
     }
+}
+
+fn has_port(session: &Session) -> bool {
+    session.destination_port != 0 && !session.generalized
 }

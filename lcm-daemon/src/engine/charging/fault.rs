@@ -36,6 +36,10 @@ struct Detail {
 impl Fault {
     pub(crate) const NO_PATH: Self = Self::new(error_code::NO_PATH, 0, "no_path_state");
     pub(crate) const NO_SENDER: Self = Self::new(error_code::NO_SENDER, 0, "no_sender_state");
+    pub(crate) const DEST_PORTS: Self =
+        Self::new(error_code::DEST_PORT_CONFLICT, 0, "conflicting_destination_ports");
+    pub(crate) const SENDER_PORTS: Self =
+        Self::new(error_code::SENDER_PORT_CONFLICT, 0, "conflicting_sender_ports");
     pub(crate) const UNKNOWN_STYLE: Self =
         Self::new(error_code::UNKNOWN_STYLE, 0, "unsupported_style");
     pub(crate) const STYLE_CONFLICT: Self =
