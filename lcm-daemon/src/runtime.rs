@@ -238,7 +238,7 @@ impl Node {
         let now = now();
         match request {
             Request::Show { what } => Ok(match what {
-                What::Interfaces => Reply::Interfaces(self.engine.show_interfaces()),
+                What::Interfaces => Reply::Interfaces(self.engine.show_interfaces(now)),
                 What::Sessions => Reply::Sessions(self.engine.show_sessions(now)),
                 What::Reservations => Reply::Reservations(self.engine.show_reservations(now)),
                 What::Accounts => Reply::Accounts(self.engine.show_accounts(now)),
@@ -256,6 +256,11 @@ impl Node {
             Request::Close { handle } => {
                 self.engine.close(now, Handle(handle)).map_err(|e| e.to_string())?;
                 self.listeners.remove(&Handle(handle));
+                Ok(Reply::Done)
+            }
+            Request::Refresh { interface, refresh_ms } => {
+                let done = self.engine.set_refresh(now, &interface, refresh_ms);
+                done.map_err(|e| e.to_string())?;
                 Ok(Reply::Done)
             }
             Request::Price { interface, price, max_price, at_admission } => {

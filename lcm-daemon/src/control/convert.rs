@@ -33,14 +33,9 @@ fn tspec(traffic: TrafficSpec) -> Tspec {
 
 fn interface(engine: &Engine, name: Option<&str>) -> Result<Option<u32>, String> {
     let Some(name) = name else { return Ok(None) };
-    engine
-        .show_interfaces()
-        .iter()
-        .find(|interface| interface.name == name)
-        .map(|interface| Some(interface.index))
-        .ok_or_else(|| {
-            format!("no interface is named {name}: `lcmctl show interfaces` lists those there are")
-        })
+    engine.interface_index(name).map(Some).ok_or_else(|| {
+        format!("no interface is named {name}: `lcmctl show interfaces` lists those there are")
+    })
 }
 
 pub(crate) fn send(engine: &Engine, request: &SendRequest) -> Result<SenderRequest, String> {

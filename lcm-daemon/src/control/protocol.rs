@@ -37,6 +37,13 @@ pub enum Request {
         #[serde(default)]
         at_admission: bool,
     },
+    /// Change the refresh period of an interface.
+    Refresh {
+        /// Interface name.
+        interface: String,
+        /// R in milliseconds.
+        refresh_ms: u32,
+    },
 }
 
 /// What can be listed.

@@ -2,6 +2,7 @@
 
 mod decode;
 mod price;
+mod refresh;
 mod session;
 mod show;
 mod table;
@@ -36,6 +37,8 @@ enum Command {
     Close(session::CloseArgs),
     /// Change the local price of an interface.
     Price(price::PriceArgs),
+    /// Change the refresh period of an interface.
+    Refresh(refresh::RefreshArgs),
     /// Show the RSVP packets of a capture file.
     Decode(decode::DecodeArgs),
     /// Show the product at work on this machine's kernel.
@@ -78,6 +81,7 @@ pub fn ctl_with(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Receive(args) => session::receive(&args),
         Command::Close(args) => session::close(&args),
         Command::Price(args) => price::run(&args),
+        Command::Refresh(args) => refresh::run(&args),
         Command::Decode(args) => return decode::run(&args),
         Command::Demo { what } => return demo::run(&what),
     };

@@ -148,7 +148,7 @@ pub(crate) fn about(error: ErrorSpec, charging: Option<&ChgErr>) -> NoticeEvent 
 
 /// The IP header of a message to the hop `to`, reached over `interface`.
 pub(crate) fn towards(core: &Core, interface: u32, family: IpAddr, to: IpAddr) -> TransmitMeta {
-    let source = core.interfaces.get(interface).and_then(|port| port.address(family));
+    let source = core.interfaces.address(interface, family);
     TransmitMeta { interface: None, source, destination: to, ttl: HOP_TTL, router_alert: false }
 }
 

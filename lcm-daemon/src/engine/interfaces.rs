@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::slew::Ramp;
+use super::time::Instant;
 use crate::config::{self, Tariff};
 use crate::kernel::Interface;
 
@@ -15,11 +17,13 @@ pub(crate) struct Port {
     pub(crate) price_at_admission: Option<u64>,
     /// What is reserved here in all.
     pub(crate) reserved_bits_per_s: u128,
+    /// R on its way to what the settings say.
+    refresh: Ramp,
 }
 
 impl Port {
-    /// The address that we put into RSVP_HOP here, of the family of `like`.
-    pub(crate) fn address(&self, like: IpAddr) -> Option<IpAddr> {
+    /// The address of this interface of the family of `like`; `None` where it has none.
+    fn address(&self, like: IpAddr) -> Option<IpAddr> {
         let same = |a: &IpAddr| a.is_ipv4() == like.is_ipv4();
         let mut of_family = self.kernel.addresses.iter().map(|(a, _)| *a).filter(same);
         let first = of_family.next()?;
@@ -28,6 +32,18 @@ impl Port {
             IpAddr::V6(v6) if v6.is_unicast_link_local() => of_family.next().or(Some(first)),
             _ => Some(first),
         }
+    }
+
+    /// True if RSVP could not tell the interface from what the kernel says of it now.
+    fn serves_like(&self, kernel: &Interface) -> bool {
+        let old = &self.kernel;
+        (&old.name, old.up, old.mtu) == (&kernel.name, kernel.up, kernel.mtu)
+            && old.addresses == kernel.addresses
+    }
+
+    /// The refresh period R that is in force, in milliseconds.
+    pub(crate) fn refresh_ms(&self, percent: u32, now: Instant) -> u32 {
+        self.refresh.at(self.settings.refresh_ms, percent, now)
     }
 
     /// Changes the local price.
@@ -46,11 +62,16 @@ impl Port {
 pub(crate) struct Interfaces {
     ports: BTreeMap<u32, Port>,
     own: BTreeSet<IpAddr>,
-    /// The shortest refresh period of all interfaces, in milliseconds.
-    shortest_refresh_ms: Option<u32>,
+    /// Slew.Max in percent.
+    slew_max_percent: u32,
 }
 
 impl Interfaces {
+    /// No interfaces yet; R grows by this many percent at most (Slew.Max).
+    pub(crate) fn new(slew_max_percent: u32) -> Self {
+        Self { slew_max_percent, ..Self::default() }
+    }
+
     pub(crate) fn get(&self, index: u32) -> Option<&Port> {
         self.ports.get(&index)
     }
@@ -69,8 +90,46 @@ impl Interfaces {
 
     /// The period in which this node refreshes: the shortest that it announces anywhere, so that no
     /// neighbour waits in vain.
-    pub(crate) fn refresh_ms(&self, otherwise: u32) -> u32 {
-        self.shortest_refresh_ms.map_or(otherwise, |shortest| shortest.min(otherwise))
+    pub(crate) fn refresh_ms(&self, otherwise: u32, now: Instant) -> u32 {
+        let percent = self.slew_max_percent;
+        self.ports.values().map(|port| port.refresh_ms(percent, now)).fold(otherwise, u32::min)
+    }
+
+    /// The period that is announced on an interface.
+    pub(crate) fn refresh_ms_on(&self, interface: u32, now: Instant) -> u32 {
+        let port = self.ports.get(&interface);
+        port.map_or(0, |port| port.refresh_ms(self.slew_max_percent, now))
+    }
+
+    /// Sets the period of an interface; a longer one is approached step by step.
+    pub(crate) fn set_refresh(&mut self, interface: u32, refresh_ms: u32, now: Instant) {
+        let percent = self.slew_max_percent;
+        if let Some(port) = self.ports.get_mut(&interface) {
+            let from = port.refresh_ms(percent, now);
+            port.refresh = Ramp::new(from, refresh_ms, percent, now);
+            port.settings.refresh_ms = refresh_ms;
+        }
+    }
+
+    /// The address that we put into RSVP_HOP on an interface, of the family of `like`. An
+    /// interface without one (unnumbered) borrows one of the node, and is told from others by the
+    /// logical interface handle (RFC 2205 sections 2.9 and 3.3).
+    pub(crate) fn address(&self, interface: u32, like: IpAddr) -> Option<IpAddr> {
+        let port = self.ports.get(&interface)?;
+        port.address(like).or_else(|| self.node_address(like))
+    }
+
+    /// An address that stands for the node: on the loopback interface if there is one to be
+    /// reached by, else on the interface with the lowest index.
+    fn node_address(&self, like: IpAddr) -> Option<IpAddr> {
+        let reachable = |address: &IpAddr| match address {
+            IpAddr::V4(v4) => like.is_ipv4() && !v4.is_loopback(),
+            IpAddr::V6(v6) => like.is_ipv6() && !v6.is_loopback() && !v6.is_unicast_link_local(),
+        };
+        let (loopback, others): (Vec<&Port>, Vec<&Port>) =
+            self.ports.values().partition(|port| port.kernel.loopback);
+        let ports = loopback.into_iter().chain(others);
+        ports.flat_map(|port| &port.kernel.addresses).map(|(a, _)| *a).find(reachable)
     }
 
     /// True if `address` is one of this node's.
@@ -81,22 +140,21 @@ impl Interfaces {
     /// Takes the kernel's word on an interface; returns true if its usefulness to RSVP changed.
     pub(crate) fn update(&mut self, kernel: Interface, settings: config::Interface) -> bool {
         let index = kernel.index;
-        let (changed, settings, price_at_admission, reserved_bits_per_s) =
-            match self.ports.get(&index) {
-                // A renamed interface takes the settings of its new name.
-                Some(old) if old.kernel.name == kernel.name => (
-                    old.kernel.up != kernel.up
-                        || old.kernel.addresses != kernel.addresses
-                        || old.kernel.mtu != kernel.mtu,
-                    old.settings.clone(),
-                    old.price_at_admission,
-                    old.reserved_bits_per_s,
-                ),
-                Some(old) => (true, settings, None, old.reserved_bits_per_s),
-                None => (true, settings, None, 0),
-            };
-        self.ports
-            .insert(index, Port { kernel, settings, price_at_admission, reserved_bits_per_s });
+        let old = self.ports.remove(&index);
+        let changed = old.as_ref().is_none_or(|old| !old.serves_like(&kernel));
+        let reserved_bits_per_s = old.as_ref().map_or(0, |old| old.reserved_bits_per_s);
+        let port = match old.filter(|old| old.kernel.name == kernel.name) {
+            Some(old) => Port { kernel, ..old },
+            // A renamed interface takes the settings of its new name.
+            None => Port {
+                kernel,
+                settings,
+                price_at_admission: None,
+                reserved_bits_per_s,
+                refresh: Ramp::default(),
+            },
+        };
+        self.ports.insert(index, port);
         self.collect_addresses();
         changed
     }
@@ -108,7 +166,6 @@ impl Interfaces {
     }
 
     fn collect_addresses(&mut self) {
-        self.shortest_refresh_ms = self.ports.values().map(|port| port.settings.refresh_ms).min();
         self.own = self.ports.values().flat_map(|p| &p.kernel.addresses).map(|(a, _)| *a).collect();
     }
 }

@@ -158,6 +158,15 @@ pub enum LocalError {
     UnknownHandle(Handle),
     /// No interface of this name.
     UnknownInterface(String),
+    /// A refresh period out of its range.
+    Refresh {
+        /// What it was, in milliseconds.
+        refresh_ms: u32,
+        /// What it may be at least.
+        least: u32,
+        /// What it may be at most.
+        most: u32,
+    },
     /// Charging is off in this node's configuration.
     ChargingOff,
     /// A value out of its range.
@@ -201,6 +210,11 @@ impl std::fmt::Display for LocalError {
             Self::UnknownInterface(name) => write!(
                 f,
                 "no interface is named {name}: `lcmctl show interfaces` lists those there are"
+            ),
+            Self::Refresh { refresh_ms, least, most } => write!(
+                f,
+                "refresh period {refresh_ms} ms is out of range: give {least} to {most}; where \
+                 prices are announced, their validity bounds it (validity_ms in the configuration)"
             ),
             Self::ChargingOff => write!(
                 f,

@@ -20,6 +20,7 @@ use super::session::SessionState;
 use super::time::{Instant, Now};
 use super::upstream::own_address;
 use super::{Core, Engine};
+use crate::config::{REFRESH_MS_MAX, REFRESH_MS_MIN};
 use crate::kernel::RouteKey;
 
 /// A change of the local price on an interface.
@@ -127,6 +128,41 @@ impl Engine {
         let interface = port.kernel.index;
         self.core.repriced.push(interface);
         self.requote_repriced(now);
+        Ok(())
+    }
+
+    /// Changes the refresh period R of an interface. A shorter one holds at once; a longer one is
+    /// approached by Slew.Max from one refresh to the next (RFC 2205 section 3.7).
+    ///
+    /// # Errors
+    ///
+    /// If there is no such interface, if R is out of its range, or if prices quoted there would
+    /// lapse before they are repeated.
+    pub fn set_refresh(
+        &mut self,
+        now: Now,
+        interface: &str,
+        refresh_ms: u32,
+    ) -> Result<(), LocalError> {
+        let now = self.core.believable(now);
+        let port = self
+            .core
+            .interfaces
+            .by_name_mut(interface)
+            .ok_or_else(|| LocalError::UnknownInterface(interface.to_owned()))?;
+        let mut most = REFRESH_MS_MAX;
+        if port.settings.charging && port.settings.rsvp {
+            // A quote must outlive the longest gap, 1.5 R.
+            most = most.min(port.settings.validity_ms / 3 * 2);
+        }
+        if !(REFRESH_MS_MIN..=most).contains(&refresh_ms) {
+            return Err(LocalError::Refresh { refresh_ms, least: REFRESH_MS_MIN, most });
+        }
+        let index = port.kernel.index;
+        self.core.interfaces.set_refresh(index, refresh_ms, now.at);
+        for slot in self.sessions.slots() {
+            self.with_session(slot, |core, session| session.refresh_sooner(core, now));
+        }
         Ok(())
     }
 

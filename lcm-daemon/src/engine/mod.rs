@@ -27,6 +27,7 @@ mod routes;
 mod rsb;
 mod session;
 pub mod show;
+mod slew;
 mod tear;
 mod time;
 mod timers;
@@ -103,8 +104,8 @@ impl Engine {
         let hasher = RandomState::with_seeds(seed, !seed, seed.rotate_left(32), HASH_SALT);
         let core = Core {
             charging: charging::Context::new(&config),
+            interfaces: Interfaces::new(config.rsvp.slew_max_percent),
             config,
-            interfaces: Interfaces::default(),
             routes: Routes::new(hasher.clone()),
             outbox: Outbox::default(),
             timers: Timers::default(),

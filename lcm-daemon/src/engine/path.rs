@@ -403,10 +403,10 @@ fn named_by<'a>(route: Option<&'a Route>, session: Session, psb: &Psb) -> &'a [u
 /// Sends one sender's PATH out of one interface.
 fn send_path(core: &mut Core, now: Now, session: Session, psb: &mut Psb, interface: u32) {
     let Some(port) = core.interfaces.get(interface) else { return };
-    let Some(address) = port.address(session.destination) else {
+    let Some(address) = core.interfaces.address(interface, session.destination) else {
         return core.counters.drop("no_address_on_outgoing_interface");
     };
-    let refresh_ms = port.settings.refresh_ms;
+    let refresh_ms = core.interfaces.refresh_ms_on(interface, now.at);
     let mtu = port.kernel.mtu;
     let meta = TransmitMeta {
         interface: Some(interface),

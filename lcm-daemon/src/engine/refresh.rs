@@ -80,6 +80,15 @@ impl SessionState {
         }
     }
 
+    /// Looks after refreshes again after R became shorter: none comes later than by the new R.
+    pub(crate) fn refresh_sooner(&mut self, core: &mut Core, now: Now) {
+        for timer in [&mut self.path_refresh, &mut self.resv_refresh] {
+            if *timer != Instant::NEVER {
+                *timer = next_refresh(core, now).min(*timer);
+            }
+        }
+    }
+
     /// The distinct previous hops of all senders.
     fn previous_hops(&self) -> Vec<IpAddr> {
         let mut hops: Vec<IpAddr> =
@@ -93,7 +102,7 @@ impl SessionState {
 /// The next refresh: R, randomised over 0.5 R to 1.5 R so that routers do not fall into step
 /// (RFC 2205 section 3.7).
 fn next_refresh(core: &mut Core, now: Now) -> Instant {
-    let refresh_ms = core.interfaces.refresh_ms(core.config.rsvp.refresh_ms);
+    let refresh_ms = core.interfaces.refresh_ms(core.config.rsvp.refresh_ms, now.at);
     let r = u64::from(refresh_ms).saturating_mul(1000);
     now.at + Span::from_micros(core.rng.u64(r / 2..=r / 2 + r))
 }

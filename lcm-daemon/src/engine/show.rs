@@ -9,6 +9,7 @@ use rsvp_wire::object::{Filter, FlowId, Session, Tspec};
 use serde::{Deserialize, Serialize};
 
 use super::charging;
+use super::interfaces::Port;
 use super::psb::Psb;
 use super::rsb::LOCAL;
 use super::time::{Instant, Now};
@@ -250,7 +251,7 @@ pub struct AccountView {
 
 impl Engine {
     /// All interfaces.
-    pub fn show_interfaces(&self) -> Vec<InterfaceState> {
+    pub fn show_interfaces(&self, now: Now) -> Vec<InterfaceState> {
         self.core
             .interfaces
             .iter()
@@ -265,13 +266,19 @@ impl Engine {
                 price: port.settings.tariff.price_pico_per_s(),
                 max_price: port.settings.tariff.max_price_pico_per_s(),
                 price_at_admission: port.price_at_admission,
-                refresh_ms: port.settings.refresh_ms,
+                refresh_ms: self.core.interfaces.refresh_ms_on(port.kernel.index, now.at),
                 reservable_bits_per_s: Some(port.settings.reservable_bits_per_s)
                     .filter(|most| *most != NO_LIMIT),
                 reserved_bits_per_s: u64::try_from(port.reserved_bits_per_s).unwrap_or(u64::MAX),
                 validity_ms: port.settings.validity_ms,
             })
             .collect()
+    }
+
+    /// The index of the interface of this name.
+    pub fn interface_index(&self, name: &str) -> Option<u32> {
+        let named = |port: &&Port| port.kernel.name == name;
+        self.core.interfaces.iter().find(named).map(|port| port.kernel.index)
     }
 
     /// All path state.

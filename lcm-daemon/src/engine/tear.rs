@@ -248,8 +248,9 @@ impl SessionState {
             }
         }
         for (phop, incoming, filters) in hops {
-            let Some(port) = core.interfaces.get(incoming) else { continue };
-            let Some(address) = port.address(session.destination) else { continue };
+            let Some(address) = core.interfaces.address(incoming, session.destination) else {
+                continue;
+            };
             let meta = TransmitMeta {
                 interface: None,
                 source: Some(address),
@@ -319,8 +320,9 @@ impl SessionState {
         let session = self.session;
         let Some(psb) = self.senders.get(index) else { return };
         for &interface in interfaces {
-            let Some(port) = core.interfaces.get(interface) else { continue };
-            let Some(address) = port.address(session.destination) else { continue };
+            let Some(address) = core.interfaces.address(interface, session.destination) else {
+                continue;
+            };
             let meta = TransmitMeta {
                 interface: Some(interface),
                 source: Some(psb.sender.source),

@@ -99,9 +99,10 @@ impl SessionState {
         let Some((phop, incoming)) = first.and_then(|psb| Some((psb.phop?, psb.incoming))) else {
             return;
         };
-        let Some(port) = core.interfaces.get(incoming) else { return };
-        let Some(address) = port.address(self.session.destination) else { return };
-        let refresh_ms = port.settings.refresh_ms;
+        let Some(address) = core.interfaces.address(incoming, self.session.destination) else {
+            return;
+        };
+        let refresh_ms = core.interfaces.refresh_ms_on(incoming, now.at);
         let scope = self.scope_towards(style, phop.address);
         if scope.as_ref().is_some_and(Vec::is_empty) {
             return;
@@ -288,6 +289,6 @@ fn send_confirmation(
 pub(crate) fn own_address(core: &Core, session: Session, psb: &Psb) -> Option<IpAddr> {
     match psb.phop {
         None => Some(psb.sender.source),
-        Some(_) => core.interfaces.get(psb.incoming)?.address(session.destination),
+        Some(_) => core.interfaces.address(psb.incoming, session.destination),
     }
 }

@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use lcm_daemon::engine::{Handle, PriceChange, ReceiverRequest, SenderRequest, SenderShare};
+use lcm_daemon::engine::{
+    Handle, LocalError, PriceChange, ReceiverRequest, SenderRequest, SenderShare,
+};
 use rsvp_wire::object::{Filter, Session, Style, Tspec};
 
 use super::net::Net;
@@ -100,6 +102,19 @@ impl Net {
         let change = PriceChange { interface, price, max_price: None, at_admission };
         self.input(id, |engine, now| engine.set_price(now, &change))
             .unwrap_or_else(|error| panic!("node {id}: {error}"));
+    }
+
+    /// Sets the refresh period of a node's interface.
+    ///
+    /// # Errors
+    /// What the engine has against it.
+    pub fn set_refresh(
+        &mut self,
+        id: NodeId,
+        interface: &str,
+        refresh_ms: u32,
+    ) -> Result<(), LocalError> {
+        self.input(id, |engine, now| engine.set_refresh(now, interface, refresh_ms))
     }
 
     /// Sessions, PSBs and RSBs of all daemons that run.

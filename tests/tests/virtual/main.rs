@@ -14,6 +14,7 @@ mod input;
 
 mod paths;
 mod records;
+mod refreshes;
 mod shared;
 mod support;
 mod traffic;
