@@ -13,11 +13,10 @@ use super::read::File;
 use super::{
     Account, Charging, Config, Currency, DEFAULT_ACCEPT_REFRESH_MAX_MS,
     DEFAULT_ACCEPT_REFRESH_MIN_MS, DEFAULT_CHARGING_ENABLED, DEFAULT_CONTROL_SOCKET,
-    DEFAULT_HONOUR_QUOTE, DEFAULT_LIFETIME_MULTIPLIER, DEFAULT_LOG_LEVEL, DEFAULT_MAX_POLICY_BYTES,
-    DEFAULT_MAX_RESERVATIONS_PER_SESSION, DEFAULT_MAX_SENDERS_PER_SESSION, DEFAULT_MAX_SESSIONS,
+    DEFAULT_HONOUR_QUOTE, DEFAULT_LIFETIME_MULTIPLIER, DEFAULT_LOG_LEVEL,
     DEFAULT_NAME, DEFAULT_ON_MISSING_PAYMENT, DEFAULT_P_TYPES, DEFAULT_REFRESH_MS, DEFAULT_ROLE,
-    DEFAULT_SLEW_MAX_PERCENT, DEFAULT_VALIDITY_MS, Daemon, Limits, PTypes, REFRESH_MS_MAX,
-    REFRESH_MS_MIN, Role, Rsvp, VALIDITY_MS_MAX, interfaces,
+    DEFAULT_SLEW_MAX_PERCENT, DEFAULT_VALIDITY_MS, Daemon, PTypes, REFRESH_MS_MAX,
+    REFRESH_MS_MIN, Role, Rsvp, VALIDITY_MS_MAX, interfaces, limits,
 };
 
 /// Beyond this R would outrun the lifetimes that K = 3 gives.
@@ -26,8 +25,6 @@ const SLEW_MAX_PERCENT_MAX: u32 = 100;
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Longest name of a node in bytes.
 const NAME_BYTES_MAX: usize = 64;
-/// RSVP messages are shorter than 2^16 bytes (RFC 2205 section 3.1.1), and so is their policy data.
-const POLICY_BYTES_MAX: u32 = 65_535;
 /// P-Types below this one are assigned by IANA to other policy elements (RFC 2750 section 8).
 const P_TYPE_MIN: u16 = 7;
 
@@ -35,7 +32,7 @@ const P_TYPE_MIN: u16 = 7;
 pub(super) fn config(file: File, problems: &mut Problems<'_>) -> Config {
     let daemon = daemon(file.daemon, problems);
     let rsvp = rsvp(&file.rsvp, problems);
-    let limits = limits(&file.limits, problems);
+    let limits = limits::check(&file.limits, problems);
     let validity_given = file
         .charging
         .as_ref()
@@ -190,25 +187,6 @@ fn rsvp(raw: &raw::Rsvp, problems: &mut Problems<'_>) -> Rsvp {
         accept_refresh_min_ms: min_ms,
         accept_refresh_max_ms: max_ms,
         jitter_seed: raw.jitter_seed.as_ref().map(|given| *given.get_ref()),
-    }
-}
-
-fn limits(raw: &raw::Limits, problems: &mut Problems<'_>) -> Limits {
-    let mut limit =
-        |given: &Given<u64>, default, most| number(given.as_ref(), default, 1..=most, "", problems);
-    Limits {
-        max_sessions: limit(&raw.max_sessions, DEFAULT_MAX_SESSIONS, u32::MAX),
-        max_senders_per_session: limit(
-            &raw.max_senders_per_session,
-            DEFAULT_MAX_SENDERS_PER_SESSION,
-            u32::MAX,
-        ),
-        max_reservations_per_session: limit(
-            &raw.max_reservations_per_session,
-            DEFAULT_MAX_RESERVATIONS_PER_SESSION,
-            u32::MAX,
-        ),
-        max_policy_bytes: limit(&raw.max_policy_bytes, DEFAULT_MAX_POLICY_BYTES, POLICY_BYTES_MAX),
     }
 }
 

@@ -23,6 +23,7 @@ use toml::de::DeTable;
 mod account;
 mod check;
 mod interfaces;
+mod limits;
 mod problem;
 mod raw;
 mod read;
@@ -34,6 +35,7 @@ mod tests;
 mod wording;
 
 pub use account::{ACCOUNT_ID_BYTES_MAX, Account, AccountKind, Currency};
+pub use limits::Limits;
 pub use problem::{ConfigErrors, PROBLEMS_MAX, Problem};
 
 /// Largest configuration file that is read, in bytes.
@@ -56,14 +58,6 @@ pub const DEFAULT_ACCEPT_REFRESH_MIN_MS: u32 = REFRESH_MS_MIN;
 /// Longest refresh period that a neighbour may announce, in milliseconds: it bounds for how long
 /// a payer that fell silent is carried.
 pub const DEFAULT_ACCEPT_REFRESH_MAX_MS: u32 = 300_000;
-/// Sessions that a node keeps.
-pub const DEFAULT_MAX_SESSIONS: u32 = 100_000;
-/// Senders (PSBs) that a node keeps in one session.
-pub const DEFAULT_MAX_SENDERS_PER_SESSION: u32 = 256;
-/// Reservations (RSBs) that a node keeps in one session.
-pub const DEFAULT_MAX_RESERVATIONS_PER_SESSION: u32 = 1_024;
-/// POLICY_DATA bytes that one message may carry.
-pub const DEFAULT_MAX_POLICY_BYTES: u32 = 8_192;
 /// Whether a node charges.
 pub const DEFAULT_CHARGING_ENABLED: bool = false;
 /// For how long a quoted price stands, in milliseconds.
@@ -100,7 +94,7 @@ pub struct Config {
     pub daemon: Daemon,
     /// `[rsvp]`: the protocol.
     pub rsvp: Rsvp,
-    /// `[limits]`: how much others may make this node keep.
+    /// `[limits]`: how much others may make this node keep and do.
     pub limits: Limits,
     /// `[charging]`: who pays and in what; `None` if this node does not charge.
     pub charging: Option<Charging>,
@@ -191,19 +185,6 @@ impl Role {
             Role::Host => "host",
         }
     }
-}
-
-/// How much others may make this node keep. Every limit is at least 1.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Sessions.
-    pub max_sessions: u32,
-    /// Senders (PSBs) in one session.
-    pub max_senders_per_session: u32,
-    /// Reservations (RSBs) in one session.
-    pub max_reservations_per_session: u32,
-    /// POLICY_DATA bytes in one message.
-    pub max_policy_bytes: u32,
 }
 
 /// Who pays, in what currency, on what terms.

@@ -35,16 +35,6 @@ pub(super) struct Rsvp {
     pub(super) jitter_seed: Given<u64>,
 }
 
-/// `[limits]`
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Limits {
-    pub(super) max_sessions: Given<u64>,
-    pub(super) max_senders_per_session: Given<u64>,
-    pub(super) max_reservations_per_session: Given<u64>,
-    pub(super) max_policy_bytes: Given<u64>,
-}
-
 /// `[charging]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -5,7 +5,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::problem::Problems;
-use super::raw;
+use super::{limits, raw};
 use super::wording::suggestion;
 
 /// Names of the tables that a file may have.
@@ -17,7 +17,7 @@ const TABLES: [&str; 6] =
 pub(super) struct File {
     pub(super) daemon: raw::Daemon,
     pub(super) rsvp: raw::Rsvp,
-    pub(super) limits: raw::Limits,
+    pub(super) limits: limits::Raw,
     /// With its place, for what is missing in it.
     pub(super) charging: Option<Spanned<raw::Charging>>,
     pub(super) default_interface: Option<Spanned<raw::Interface>>,

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Account, Config, Interface, Tariff};
+use super::{Account, Config, Interface, Tariff, limits};
 
 /// Every effective setting of a configuration, as TOML.
 pub(super) fn config(config: &Config) -> String {
@@ -34,12 +34,8 @@ fn tables(out: &mut String, config: &Config) -> fmt::Result {
         writeln!(out, "jitter_seed = {seed}")?;
     }
 
-    let limits = &config.limits;
     writeln!(out, "\n[limits]")?;
-    writeln!(out, "max_sessions = {}", limits.max_sessions)?;
-    writeln!(out, "max_senders_per_session = {}", limits.max_senders_per_session)?;
-    writeln!(out, "max_reservations_per_session = {}", limits.max_reservations_per_session)?;
-    writeln!(out, "max_policy_bytes = {}", limits.max_policy_bytes)?;
+    limits::render(out, &config.limits)?;
 
     writeln!(out, "\n[charging]")?;
     writeln!(out, "enabled = {}", config.charging.is_some())?;

@@ -75,10 +75,6 @@ fn the_manual_states_the_defaults() {
         ("accept_refresh_min_ms", DEFAULT_ACCEPT_REFRESH_MIN_MS.to_string()),
         ("accept_refresh_max_ms", DEFAULT_ACCEPT_REFRESH_MAX_MS.to_string()),
         ("slew_max_percent", DEFAULT_SLEW_MAX_PERCENT.to_string()),
-        ("max_sessions", DEFAULT_MAX_SESSIONS.to_string()),
-        ("max_senders_per_session", DEFAULT_MAX_SENDERS_PER_SESSION.to_string()),
-        ("max_reservations_per_session", DEFAULT_MAX_RESERVATIONS_PER_SESSION.to_string()),
-        ("max_policy_bytes", DEFAULT_MAX_POLICY_BYTES.to_string()),
         ("enabled", DEFAULT_CHARGING_ENABLED.to_string()),
         ("validity_ms", DEFAULT_VALIDITY_MS.to_string()),
         ("honour_quote", DEFAULT_HONOUR_QUOTE.to_string()),
@@ -90,6 +86,14 @@ fn the_manual_states_the_defaults() {
     ] {
         let (_, stated) = manual_of(key).split_once("Default").expect(key);
         assert!(stated.contains(&default), "{key} = {default}, but the manual has {stated}");
+    }
+}
+
+#[test]
+fn the_manual_states_every_limit_and_its_default() {
+    for (key, default, _) in limits::EACH {
+        let stated = format!("Default: {default}.");
+        assert!(manual_of(key).contains(&stated), "{key}: the manual does not say {stated}");
     }
 }
 

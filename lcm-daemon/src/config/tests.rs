@@ -63,8 +63,7 @@ slew_max_percent = 12
 jitter_seed = 18446744073709551615
 [limits]
 max_sessions = 1
-max_senders_per_session = 2
-max_reservations_per_session = 3
+max_senders_per_session = 3
 max_policy_bytes = 4
 [charging]
 enabled = true
@@ -107,9 +106,9 @@ tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pic
     assert_eq!(config.rsvp, rsvp);
     let limits = Limits {
         max_sessions: 1,
-        max_senders_per_session: 2,
-        max_reservations_per_session: 3,
+        max_senders_per_session: 3,
         max_policy_bytes: 4,
+        ..Limits::default()
     };
     assert_eq!(config.limits, limits);
     let charging = Charging {
@@ -224,11 +223,6 @@ fn values_out_of_bounds_are_refused() {
         ("rsvp", "lifetime_multiplier", "256"),
         ("rsvp", "accept_refresh_min_ms", "0"),
         ("rsvp", "accept_refresh_max_ms", "3600001"),
-        ("limits", "max_sessions", "0"),
-        ("limits", "max_senders_per_session", "0"),
-        ("limits", "max_reservations_per_session", "4294967296"),
-        ("limits", "max_policy_bytes", "0"),
-        ("limits", "max_policy_bytes", "65536"),
         ("charging", "validity_ms", "0"),
         ("charging", "validity_ms", "86400001"),
         ("charging", "currency", "\"eur\""),
@@ -257,14 +251,26 @@ fn values_out_of_bounds_are_refused() {
 }
 
 #[test]
+fn every_limit_has_its_bounds() {
+    for &(key, _, most) in limits::EACH {
+        let said = |value: u64| format!("[limits]\n{key} = {value}\n");
+        for value in [0, u64::from(most) + 1] {
+            let expected = (2, format!("limits.{key}"), Some(value.to_string()));
+            assert_eq!(only_problem(&said(value)), expected);
+        }
+        for value in [1, u64::from(most)] {
+            assert!(parse(&said(value)).is_ok(), "{key} = {value}");
+        }
+    }
+}
+
+#[test]
 fn the_bounds_themselves_are_accepted() {
     for (table, key, value) in [
         ("rsvp", "refresh_ms", "100"),
         ("rsvp", "refresh_ms", "3600000"),
         ("rsvp", "lifetime_multiplier", "1"),
         ("rsvp", "lifetime_multiplier", "255"),
-        ("limits", "max_sessions", "4294967295"),
-        ("limits", "max_policy_bytes", "65535"),
         ("charging", "validity_ms", "86400000"),
         ("charging.p_types", "dcpe", "65535"),
     ] {
@@ -464,8 +470,7 @@ prop_compose! {
         metrics in proptest::option::of(any::<([u8; 4], u16)>()),
         jitter_seed in any::<Option<u64>>(),
         refreshes in proptest::array::uniform3(REFRESH_MS_MIN..=REFRESH_MS_MAX),
-        limits in proptest::array::uniform3(1..=u32::MAX),
-        max_policy_bytes in 1_u32..=65_535,
+        limits in proptest::collection::vec(0..u32::MAX, limits::EACH.len()),
         lifetime_multiplier in 1..=u8::MAX,
         default_interface in any_interface(charging.is_some()),
         interfaces in proptest::collection::btree_map(
@@ -490,11 +495,9 @@ prop_compose! {
                 accept_refresh_max_ms: refreshes[1].max(refreshes[2]),
                 jitter_seed,
             },
-            limits: Limits {
-                max_sessions: limits[0],
-                max_senders_per_session: limits[1],
-                max_reservations_per_session: limits[2],
-                max_policy_bytes,
+            limits: {
+                let most = limits::EACH.iter().map(|(.., most)| *most);
+                limits::from_values(most.zip(&limits).map(|(most, value)| value % most + 1))
             },
             charging,
             default_interface,

@@ -195,6 +195,11 @@ fn write_config(node: &NodeHandle) -> Result<PathBuf, LabError> {
          refresh_ms = {REFRESH_MS}\n\
          [limits]\n\
          max_sessions = 10000000\n\
+         max_senders = 10000000\n\
+         max_senders_per_neighbour = 10000000\n\
+         max_reservations = 10000000\n\
+         max_reservations_per_neighbour = 10000000\n\
+         max_messages_per_s = 1000000000\n\
          [charging]\n\
          enabled = true\n\
          currency = \"EUR\"\n\

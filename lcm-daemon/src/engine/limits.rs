@@ -1,0 +1,177 @@
+//! Limits on what others can make this node keep: which one was reached, how the neighbour is told,
+//! and counts that cannot be forgotten.
+//!
+//! A block of state that counts against a limit holds a [`Seat`]; dropping it gives the place
+//! back, however the block ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rsvp_wire::iana::{error_code, policy};
+
+use super::charging::Fault;
+
+/// A limit of the configuration.
+///
+/// A PATH that one refuses is answered with code 02, policy control failure, ERR_NO_RSC: of all
+/// codes that may stand in a PATHERR it is the only one for an administrative quota (RFC 2205
+/// appendix B). A RESV is answered with code 23, RSVP system error, whose value is ours to choose:
+/// it is RSVP's own table that is full, not traffic control (22), and the request is not at fault
+/// (21). Code 01, admission control failure, would blockade the flowspec all the way down, though
+/// a smaller one is not admitted either. Policy data that is too long gets 02 in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Sessions = 1,
+    Senders,
+    SendersPerNeighbour,
+    SendersPerSession,
+    Reservations,
+    ReservationsPerNeighbour,
+    ReservationsPerSession,
+    FiltersPerSession,
+    FlowsPerMessage,
+    NextHops,
+    Neighbours,
+    PolicyBytes,
+    PolicyBytesPerSession,
+    PolicyBytesInAll,
+}
+
+impl Limit {
+    /// The setting's name, under which refusals are counted.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Sessions => "max_sessions",
+            Self::Senders => "max_senders",
+            Self::SendersPerNeighbour => "max_senders_per_neighbour",
+            Self::SendersPerSession => "max_senders_per_session",
+            Self::Reservations => "max_reservations",
+            Self::ReservationsPerNeighbour => "max_reservations_per_neighbour",
+            Self::ReservationsPerSession => "max_reservations_per_session",
+            Self::FiltersPerSession => "max_filters_per_session",
+            Self::FlowsPerMessage => "max_flows_per_message",
+            Self::NextHops => "max_next_hops",
+            Self::Neighbours => "max_neighbours_per_interface",
+            Self::PolicyBytes => "max_policy_bytes",
+            Self::PolicyBytesPerSession => "max_policy_bytes_per_session",
+            Self::PolicyBytesInAll => "max_policy_bytes_in_all",
+        }
+    }
+
+    /// How a PATH is refused.
+    pub(crate) const fn in_path(self) -> Fault {
+        Fault::new(error_code::POLICY, policy::NO_RESOURCES, self.name())
+    }
+
+    /// How a RESV is refused; the value of code 23 is the place in the list above.
+    pub(crate) const fn in_resv(self) -> Fault {
+        match self {
+            Self::PolicyBytes | Self::PolicyBytesPerSession | Self::PolicyBytesInAll => {
+                self.in_path()
+            }
+            _ => Fault::new(error_code::RSVP_SYSTEM, self as u16, self.name()),
+        }
+    }
+}
+
+/// A count of what is kept, and of which larger count it is a part.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    count: AtomicU64,
+    whole: Option<Arc<Tally>>,
+}
+
+impl Tally {
+    /// A part of a larger count.
+    pub(crate) fn part_of(whole: &Arc<Tally>) -> Arc<Tally> {
+        Arc::new(Tally { count: AtomicU64::new(0), whole: Some(Arc::clone(whole)) })
+    }
+
+    // One thread owns an engine: the counts are atomic only so that it may move to another.
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, size: u64) {
+        self.count.fetch_add(size, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.add(size);
+        }
+    }
+
+    fn remove(&self, size: u64) {
+        self.count.fetch_sub(size, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.remove(size);
+        }
+    }
+}
+
+/// A place that is taken, given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    tally: Arc<Tally>,
+    size: u32,
+}
+
+impl Seat {
+    pub(crate) fn take(tally: &Arc<Tally>, size: u32) -> Self {
+        tally.add(u64::from(size));
+        Self { tally: Arc::clone(tally), size }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.tally.remove(u64::from(self.size));
+    }
+}
+
+/// Whole objects that go on byte for byte: kept by reference, counted while they are.
+#[derive(Debug, Clone)]
+pub(crate) struct Carried(Arc<(Box<[u8]>, Seat)>);
+
+impl Carried {
+    pub(crate) fn new(bytes: Vec<u8>, in_all: &Arc<Tally>) -> Self {
+        let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        Self(Arc::new((bytes.into_boxed_slice(), Seat::take(in_all, size))))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0.0
+    }
+}
+
+impl PartialEq for Carried {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Carried {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seats_count_in_the_part_and_in_the_whole_until_they_are_dropped() {
+        let whole = Arc::new(Tally::default());
+        let (a, b) = (Tally::part_of(&whole), Tally::part_of(&whole));
+        let seats = [Seat::take(&a, 1), Seat::take(&a, 2), Seat::take(&b, 4)];
+        assert_eq!((a.count(), b.count(), whole.count()), (3, 4, 7));
+        drop(seats);
+        assert_eq!((a.count(), b.count(), whole.count()), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_carried_counts_once_however_often_it_is_referred_to() {
+        let whole = Arc::new(Tally::default());
+        let carried = Carried::new(vec![0; 12], &whole);
+        let copy = carried.clone();
+        drop(carried);
+        assert_eq!((whole.count(), copy.bytes().len()), (12, 12));
+        drop(copy);
+        assert_eq!(whole.count(), 0);
+    }
+}
