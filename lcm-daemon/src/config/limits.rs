@@ -18,7 +18,7 @@ const NEXT_HOPS_MAX: u32 = 128;
 macro_rules! limits {
     ($($(#[$doc:meta])* $name:ident = $default:literal, at most $most:expr;)*) => {
         /// How much others may make this node keep and do. Every limit is at least 1.
-        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct Limits {
             $($(#[$doc])* pub $name: u32,)*
         }
@@ -86,10 +86,11 @@ limits! {
     max_messages_per_s = 20_000, at most 1_000_000_000;
     /// Errors a second with which one neighbour is answered.
     max_errors_per_s = 1_000, at most 1_000_000_000;
-    /// Bytes of POLICY_DATA and unknown objects in one message.
-    max_policy_bytes = 8_192, at most POLICY_BYTES_MAX;
+    /// Bytes of POLICY_DATA and unknown objects in one message: enough for a WF RESV that pays for
+    /// as many senders as a session may have.
+    max_policy_bytes = 49_152, at most POLICY_BYTES_MAX;
     /// Bytes of POLICY_DATA and unknown objects that are kept for one session.
-    max_policy_bytes_per_session = 65_536, at most u32::MAX;
+    max_policy_bytes_per_session = 262_144, at most u32::MAX;
     /// Bytes of POLICY_DATA and unknown objects that are kept in all.
     max_policy_bytes_in_all = 67_108_864, at most u32::MAX;
     /// Registrations of applications on this node.

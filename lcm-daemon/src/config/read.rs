@@ -5,8 +5,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::problem::Problems;
-use super::{limits, raw};
 use super::wording::suggestion;
+use super::{limits, raw};
 
 /// Names of the tables that a file may have.
 const TABLES: [&str; 6] =

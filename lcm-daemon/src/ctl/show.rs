@@ -179,6 +179,10 @@ fn accounts(view: &AccountsView) -> Table {
             account.amount.clone(),
         ]);
     }
+    if view.folded_accounts > 0 {
+        let name = format!("{} older accounts", view.folded_accounts);
+        table.row([name, "0".to_owned(), view.folded_amount.clone()]);
+    }
     table.row(["all".to_owned(), view.rate.to_string(), view.amount.clone()]);
     table
 }

@@ -26,6 +26,9 @@ impl Engine {
     /// Answers a PATH that cannot be taken.
     pub(crate) fn refuse_path(&mut self, path: &Path<'_>, meta: PacketMeta, fault: Fault) {
         self.core.counters.drop(fault.reason);
+        if !self.core.may_answer(meta.interface, path.hop.address) {
+            return;
+        }
         let descriptor = (path.sender.template, path.sender.tspec);
         send_path_err(
             &mut self.core,
@@ -37,18 +40,23 @@ impl Engine {
         );
     }
 
-    /// Answers a RESV, or a part of it, that cannot be taken; without a part, all of it.
+    /// Answers a RESV, or a part of it, that cannot be taken; without a part, all of it. False if
+    /// the neighbour had too many answers lately.
     pub(crate) fn refuse_resv(
         &mut self,
         resv: &Resv<'_>,
         part: Option<(FlowSpec, &[Filter])>,
         fault: &Fault,
-    ) {
+    ) -> bool {
         self.core.counters.drop(fault.reason);
+        if !self.core.may_answer(resv.hop.lih, resv.hop.address) {
+            return false;
+        }
         let all: Vec<Filter> = resv.flows().filter_map(|flow| Some(flow.filter?.0)).collect();
         let whole = resv.flows().next().map(|flow| (flow.flowspec, all.as_slice()));
         let about = part.or(whole);
         send_resv_err(&mut self.core, resv.session, resv.hop, resv.style, about, fault);
+        true
     }
 
     /// Counts a message that could not be read and answers it where RFC 2205 wants that.
@@ -59,7 +67,17 @@ impl Engine {
         if self.core.interfaces.owns(hop.address) || !super::path::may_be_source(hop.address) {
             return;
         }
-        match error.reaction() {
+        let reaction = error.reaction();
+        let interface = match reaction {
+            Reaction::SendResvErr { .. } => hop.lih,
+            _ => meta.interface,
+        };
+        let answered =
+            matches!(reaction, Reaction::SendPathErr { .. } | Reaction::SendResvErr { .. });
+        if !answered || !self.core.may_answer(interface, hop.address) {
+            return;
+        }
+        match reaction {
             Reaction::SendPathErr { code, value } => {
                 let fault = Fault::new(code, value, error.reason());
                 let descriptor = context.template.zip(context.tspec);
@@ -136,6 +154,18 @@ impl Engine {
     }
 }
 
+impl Core {
+    /// Whether a neighbour may have one more error message in answer to its own.
+    fn may_answer(&mut self, interface: u32, neighbour: IpAddr) -> bool {
+        let Self { neighbours, config, at, counters, .. } = self;
+        let may = neighbours.may_answer(&config.limits, *at, (interface, neighbour));
+        if !may {
+            counters.drop("max_errors_per_s");
+        }
+        may
+    }
+}
+
 /// What an application is told of an error.
 pub(crate) fn about(error: ErrorSpec, charging: Option<&ChgErr>) -> NoticeEvent {
     NoticeEvent::Error {
@@ -162,7 +192,7 @@ fn send_path_err(
 ) {
     let meta = towards(core, interface, session.destination, hop.address);
     let Some(node) = meta.source else { return };
-    bump(&mut core.counters.path_errors_sent, (fault.code, fault.value));
+    bump(&mut core.counters.path_errors_sent, fault.counted());
     let context = core.charging.as_ref();
     let error = ErrorSpec { node, flags: ErrorFlags::NONE, code: fault.code, value: fault.value };
     core.outbox.send(&mut core.counters, meta, MessageType::PathErr, false, |w| {
@@ -189,7 +219,7 @@ pub(crate) fn send_resv_err(
 ) {
     let meta = towards(core, hop.lih, session.destination, hop.address);
     let Some(node) = meta.source else { return };
-    bump(&mut core.counters.resv_errors_sent, (fault.code, fault.value));
+    bump(&mut core.counters.resv_errors_sent, fault.counted());
     let flags = if fault.in_place { ErrorFlags::IN_PLACE } else { ErrorFlags::NONE };
     let error = ErrorSpec { node, flags, code: fault.code, value: fault.value };
     let context = core.charging.as_ref();

@@ -8,8 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rsvp_wire::iana::{error_code, policy};
+use rsvp_wire::object::Filter;
 
+use super::Core;
 use super::charging::Fault;
+use super::resv::Request;
+use super::rsb::{LOCAL, named};
+use super::session::SessionState;
 
 /// A limit of the configuration.
 ///
@@ -149,6 +154,77 @@ impl PartialEq for Carried {
 }
 
 impl Eq for Carried {}
+
+impl SessionState {
+    /// Whether the limits leave room for what a request adds; `known` is the block that it renews.
+    pub(crate) fn room_for(
+        &self,
+        core: &mut Core,
+        request: &Request,
+        known: Option<usize>,
+        senders: &[Filter],
+    ) -> Result<(), Limit> {
+        self.room_for_carried(core, request.carried.as_ref(), None, known)?;
+        let limits = &core.config.limits;
+        let named_anew = named(&request.selection, request.scope.as_deref());
+        if named_anew > 0 {
+            let others = self.reservations.iter().enumerate().filter(|(at, _)| Some(*at) != known);
+            let named: usize = others.map(|(_, rsb)| rsb.named()).sum();
+            if named + named_anew > limits.max_filters_per_session as usize {
+                return Err(Limit::FiltersPerSession);
+            }
+        }
+        if request.outgoing == LOCAL {
+            return Ok(());
+        }
+        let own = known.and_then(|at| self.reservations.get(at));
+        for sender in senders.iter().filter(|s| own.is_none_or(|rsb| !rsb.selects(**s))) {
+            let here = self
+                .reservations_for(*sender)
+                .filter(|rsb| rsb.outgoing == request.outgoing && rsb.next_hop != request.next_hop);
+            if here.count() >= limits.max_next_hops as usize {
+                return Err(Limit::NextHops);
+            }
+        }
+        if known.is_some() {
+            return Ok(());
+        }
+        if self.reservations.len() >= limits.max_reservations_per_session as usize {
+            return Err(Limit::ReservationsPerSession);
+        }
+        let from = (request.outgoing, request.next_hop);
+        core.neighbours.room_for_reservation(limits, core.at, from)
+    }
+
+    /// Whether the limits leave room for the objects that a message has carried on; `psb` and
+    /// `rsb` are the places of the block whose objects it replaces.
+    pub(crate) fn room_for_carried(
+        &self,
+        core: &Core,
+        carried: Option<&Carried>,
+        psb: Option<usize>,
+        rsb: Option<usize>,
+    ) -> Result<(), Limit> {
+        let Some(carried) = carried else { return Ok(()) };
+        let length = |carried: &Option<Carried>| carried.as_ref().map_or(0, |c| c.bytes().len());
+        let psbs = self.senders.iter().enumerate().filter(|(at, _)| Some(*at) != psb);
+        let rsbs = self.reservations.iter().enumerate().filter(|(at, _)| Some(*at) != rsb);
+        let others: usize = psbs.map(|(_, psb)| length(&psb.facts.carried)).sum::<usize>()
+            + rsbs.map(|(_, rsb)| length(&rsb.carried)).sum::<usize>();
+        let limits = &core.config.limits;
+        if others + carried.bytes().len() > limits.max_policy_bytes_per_session as usize {
+            return Err(Limit::PolicyBytesPerSession);
+        }
+        // What it replaces is still in the sum, and goes on where it is the same.
+        let old = psb.and_then(|at| self.senders.get(at)?.facts.carried.as_ref());
+        let old = old.or(rsb.and_then(|at| self.reservations.get(at)?.carried.as_ref()));
+        let in_all = core.neighbours.carried.count();
+        if old != Some(carried) && in_all > u64::from(limits.max_policy_bytes_in_all) {
+            return Err(Limit::PolicyBytesInAll);
+        }
+        Ok(())
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,8 @@ use rsvp_wire::charging::Account;
 use rsvp_wire::object::{Filter, FlowSpec, Session, Style, Tspec};
 use serde::{Deserialize, Serialize};
 
+use super::limits::Seat;
+
 /// Names one application's registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Handle(pub u64);
@@ -71,6 +73,7 @@ pub(crate) struct LocalReceiver {
     pub(crate) joined: Vec<u32>,
     /// The price that the application was last told of, per sender, and by which epoch.
     pub(crate) told: BTreeMap<Filter, Option<(u32, NoticeEvent)>>,
+    pub(crate) _seat: Seat,
 }
 
 /// A sending application as the session keeps it.
@@ -80,6 +83,7 @@ pub(crate) struct LocalSender {
     pub(crate) sender: Filter,
     /// What the application was last told.
     pub(crate) told: Option<NoticeEvent>,
+    pub(crate) _seat: Seat,
 }
 
 /// News for a local application.

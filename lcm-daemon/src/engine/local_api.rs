@@ -7,6 +7,7 @@ use rsvp_wire::EncodeObject;
 use rsvp_wire::object::{Adspec, Filter, Float, FlowSpec, ResvConfirm, Session, Style};
 
 use super::charging;
+use super::limits::Seat;
 use super::local::{
     Handle, LocalError, LocalReceiver, LocalSender, Notice, NoticeEvent, ReceiverRequest,
     SenderRequest,
@@ -176,10 +177,14 @@ impl Engine {
     }
 
     fn slot_for(&mut self, session: Session) -> Result<usize, LocalError> {
+        let limits = &self.core.config.limits;
+        if self.core.neighbours.handles.count() >= u64::from(limits.max_local_handles) {
+            return Err(LocalError::Limit("max_local_handles"));
+        }
         if let Some(slot) = self.sessions.find(&session) {
             return Ok(slot);
         }
-        if self.sessions.len() >= self.core.config.limits.max_sessions as usize {
+        if self.sessions.len() >= limits.max_sessions as usize {
             return Err(LocalError::Limit("max_sessions"));
         }
         if self.sessions.port_conflict(&session) {
@@ -242,9 +247,15 @@ impl SessionState {
             left: Box::default(),
             reserved_upstream: false,
             outdated: false,
+            seat: None,
         });
         let index = self.senders.len() - 1;
-        self.local_senders.push(LocalSender { handle, sender: request.sender, told: None });
+        self.local_senders.push(LocalSender {
+            handle,
+            sender: request.sender,
+            told: None,
+            _seat: Seat::take(&core.neighbours.handles, 1),
+        });
         if let (Some(share), Some(psb)) = (&request.share, self.senders.get_mut(index)) {
             charging::originate(core, now, psb, share);
         }
@@ -274,8 +285,13 @@ impl SessionState {
         for interface in &joined {
             core.outbox.push(Output::Join { group, interface: *interface });
         }
-        self.receiver =
-            Some(Box::new(LocalReceiver { handle, request, joined, told: BTreeMap::new() }));
+        self.receiver = Some(Box::new(LocalReceiver {
+            handle,
+            request,
+            joined,
+            told: BTreeMap::new(),
+            _seat: Seat::take(&core.neighbours.handles, 1),
+        }));
         for index in 0..self.senders.len() {
             self.follow_route(core, now, index);
             self.after_charging(core, now, index);

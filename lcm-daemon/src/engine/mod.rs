@@ -14,8 +14,10 @@ mod counters;
 mod error;
 mod flowspec;
 mod interfaces;
+mod limits;
 mod local;
 mod local_api;
+mod neighbours;
 mod outbox;
 mod path;
 mod psb;
@@ -53,6 +55,7 @@ use crate::kernel::{KernelNews, Route, RouteKey};
 use crate::packet::{PacketMeta, TransmitQueue};
 use charging::{Accounts, Books};
 use interfaces::Interfaces;
+use neighbours::Neighbours;
 use outbox::Outbox;
 use routes::Routes;
 use session::{SessionState, Sessions};
@@ -80,6 +83,7 @@ pub(crate) struct Core {
     pub(crate) charging: Option<charging::Context>,
     pub(crate) interfaces: Interfaces,
     pub(crate) routes: Routes,
+    pub(crate) neighbours: Neighbours,
     pub(crate) outbox: Outbox,
     pub(crate) timers: Timers,
     pub(crate) counters: Counters,
@@ -88,6 +92,8 @@ pub(crate) struct Core {
     pub(crate) rng: fastrand::Rng,
     /// Interfaces whose price changed while one session was in hand.
     pub(crate) repriced: Vec<u32>,
+    /// The time of the input that is being taken.
+    at: Instant,
     /// No alarm is set before this: whatever asks for time that has passed is looked at a thousand
     /// times a second at most, and cannot stop the node.
     soonest: Instant,
@@ -105,18 +111,20 @@ impl Engine {
         let core = Core {
             charging: charging::Context::new(&config),
             interfaces: Interfaces::new(config.rsvp.slew_max_percent),
-            config,
             routes: Routes::new(hasher.clone()),
+            neighbours: Neighbours::new(hasher.clone()),
             outbox: Outbox::default(),
             timers: Timers::default(),
             counters: Counters::default(),
-            books: Books::default(),
+            books: Books::new(config.limits.max_accounts),
             accounts: Accounts::default(),
             rng: fastrand::Rng::with_seed(seed),
             repriced: Vec::new(),
+            at: Instant::default(),
             soonest: Instant::default(),
             unused_serial: None,
             next_handle: 0,
+            config,
         };
         Self { core, sessions: Sessions::new(hasher) }
     }
@@ -130,20 +138,43 @@ impl Engine {
         if !speaks {
             return self.core.counters.drop("interface_without_rsvp");
         }
-        match Message::parse(bytes) {
-            Ok(Message::Path(path)) => self.handle_path(now, meta, &path),
-            Ok(Message::Resv(resv)) => {
-                self.handle_resv(now, meta, &resv);
+        let message = match Message::parse(bytes) {
+            Ok(message) => message,
+            Err(error) => return self.handle_malformed(meta, bytes, &error),
+        };
+        if let Err(limit) = self.hear(meta, &message) {
+            return self.core.counters.drop(limit);
+        }
+        match &message {
+            Message::Path(path) => self.handle_path(now, meta, path),
+            Message::Resv(resv) => {
+                self.handle_resv(now, meta, resv);
                 self.requote_repriced(now);
             }
-            Ok(Message::PathTear(tear)) => self.handle_path_tear(now, meta, &tear),
-            Ok(Message::ResvTear(tear)) => self.handle_resv_tear(now, meta, &tear),
-            Ok(Message::PathErr(error)) => self.handle_path_err(&error),
-            Ok(Message::ResvErr(error)) => self.handle_resv_err(now, meta, &error),
-            Ok(Message::ResvConf(conf)) => self.handle_resv_conf(meta, &conf),
-            Ok(_) => self.core.counters.drop("unsupported_message_type"),
-            Err(error) => self.handle_malformed(meta, bytes, &error),
+            Message::PathTear(tear) => self.handle_path_tear(now, meta, tear),
+            Message::ResvTear(tear) => self.handle_resv_tear(now, meta, tear),
+            Message::PathErr(error) => self.handle_path_err(error),
+            Message::ResvErr(error) => self.handle_resv_err(now, meta, error),
+            Message::ResvConf(conf) => self.handle_resv_conf(meta, conf),
+            _ => self.core.counters.drop("unsupported_message_type"),
         }
+    }
+
+    /// Whether the neighbour that sent a message is within its rate; otherwise the limit's name.
+    fn hear(&mut self, meta: PacketMeta, message: &Message<'_>) -> Result<(), &'static str> {
+        let (core, sessions) = (&mut self.core, &self.sessions);
+        let from = match message {
+            Message::Path(path) => path.hop.address,
+            Message::Resv(resv) => resv.hop.address,
+            Message::PathTear(tear) => tear.hop.address,
+            Message::ResvTear(tear) => tear.hop.address,
+            Message::ResvErr(error) => error.hop.address,
+            // The source of a PATHERR is the hop that sent it; other messages say nothing better.
+            _ => meta.source,
+        };
+        let from = (meta.interface, from);
+        let refreshes = || sessions.knows(meta.interface, message);
+        core.neighbours.hear(&core.config.limits, core.at, from, refreshes)
     }
 
     /// Takes the kernel's answer to [`Output::Route`].
@@ -168,6 +199,7 @@ impl Engine {
                 }
             }
             KernelNews::InterfaceGone { index } => {
+                self.core.neighbours.forget_interface(index);
                 if self.core.interfaces.remove(index) {
                     self.interfaces_changed(now);
                 }

@@ -117,8 +117,8 @@ impl Neighbours {
         let pace = message_pace(limits);
         let neighbour = self.neighbour(limits, now, from).map_err(Limit::name)?;
         neighbour.messages.fill(pace, now);
-        let heard = neighbour.messages.take(pace.burst / 2)
-            || (refreshes() && neighbour.messages.take(0));
+        let heard =
+            neighbour.messages.take(pace.burst / 2) || (refreshes() && neighbour.messages.take(0));
         if heard { Ok(()) } else { Err("max_messages_per_s") }
     }
 
@@ -270,7 +270,7 @@ mod tests {
     fn a_full_table_makes_room_by_those_that_are_idle_and_have_no_state() {
         let limits = Limits { max_neighbours_per_interface: 2, ..Limits::default() };
         let mut table = table();
-        let mut hear = |table: &mut Neighbours, ms, key| table.hear(&limits, at(ms), key, || false);
+        let hear = |table: &mut Neighbours, ms, key| table.hear(&limits, at(ms), key, || false);
         assert_eq!(hear(&mut table, 0, hop(2, 1)), Ok(()));
         assert_eq!(hear(&mut table, 0, hop(2, 2)), Ok(()));
         let seat = table.seat_sender(hop(2, 1));
@@ -287,8 +287,7 @@ mod tests {
 
     #[test]
     fn senders_count_by_neighbour_and_in_all() {
-        let limits =
-            Limits { max_senders_per_neighbour: 1, max_senders: 2, ..Limits::default() };
+        let limits = Limits { max_senders_per_neighbour: 1, max_senders: 2, ..Limits::default() };
         let mut table = table();
         let mut seats = Vec::new();
         for (last, expected) in [

@@ -18,6 +18,10 @@ use crate::packet::{TransmitMeta, TransmitQueue};
 /// Largest RSVP message that fits an IPv4 packet with the Router Alert option.
 const MAX_MESSAGE: usize = 65_535 - 24;
 
+/// Messages that wait for records at most: a disk that hangs must not fill memory. A RESV that is
+/// not kept is sent again by its next refresh.
+const HELD_MAX: usize = 1 << 16;
+
 /// Something to do that is not a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
@@ -86,9 +90,13 @@ impl Outbox {
             Ok(length) => length,
             Err(BufferTooSmall { .. }) => return counters.drop("message_too_long"),
         };
+        let waits = consent && self.recorded < self.last_record;
+        if waits && self.held.len() >= HELD_MAX {
+            return counters.drop("records_in_arrears");
+        }
         counters.sent(message_type.into());
         let message = self.buffer.get(..length).unwrap_or_default();
-        if consent && self.recorded < self.last_record {
+        if waits {
             self.held.push_back((self.last_record, meta, message.into()));
         } else {
             self.ready.push(meta, message);

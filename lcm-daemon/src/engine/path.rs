@@ -8,12 +8,16 @@ use rsvp_wire::message::Path;
 use rsvp_wire::object::{Filter, FlowId, Hop, SenderTemplate, SenderTspec, Session, TimeValues};
 
 use super::charging;
+use super::limits::Limit;
 use super::psb::{Outgoing, Psb, SenderFacts};
 use super::session::SessionState;
 use super::time::{Instant, Now, lifetime};
 use super::{Core, Engine};
 use crate::kernel::{Route, RouteKey};
 use crate::packet::{PacketMeta, TransmitMeta};
+
+/// Longest ADSPEC that is taken: one with all services of RFC 2212 and 2215 has some 100 bytes.
+const ADSPEC_BYTES_MAX: usize = 1_024;
 
 impl Engine {
     pub(crate) fn handle_path(&mut self, now: Now, meta: PacketMeta, path: &Path<'_>) {
@@ -30,7 +34,7 @@ impl Engine {
         let slot = match self.sessions.find(&path.session) {
             Some(slot) => slot,
             None if self.sessions.len() >= self.core.config.limits.max_sessions as usize => {
-                return self.refuse_path(path, meta, charging::Fault::NO_RESOURCES);
+                return self.refuse_path(path, meta, Limit::Sessions.in_path());
             }
             None => self.sessions.create(path.session),
         };
@@ -98,16 +102,21 @@ impl Arrived {
             .time_values
             .refresh_ms
             .clamp(rsvp.accept_refresh_min_ms, rsvp.accept_refresh_max_ms);
+        let adspec = path.sender.adspec.map(|adspec| adspec.bytes());
+        if adspec.is_some_and(|adspec| adspec.len() > ADSPEC_BYTES_MAX) {
+            return Err(charging::Fault::LONG_ADSPEC);
+        }
         let announced = charging::read_announcement(core, path)?;
         let carried =
-            charging::carried(core, path.policy_data(), path.unknown().map(|object| object.bytes))?;
+            charging::carried(core, path.policy_data(), path.unknown().map(|object| object.bytes))
+                .map_err(Limit::in_path)?;
         Ok(Self {
             sender: path.sender.template.0,
             hop: path.hop,
             incoming: meta.interface,
             facts: SenderFacts {
                 tspec: path.sender.tspec,
-                adspec: path.sender.adspec.map(|adspec| adspec.bytes().into()),
+                adspec: adspec.map(Into::into),
                 carried,
                 ttl: meta.ttl.saturating_sub(1),
                 non_rsvp_hop: path.packet.send_ttl() != meta.ttl
@@ -131,7 +140,10 @@ impl SessionState {
         now: Now,
         arrived: Arrived,
     ) -> Result<(), charging::Fault> {
-        let (index, created) = match self.sender(arrived.sender) {
+        let known = self.sender(arrived.sender);
+        self.room_for_carried(core, arrived.facts.carried.as_ref(), known, None)
+            .map_err(Limit::in_path)?;
+        let (index, created) = match known {
             Some(index) => (index, false),
             None => (self.add_sender(core, &arrived)?, true),
         };
@@ -178,10 +190,13 @@ impl SessionState {
         Ok(())
     }
 
-    fn add_sender(&mut self, core: &Core, arrived: &Arrived) -> Result<usize, charging::Fault> {
-        if self.senders.len() >= core.config.limits.max_senders_per_session as usize {
-            return Err(charging::Fault::NO_RESOURCES);
+    fn add_sender(&mut self, core: &mut Core, arrived: &Arrived) -> Result<usize, charging::Fault> {
+        let limits = &core.config.limits;
+        if self.senders.len() >= limits.max_senders_per_session as usize {
+            return Err(Limit::SendersPerSession.in_path());
         }
+        let from = (arrived.incoming, arrived.hop.address);
+        core.neighbours.room_for_sender(limits, core.at, from).map_err(Limit::in_path)?;
         let multicast = self.session.destination.is_multicast();
         let route = RouteKey {
             destination: self.session.destination,
@@ -205,6 +220,7 @@ impl SessionState {
             left: Box::default(),
             reserved_upstream: false,
             outdated: false,
+            seat: core.neighbours.seat_sender(from),
         });
         Ok(self.senders.len() - 1)
     }
@@ -220,6 +236,7 @@ impl SessionState {
         charging::upstream_moved(core, now, psb);
         psb.phop = Some(hop);
         psb.incoming = incoming;
+        psb.seat = core.neighbours.seat_sender((incoming, hop.address));
         if psb.route.source.is_some() && psb.route.incoming != incoming {
             let old = psb.route;
             psb.route.incoming = incoming;
@@ -442,7 +459,7 @@ fn send_path(core: &mut Core, now: Now, session: Session, psb: &mut Psb, interfa
             super::refresh::write_adspec(w, adspec, facts.non_rsvp_hop, mtu)?;
         }
         match &facts.carried {
-            Some(carried) => w.raw(carried),
+            Some(carried) => w.raw(carried.bytes()),
             None => Ok(()),
         }
     });

@@ -6,6 +6,7 @@ use charging_model::flow::Flow;
 use rsvp_wire::object::{Filter, Hop, Tspec};
 
 use super::blockade::Blockade;
+use super::limits::{Carried, Seat};
 use super::time::Instant;
 use crate::kernel::RouteKey;
 
@@ -17,7 +18,7 @@ pub(crate) struct SenderFacts {
     pub(crate) adspec: Option<Box<[u8]>>,
     /// Whole objects to forward byte for byte: POLICY_DATA that we have no handler for and
     /// objects of unknown class 11bbbbbb.
-    pub(crate) carried: Option<Box<[u8]>>,
+    pub(crate) carried: Option<Carried>,
     /// TTL that a forwarded PATH may carry; 0 ends its way.
     pub(crate) ttl: u8,
     /// A hop without RSVP was passed: Send_TTL differed from the IP TTL (RFC 2205 section 3.8).
@@ -54,6 +55,8 @@ pub(crate) struct Psb {
     pub(crate) reserved_upstream: bool,
     /// The previous hop knows a newer instance of ours than the one that it refused last.
     pub(crate) outdated: bool,
+    /// Counts this block as the previous hop's; `None` for a sender on this node.
+    pub(crate) seat: Option<Seat>,
 }
 
 /// Interfaces, ascending. Nearly every sender of a million has one or none, so those cost no

@@ -9,6 +9,7 @@ use rsvp_wire::object::{Filter, FilterSpec, FlowSpec, Hop, ResvConfirm, Style};
 
 use super::charging::{self, Admission, Fault};
 use super::flowspec::merge;
+use super::limits::{Carried, Limit};
 use super::path::has_stray_port;
 use super::rsb::{LOCAL, Rsb, Selection};
 use super::session::SessionState;
@@ -23,7 +24,7 @@ pub(crate) struct Request {
     pub(crate) selection: Selection,
     pub(crate) flowspec: FlowSpec,
     pub(crate) confirm: Option<ResvConfirm>,
-    pub(crate) carried: Option<Box<[u8]>>,
+    pub(crate) carried: Option<Carried>,
     pub(crate) scope: Option<Box<[IpAddr]>>,
     pub(crate) refresh_ms: u32,
     /// What is offered for each sender.
@@ -47,12 +48,20 @@ impl Engine {
         }
         let outgoing = resv.hop.lih;
         let Some(slot) = self.sessions.find(&resv.session) else {
-            if self.sessions.port_conflict(&resv.session) {
-                return self.refuse_resv(resv, None, &Fault::DEST_PORTS);
-            }
-            return self.refuse_resv(resv, None, &Fault::NO_PATH);
+            let conflict = self.sessions.port_conflict(&resv.session);
+            let fault = if conflict { Fault::DEST_PORTS } else { Fault::NO_PATH };
+            self.refuse_resv(resv, None, &fault);
+            return;
         };
-        for (flowspec, filters) in descriptors(resv) {
+        let most = self.core.config.limits.max_flows_per_message as usize;
+        let mut descriptors = descriptors(resv);
+        if let Some((flowspec, filters)) = descriptors.get(most) {
+            // One answer for all that is left over: it names the first.
+            let fault = Limit::FlowsPerMessage.in_resv();
+            self.refuse_resv(resv, Some((*flowspec, filters)), &fault);
+            descriptors.truncate(most);
+        }
+        for (flowspec, filters) in descriptors {
             let request = Request::read(&self.core, now, resv, flowspec, &filters);
             let refusals = match request {
                 Ok(request) => self
@@ -62,8 +71,8 @@ impl Engine {
             };
             for (sender, fault) in refusals {
                 let about = sender.map_or_else(|| filters.clone(), |sender| vec![sender]);
-                self.refuse_resv(resv, Some((flowspec, &about)), &fault);
-                if fault.code != error_code::POLICY {
+                let answered = self.refuse_resv(resv, Some((flowspec, &about)), &fault);
+                if !answered || fault.code != error_code::POLICY {
                     continue;
                 }
                 self.with_session(slot, |core, session| {
@@ -137,7 +146,8 @@ impl Request {
                 core,
                 resv.policy_data(),
                 resv.unknown().map(|object| object.bytes),
-            )?,
+            )
+            .map_err(Limit::in_resv)?,
             scope: resv.has_scope().then(|| resv.scope().collect()),
             refresh_ms,
             payments: charging::read_payments(core, resv)?,
@@ -155,6 +165,7 @@ impl Request {
             carried: self.carried,
             scope: self.scope,
             expires,
+            seat: None,
         }
     }
 }
@@ -204,7 +215,7 @@ impl SessionState {
 
     /// Everything that can refuse a reservation but its payment; otherwise the senders that it is
     /// for. Filters that match no sender are taken out of a shared list (RFC 2209).
-    fn admissible(&self, core: &Core, request: &mut Request) -> Result<Vec<Filter>, Fault> {
+    fn admissible(&self, core: &mut Core, request: &mut Request) -> Result<Vec<Filter>, Fault> {
         let style = request.selection.style();
         if self.style().is_some_and(|own| own != style) {
             return Err(Fault::STYLE_CONFLICT);
@@ -234,10 +245,7 @@ impl SessionState {
             return Err(Fault::NO_SENDER);
         }
         let known = self.reservation(outgoing, request.next_hop, &request.selection);
-        let full = core.config.limits.max_reservations_per_session as usize;
-        if known.is_none() && self.reservations.len() >= full {
-            return Err(Fault::NO_RESOURCES);
-        }
+        self.room_for(core, request, known, &senders).map_err(Limit::in_resv)?;
         let others = self.reservations.iter().enumerate().filter(|(at, rsb)| {
             let together =
                 style != Style::FixedFilter || senders.iter().any(|sender| rsb.selects(*sender));
@@ -303,8 +311,9 @@ impl SessionState {
         match known.and_then(|at| self.reservations.get_mut(at)) {
             Some(old) => old.renew(rsb),
             None => {
+                let seat = core.neighbours.seat_reservation((outgoing, next_hop));
                 self.reservations.reserve_exact(1);
-                self.reservations.push(rsb);
+                self.reservations.push(Rsb { seat, ..rsb });
             }
         }
         self.traffic_stale = true;
@@ -354,7 +363,8 @@ impl Rsb {
             }
             (_, newer) => newer,
         };
-        *self = Rsb { selection, ..newer };
+        let seat = self.seat.take();
+        *self = Rsb { selection, seat, ..newer };
     }
 }
 

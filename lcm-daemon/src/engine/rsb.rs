@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use rsvp_wire::object::{Filter, FlowSpec, ResvConfirm, Style};
 
+use super::limits::{Carried, Seat};
 use super::psb::Psb;
 use super::time::Instant;
 
@@ -52,10 +53,12 @@ pub(crate) struct Rsb {
     /// Receiver that still waits to be told that its reservation stands.
     pub(crate) confirm: Option<ResvConfirm>,
     /// Whole objects to forward upstream byte for byte.
-    pub(crate) carried: Option<Box<[u8]>>,
+    pub(crate) carried: Option<Carried>,
     /// WF: the senders that this reservation is meant to reach upstream, `None` for all.
     pub(crate) scope: Option<Box<[IpAddr]>>,
     pub(crate) expires: Instant,
+    /// Counts this block as the next hop's; `None` for a receiver on this node.
+    pub(crate) seat: Option<Seat>,
 }
 
 impl Rsb {
@@ -85,6 +88,11 @@ impl Rsb {
         routed && self.selects(psb.sender)
     }
 
+    /// Senders that this block names.
+    pub(crate) fn named(&self) -> usize {
+        named(&self.selection, self.scope.as_deref())
+    }
+
     /// When the first part of this block ends.
     pub(crate) fn deadline(&self) -> Instant {
         match &self.selection {
@@ -94,4 +102,13 @@ impl Rsb {
             _ => self.expires,
         }
     }
+}
+
+/// Senders that a filter list and a scope name together.
+pub(crate) fn named(selection: &Selection, scope: Option<&[IpAddr]>) -> usize {
+    let filters = match selection {
+        Selection::Explicit(filters) => filters.len(),
+        _ => 0,
+    };
+    filters + scope.map_or(0, <[IpAddr]>::len)
 }

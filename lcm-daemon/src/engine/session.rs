@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 
 use ahash::RandomState;
+use rsvp_wire::Message;
 use rsvp_wire::object::{Filter, Session, Style};
 use slab::Slab;
 
@@ -136,6 +137,24 @@ impl Sessions {
 
     pub(crate) fn find(&self, session: &Session) -> Option<usize> {
         self.index.get(&session.key()).copied()
+    }
+
+    /// Whether a message is about state that stands: it refreshes, changes or ends it.
+    pub(crate) fn knows(&self, incoming: u32, message: &Message<'_>) -> bool {
+        let state = message.session().and_then(|session| self.slots.get(self.find(&session)?));
+        state.is_some_and(|state| match message {
+            Message::Path(path) => {
+                let index = state.sender(path.sender.template.0);
+                let psb = index.and_then(|index| state.senders.get(index));
+                psb.is_some_and(|psb| psb.came_from(path.hop, incoming))
+            }
+            Message::Resv(resv) => {
+                let (interface, next_hop) = (resv.hop.lih, resv.hop.address);
+                let own = |rsb: &Rsb| rsb.outgoing == interface && rsb.next_hop == next_hop;
+                state.reservations.iter().any(own)
+            }
+            _ => true,
+        })
     }
 
     pub(crate) fn get_mut(&mut self, slot: usize) -> Option<&mut SessionState> {

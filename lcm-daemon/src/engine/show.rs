@@ -224,6 +224,13 @@ pub struct AccountsView {
     pub as_of_ms: u64,
     /// One entry per neighbour.
     pub accounts: Vec<AccountView>,
+    /// Accounts that were added up because of `limits.max_accounts`; a neighbour that came back
+    /// counts anew.
+    #[serde(default)]
+    pub folded_accounts: u64,
+    /// The sum of their balances.
+    #[serde(default)]
+    pub folded_amount: String,
     /// Sum of the rates: what this node earns per second.
     pub rate: i64,
     /// Sum of the amounts.

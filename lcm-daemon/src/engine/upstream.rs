@@ -12,6 +12,7 @@ use rsvp_wire::object::{
 use super::Core;
 use super::charging;
 use super::flowspec::merge;
+use super::limits::Carried;
 use super::psb::Psb;
 use super::resv::filter_specs;
 use super::rsb::Selection;
@@ -186,7 +187,7 @@ impl SessionState {
         let mut carried = Vec::new();
         for rsb in concerned {
             confirm = confirm.or(rsb.confirm);
-            let more = rsb.carried.as_deref().unwrap_or_default();
+            let more = rsb.carried.as_ref().map(Carried::bytes).unwrap_or_default();
             // What strangers add must not keep our own RESV from fitting into a packet.
             if carried.len() + more.len() <= most {
                 carried.extend_from_slice(more);

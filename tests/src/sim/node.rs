@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
-use lcm_daemon::config::{Config, Interface as InterfaceSettings, NO_LIMIT, Role, Tariff};
+use lcm_daemon::config::{Config, Interface as InterfaceSettings, Limits, NO_LIMIT, Role, Tariff};
 use lcm_daemon::engine::{Engine, Notice, Record, RecordId, TrafficChange, TrafficSetting};
 use lcm_daemon::kernel::Interface;
 
@@ -19,11 +19,13 @@ pub struct NodeConfig {
     pub refresh_ms: u32,
     /// Validity of prices in milliseconds.
     pub validity_ms: u32,
+    /// What strangers may make a daemon keep.
+    pub limits: Limits,
 }
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self { refresh_ms: 30_000, validity_ms: 60_000 }
+        Self { refresh_ms: 30_000, validity_ms: 60_000, limits: Limits::default() }
     }
 }
 
@@ -132,6 +134,7 @@ fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Option<Config>
         Kind::Router => {}
     }
     config.rsvp.refresh_ms = shared.refresh_ms;
+    config.limits = shared.limits;
     if let Some(charging) = &mut config.charging {
         charging.validity_ms = shared.validity_ms;
         let name = topology.nodes[id].name.clone().into_bytes();

@@ -11,6 +11,7 @@
 mod faults;
 mod figure;
 mod input;
+mod limits;
 
 mod paths;
 mod records;

@@ -21,9 +21,22 @@ struct Account {
     sender_payments_out: Amount,
     /// Net rate per second as it runs now; filled in for a reading only.
     rate: i128,
+    /// Number of the last posting.
+    last: u64,
 }
 
 impl Account {
+    fn merge(&mut self, other: &Account) {
+        for (own, more) in [
+            (&mut self.receiver_payments_in, other.receiver_payments_in),
+            (&mut self.receiver_payments_out, other.receiver_payments_out),
+            (&mut self.sender_payments_in, other.sender_payments_in),
+            (&mut self.sender_payments_out, other.sender_payments_out),
+        ] {
+            *own = add(*own, more);
+        }
+    }
+
     fn balance(&self) -> Amount {
         let received = add(self.receiver_payments_in, self.sender_payments_in);
         let paid = add(self.receiver_payments_out, self.sender_payments_out);
@@ -32,12 +45,34 @@ impl Account {
 }
 
 /// The settled part of all accounts.
-#[derive(Debug, Default)]
+///
+/// Whoever reserves and pays under ever new addresses would make this grow for ever. Past a limit,
+/// the accounts that were posted to least lately are added up in one sum: what each of those
+/// neighbours owes stands in the records, which are exact and on disk.
+#[derive(Debug)]
 pub(crate) struct Books {
     accounts: BTreeMap<IpAddr, Account>,
+    /// Accounts that are kept apart.
+    most: usize,
+    /// The sum of those that are not, and how many there were.
+    folded: Account,
+    folded_count: u64,
+    /// Postings so far: the age of accounts.
+    postings: u64,
 }
 
 impl Books {
+    /// No accounts yet; as many as `most` are kept apart.
+    pub(crate) fn new(most: u32) -> Self {
+        Self {
+            accounts: BTreeMap::new(),
+            most: most as usize,
+            folded: Account::default(),
+            folded_count: 0,
+            postings: 0,
+        }
+    }
+
     /// Takes the segments that a flow closed; `phop` is the previous hop that it had then.
     pub(crate) fn take(&mut self, phop: Option<IpAddr>, flow: &mut Flow) {
         for posting in flow.take_postings() {
@@ -47,6 +82,10 @@ impl Books {
 
     fn post(&mut self, phop: Option<IpAddr>, posting: &Posting) {
         let Some(neighbour) = neighbour(phop, posting.entry) else { return };
+        if self.accounts.len() >= self.most && !self.accounts.contains_key(&neighbour) {
+            self.fold();
+        }
+        self.postings += 1;
         let account = self.accounts.entry(neighbour).or_default();
         let sum = match posting.entry {
             Entry::ReceiverPaymentFrom(_) => &mut account.receiver_payments_in,
@@ -55,6 +94,24 @@ impl Books {
             Entry::ReceiverPaymentToUpstream => &mut account.receiver_payments_out,
         };
         *sum = add(*sum, posting.segment.amount);
+        account.last = self.postings;
+    }
+
+    /// Adds up the older half of the accounts, so that this walk is rare.
+    fn fold(&mut self) {
+        let mut ages: Vec<u64> = self.accounts.values().map(|account| account.last).collect();
+        ages.sort_unstable();
+        let Some(&last) = ages.get(ages.len() / 2) else { return };
+        let folded = &mut self.folded;
+        let before = self.accounts.len();
+        self.accounts.retain(|_, account| {
+            let kept = account.last > last;
+            if !kept {
+                folded.merge(account);
+            }
+            kept
+        });
+        self.folded_count += (before - self.accounts.len()) as u64;
     }
 
     /// Reads all accounts at `now`. Running segments are closed for it, so that the reading is
@@ -74,14 +131,11 @@ impl Books {
                 *rates.entry(neighbour).or_default() += rate;
             }
         }
-        for neighbour in rates.keys() {
-            self.accounts.entry(*neighbour).or_default();
+        let mut accounts: BTreeMap<IpAddr, Account> = self.accounts.clone();
+        for (neighbour, rate) in rates {
+            accounts.entry(neighbour).or_default().rate = rate;
         }
-        let accounts = self.accounts.iter().map(|(neighbour, account)| {
-            let rate = rates.get(neighbour).copied().unwrap_or_default();
-            (*neighbour, Account { rate, ..*account })
-        });
-        view(now, accounts.collect())
+        view(now, accounts, &self.folded, self.folded_count)
     }
 }
 
@@ -111,9 +165,15 @@ fn neighbour(phop: Option<IpAddr>, entry: Entry) -> Option<IpAddr> {
     }
 }
 
-fn view(now: Now, accounts: Vec<(IpAddr, Account)>) -> AccountsView {
-    let total = accounts.iter().fold(Amount::ZERO, |sum, (_, account)| add(sum, account.balance()));
-    let rate: i128 = accounts.iter().map(|(_, account)| account.rate).sum();
+fn view(
+    now: Now,
+    accounts: BTreeMap<IpAddr, Account>,
+    folded: &Account,
+    folded_count: u64,
+) -> AccountsView {
+    let balances = accounts.values().map(Account::balance);
+    let total = balances.fold(folded.balance(), add);
+    let rate: i128 = accounts.values().map(|account| account.rate).sum();
     AccountsView {
         as_of_ms: now.at.as_millis(),
         accounts: accounts
@@ -128,6 +188,8 @@ fn view(now: Now, accounts: Vec<(IpAddr, Account)>) -> AccountsView {
                 amount: account.balance().0.to_string(),
             })
             .collect(),
+        folded_accounts: folded_count,
+        folded_amount: folded.balance().0.to_string(),
         rate: narrow(rate),
         amount: total.0.to_string(),
     }
@@ -140,4 +202,41 @@ fn add(a: Amount, b: Amount) -> Amount {
 
 fn narrow(rate: i128) -> i64 {
     i64::try_from(rate).unwrap_or(if rate < 0 { i64::MIN } else { i64::MAX })
+}
+
+#[cfg(test)]
+mod tests {
+    use charging_model::meter::Segment;
+    use charging_model::{BranchKey, Millis, Rate};
+
+    use super::*;
+
+    #[test]
+    fn payers_under_ever_new_addresses_are_added_up_and_no_sum_is_lost() {
+        let mut books = Books::new(10);
+        let pay = |books: &mut Books, last: u32, amount: i128| {
+            let hop = IpAddr::from(last.to_be_bytes());
+            let entry = Entry::ReceiverPaymentFrom(BranchKey { group: 2, hop });
+            let amount = Amount(amount);
+            let segment = Segment { rate: Rate(1), from: Millis(0), to: Millis(1), amount };
+            books.post(None, &Posting { entry, account: None, segment, gap: false });
+        };
+        for number in 0..1_000 {
+            pay(&mut books, number, 1);
+            pay(&mut books, 7_000, 1_000);
+            assert!(books.accounts.len() <= 10);
+        }
+        let busy = IpAddr::from(7_000_u32.to_be_bytes());
+        assert_eq!(
+            books.accounts[&busy].balance(),
+            Amount(1_000_000),
+            "the busy one is kept apart"
+        );
+        let apart: i128 = books.accounts.values().map(|account| account.balance().0).sum();
+        assert_eq!(apart + books.folded.balance().0, 1_001_000);
+        let now = Now { at: Default::default(), unix_s: 0 };
+        let view = books.read(now, std::iter::empty());
+        assert_eq!(view.amount, "1001000");
+        assert_eq!(view.folded_accounts + view.accounts.len() as u64, 1_001);
+    }
 }

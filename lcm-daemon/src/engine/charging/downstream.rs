@@ -10,6 +10,7 @@ use rsvp_wire::object::{Hop, PolicyData, PolicyElement};
 use rsvp_wire::{BufferTooSmall, MessageWriter, PolicyOptions};
 
 use super::super::Core;
+use super::super::limits::{Carried, Limit};
 use super::super::local::SenderShare;
 use super::super::path::Arrived;
 use super::super::psb::Psb;
@@ -67,7 +68,7 @@ pub(crate) fn carried<'a>(
     core: &Core,
     policy: impl Iterator<Item = PolicyData<'a>>,
     unknown: impl Iterator<Item = &'a [u8]>,
-) -> Result<Option<Box<[u8]>>, Fault> {
+) -> Result<Option<Carried>, Limit> {
     let mut bytes: Vec<u8> = Vec::new();
     for object in policy {
         match &core.charging {
@@ -81,9 +82,9 @@ pub(crate) fn carried<'a>(
         bytes.extend_from_slice(object);
     }
     if bytes.len() > core.config.limits.max_policy_bytes as usize {
-        return Err(Fault::NO_RESOURCES);
+        return Err(Limit::PolicyBytes);
     }
-    Ok((!bytes.is_empty()).then(|| bytes.into_boxed_slice()))
+    Ok((!bytes.is_empty()).then(|| Carried::new(bytes, &core.neighbours.carried)))
 }
 
 /// True for an element that we read. One of a newer version is carried on like any unknown one

@@ -49,8 +49,8 @@ impl Fault {
         traffic_control::SERVICE_CONFLICT,
         "service_conflict",
     );
-    pub(crate) const NO_RESOURCES: Self =
-        Self::new(error_code::POLICY, policy::NO_RESOURCES, "limit_reached");
+    pub(crate) const LONG_ADSPEC: Self =
+        Self::new(error_code::TRAFFIC_CONTROL, traffic_control::BAD_ADSPEC, "long_adspec");
     pub(crate) const MISSING_PAYMENT: Self =
         Self::new(error_code::POLICY, policy::PD_MISSING, "missing_payment");
     pub(crate) const FOREIGN_CURRENCY: Self =
@@ -131,6 +131,15 @@ impl Fault {
             },
             quote: quote.map(|quote| dcpe_of(context, psb, &quote)),
         }));
+    }
+
+    /// Code and value under which this is counted. What a neighbour sent is no part of it: the
+    /// value of an unknown class or C-Type would make a counter for each of 65,536.
+    pub(crate) fn counted(&self) -> (u8, u16) {
+        match self.code {
+            error_code::UNKNOWN_CLASS | error_code::UNKNOWN_CTYPE => (self.code, 0),
+            code => (code, self.value),
+        }
     }
 
     /// What would be enough, where that is known.

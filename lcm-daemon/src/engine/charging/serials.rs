@@ -14,8 +14,10 @@ use super::super::time::Now;
 const AHEAD_MOST_S: u32 = 3_600;
 
 impl Core {
-    /// Clocks by which a new flow starts beyond what was said of its forerunners.
-    pub(crate) fn believable(&self, now: Now) -> Now {
+    /// The time of an input: with clocks by which a new flow starts beyond what was said of its
+    /// forerunners.
+    pub(crate) fn believable(&mut self, now: Now) -> Now {
+        self.at = now.at;
         match self.unused_serial {
             Some(serial) if serial_newer(serial, now.unix_s) => Now { unix_s: serial, ..now },
             _ => now,
