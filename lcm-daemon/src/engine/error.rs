@@ -19,9 +19,6 @@ use super::upstream::HOP_TTL;
 use super::{Core, Engine};
 use crate::packet::{PacketMeta, TransmitMeta};
 
-/// Length of the common header (RFC 2205 section 3.1.1).
-const HEADER_LEN: usize = 8;
-
 impl Engine {
     /// Answers a PATH that cannot be taken.
     pub(crate) fn refuse_path(&mut self, path: &Path<'_>, meta: PacketMeta, fault: Fault) {
@@ -124,23 +121,34 @@ impl Engine {
         });
     }
 
+    /// Sends a message on that is addressed to somebody else, byte for byte (RFC 2209 section 2
+    /// "MESSAGE ARRIVES"): with Router Alert it may come here though we are not meant.
+    pub(crate) fn pass_by(&mut self, meta: PacketMeta, message_type: u8, bytes: &[u8]) {
+        if meta.ttl <= 1 {
+            return self.core.counters.drop("ttl_exhausted");
+        }
+        if !super::path::may_be_source(meta.destination) {
+            return self.core.counters.drop("not_for_one_node");
+        }
+        let onward = TransmitMeta {
+            interface: None,
+            source: Some(meta.source),
+            destination: meta.destination,
+            ttl: meta.ttl - 1,
+            router_alert: true,
+        };
+        self.core.counters.sent(message_type);
+        self.core.outbox.transmits().push(onward, bytes);
+    }
+
     /// Passes a RESVCONF on to its receiver, or tells the application if it lives here.
     pub(crate) fn handle_resv_conf(&mut self, meta: PacketMeta, conf: &ResvConf<'_>) {
         let receiver = conf.confirm.receiver;
         if !self.core.interfaces.owns(receiver) {
-            if meta.destination != receiver || meta.ttl <= 1 {
+            if meta.destination != receiver {
                 return self.core.counters.drop("confirmation_astray");
             }
-            let onward = TransmitMeta {
-                interface: None,
-                source: Some(meta.source),
-                destination: receiver,
-                ttl: meta.ttl - 1,
-                router_alert: true,
-            };
-            let objects = conf.packet.bytes().get(HEADER_LEN..).unwrap_or_default();
-            let Core { outbox, counters, .. } = &mut self.core;
-            return outbox.send(counters, onward, MessageType::ResvConf, false, |w| w.raw(objects));
+            return self.pass_by(meta, MessageType::ResvConf.into(), conf.packet.bytes());
         }
         let Some(slot) = self.sessions.find(&conf.session) else {
             return self.core.counters.drop("confirmation_of_nothing");

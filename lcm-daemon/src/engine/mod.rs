@@ -13,6 +13,7 @@ mod charging;
 mod counters;
 mod error;
 mod flowspec;
+mod heard;
 mod interfaces;
 mod limits;
 mod local;
@@ -49,6 +50,7 @@ pub use traffic::{Police, TrafficChange, TrafficSetting};
 
 use ahash::RandomState;
 use rsvp_wire::Message;
+use rsvp_wire::MessageType::{PathErr, Resv, ResvErr, ResvTear};
 
 use crate::config::Config;
 use crate::kernel::{KernelNews, Route, RouteKey};
@@ -138,6 +140,10 @@ impl Engine {
         if !speaks {
             return self.core.counters.drop("interface_without_rsvp");
         }
+        let hop_by_hop = [Resv, ResvTear, PathErr, ResvErr].map(u8::from).contains(&message_type);
+        if hop_by_hop && !self.core.interfaces.owns(meta.destination) {
+            return self.pass_by(meta, message_type, bytes);
+        }
         let message = match Message::parse(bytes) {
             Ok(message) => message,
             Err(error) => return self.handle_malformed(meta, bytes, &error),
@@ -148,11 +154,11 @@ impl Engine {
         match &message {
             Message::Path(path) => self.handle_path(now, meta, path),
             Message::Resv(resv) => {
-                self.handle_resv(now, meta, resv);
+                self.handle_resv(now, resv);
                 self.requote_repriced(now);
             }
             Message::PathTear(tear) => self.handle_path_tear(now, meta, tear),
-            Message::ResvTear(tear) => self.handle_resv_tear(now, meta, tear),
+            Message::ResvTear(tear) => self.handle_resv_tear(now, tear),
             Message::PathErr(error) => self.handle_path_err(error),
             Message::ResvErr(error) => self.handle_resv_err(now, meta, error),
             Message::ResvConf(conf) => self.handle_resv_conf(meta, conf),

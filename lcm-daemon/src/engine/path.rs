@@ -86,10 +86,11 @@ impl Engine {
 }
 
 /// A PATH in the shape in which the session keeps it.
+#[derive(Debug, Clone)]
 pub(crate) struct Arrived {
-    sender: Filter,
-    hop: Hop,
-    incoming: u32,
+    pub(crate) sender: Filter,
+    pub(crate) hop: Hop,
+    pub(crate) incoming: u32,
     pub(crate) facts: SenderFacts,
     pub(crate) refresh_ms: u32,
     pub(crate) announced: charging::Announced,
@@ -134,7 +135,7 @@ impl Arrived {
 
 impl SessionState {
     /// Creates or refreshes the PSB; forwards at once what changed. On an error nothing changed.
-    fn take_path(
+    pub(crate) fn take_path(
         &mut self,
         core: &mut Core,
         now: Now,
@@ -154,6 +155,10 @@ impl SessionState {
             return Ok(());
         }
         let moved = !psb.came_from(arrived.hop, arrived.incoming);
+        if moved && !self.counts(core, now, index, &arrived) {
+            return Ok(());
+        }
+        let Some(psb) = self.senders.get_mut(index) else { return Ok(()) };
         if moved {
             charging::acceptable(core, now, psb, &arrived.announced)?;
             self.move_upstream(core, now, index, arrived.hop, arrived.incoming);
@@ -293,6 +298,7 @@ impl SessionState {
             let mut left = std::mem::take(&mut psb.left).into_vec();
             left.extend(named_by(old, self.session, psb));
             psb.left = left.into_boxed_slice();
+            self.follow_expected(core, now, index);
             self.reroute(core, now, index);
         }
     }

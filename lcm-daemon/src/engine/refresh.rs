@@ -42,6 +42,7 @@ impl SessionState {
             self.end_reservation(core, now, at, &only);
             self.after_all_charging(core, now);
         }
+        self.expire_heard(core, now);
         for psb in &mut self.senders {
             psb.blockade = psb.blockade.filter(|blockade| blockade.until > now.at);
         }
@@ -50,6 +51,7 @@ impl SessionState {
         for sender in senders {
             bump(&mut core.counters.expired, "sender");
             self.drop_sender(core, now, sender);
+            self.fall_back(core, now, sender);
         }
     }
 

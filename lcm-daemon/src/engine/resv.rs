@@ -15,7 +15,6 @@ use super::rsb::{LOCAL, Rsb, Selection};
 use super::session::SessionState;
 use super::time::{Instant, Now, lifetime};
 use super::{Core, Engine};
-use crate::packet::PacketMeta;
 
 /// One flow descriptor of a RESV with all that came with it.
 pub(crate) struct Request {
@@ -35,10 +34,7 @@ pub(crate) struct Request {
 pub(crate) type Refusal = (Option<Filter>, Fault);
 
 impl Engine {
-    pub(crate) fn handle_resv(&mut self, now: Now, meta: PacketMeta, resv: &Resv<'_>) {
-        if !self.core.interfaces.owns(meta.destination) {
-            return self.core.counters.drop("resv_not_for_us");
-        }
+    pub(crate) fn handle_resv(&mut self, now: Now, resv: &Resv<'_>) {
         if let Err(reason) = self.plausible_next_hop(resv.hop) {
             return self.core.counters.drop(reason);
         }

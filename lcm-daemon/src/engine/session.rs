@@ -9,6 +9,7 @@ use rsvp_wire::Message;
 use rsvp_wire::object::{Filter, Session, Style};
 use slab::Slab;
 
+use super::heard::Heard;
 use super::local::{LocalReceiver, LocalSender};
 use super::psb::Psb;
 use super::rsb::{Rsb, Selection};
@@ -23,6 +24,8 @@ pub(crate) struct SessionState {
     pub(crate) slot: usize,
     pub(crate) senders: Vec<Psb>,
     pub(crate) reservations: Vec<Rsb>,
+    /// Senders as they were heard over other interfaces than those of their blocks.
+    pub(crate) heard: Vec<Heard>,
     /// What traffic control was told.
     pub(crate) traffic: Vec<Tcsb>,
     /// It must be told anew.
@@ -46,6 +49,7 @@ impl SessionState {
             slot,
             senders: Vec::new(),
             reservations: Vec::new(),
+            heard: Vec::new(),
             traffic: Vec::new(),
             traffic_stale: false,
             receiver: None,
@@ -107,8 +111,9 @@ impl SessionState {
             psb.expires.min(charging)
         });
         let reservations = self.reservations.iter().map(Rsb::deadline);
+        let heard = self.heard.iter().map(|heard| heard.expires);
         let refresh = self.path_refresh.min(self.resv_refresh);
-        senders.chain(reservations).fold(refresh, Instant::min)
+        senders.chain(reservations).chain(heard).fold(refresh, Instant::min)
     }
 }
 

@@ -25,20 +25,21 @@ impl Engine {
         };
         let (filter, hop) = (tear.template.0, tear.hop);
         self.with_session(slot, |core, session| {
-            match session.sender(filter).and_then(|index| session.senders.get(index)) {
-                Some(psb) if psb.came_from(hop, meta.interface) => {
+            let psb = session.sender(filter).and_then(|index| session.senders.get(index));
+            let ours = psb.map(|psb| psb.came_from(hop, meta.interface));
+            match ours {
+                Some(true) => {
                     session.drop_sender(core, now, filter);
+                    session.fall_back(core, now, filter);
                 }
-                Some(_) => core.counters.drop("tear_from_another_hop"),
+                Some(false) if session.unhear(filter, hop, meta.interface) => {}
+                Some(false) => core.counters.drop("tear_from_another_hop"),
                 None => core.counters.drop("tear_of_nothing"),
             }
         });
     }
 
-    pub(crate) fn handle_resv_tear(&mut self, now: Now, meta: PacketMeta, tear: &ResvTear<'_>) {
-        if !self.core.interfaces.owns(meta.destination) {
-            return self.core.counters.drop("resv_not_for_us");
-        }
+    pub(crate) fn handle_resv_tear(&mut self, now: Now, tear: &ResvTear<'_>) {
         let Some(slot) = self.sessions.find(&tear.session) else {
             return self.core.counters.drop("tear_of_nothing");
         };

@@ -13,6 +13,7 @@ mod figure;
 mod input;
 mod limits;
 
+mod multihomed;
 mod paths;
 mod records;
 mod refreshes;

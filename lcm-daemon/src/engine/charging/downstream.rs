@@ -19,7 +19,7 @@ use super::upstream::SERVICE;
 use super::{Accounts, Context, Fault, charges_on, clock, serials};
 
 /// What a PATH says about charges.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Announced {
     /// Whatever it says is not for us: we are policy-ignorant and carry it on, or it is addressed
     /// to another hop.
