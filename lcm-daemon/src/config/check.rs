@@ -14,9 +14,9 @@ use super::{
     Account, Charging, Config, Currency, DEFAULT_ACCEPT_REFRESH_MAX_MS,
     DEFAULT_ACCEPT_REFRESH_MIN_MS, DEFAULT_CHARGING_ENABLED, DEFAULT_CONTROL_SOCKET,
     DEFAULT_HONOUR_QUOTE, DEFAULT_LIFETIME_MULTIPLIER, DEFAULT_LOG_LEVEL, DEFAULT_NAME,
-    DEFAULT_ON_MISSING_PAYMENT, DEFAULT_P_TYPES, DEFAULT_REFRESH_MS, DEFAULT_ROLE,
-    DEFAULT_SLEW_MAX_PERCENT, DEFAULT_VALIDITY_MS, Daemon, PTypes, REFRESH_MS_MAX, REFRESH_MS_MIN,
-    Role, Rsvp, VALIDITY_MS_MAX, interfaces, limits,
+    DEFAULT_ON_MISSING_PAYMENT, DEFAULT_P_TYPES, DEFAULT_REFRESH_MS, DEFAULT_REQUIRE_ESTABLISHED,
+    DEFAULT_ROLE, DEFAULT_SLEW_MAX_PERCENT, DEFAULT_VALIDITY_MS, Daemon, PTypes, REFRESH_MS_MAX,
+    REFRESH_MS_MIN, Role, Rsvp, VALIDITY_MS_MAX, interfaces, limits,
 };
 
 /// Beyond this R would outrun the lifetimes that K = 3 gives.
@@ -233,6 +233,7 @@ fn charging(
         account,
         validity_ms,
         honour_quote: or(raw.honour_quote, DEFAULT_HONOUR_QUOTE),
+        require_established: or(raw.require_established, DEFAULT_REQUIRE_ESTABLISHED),
         on_missing_payment: or(raw.on_missing_payment, DEFAULT_ON_MISSING_PAYMENT),
         p_types,
     })

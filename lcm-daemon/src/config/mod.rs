@@ -65,6 +65,8 @@ pub const DEFAULT_VALIDITY_MS: u32 = 60_000;
 /// Whether a price once quoted is honoured until its validity ends, though it has changed since.
 /// The paper holds the provider not liable (rule T6).
 pub const DEFAULT_HONOUR_QUOTE: bool = false;
+/// Whether a reservation is billed only once the path above it stands end to end (rule T12).
+pub const DEFAULT_REQUIRE_ESTABLISHED: bool = true;
 /// What becomes of a RESV without payment.
 pub const DEFAULT_ON_MISSING_PAYMENT: MissingPayment = MissingPayment::Reject;
 /// P-Types of the charging elements, in the private range of RFC 2750.
@@ -198,6 +200,8 @@ pub struct Charging {
     pub validity_ms: u32,
     /// Whether a price once quoted is honoured until its validity ends (rule T6).
     pub honour_quote: bool,
+    /// Whether a reservation costs nothing until the path above it stands (rule T12).
+    pub require_established: bool,
     /// What becomes of a RESV without UCPE.
     pub on_missing_payment: MissingPayment,
     /// P-Types of the charging elements.

@@ -44,6 +44,7 @@ pub(super) struct Charging {
     pub(super) account: Given<Account>,
     pub(super) validity_ms: Given<u64>,
     pub(super) honour_quote: Given<bool>,
+    pub(super) require_established: Given<bool>,
     pub(super) on_missing_payment: Given<super::MissingPayment>,
     pub(super) p_types: Given<PTypes>,
 }

@@ -46,6 +46,7 @@ fn tables(out: &mut String, config: &Config) -> fmt::Result {
         }
         writeln!(out, "validity_ms = {}", charging.validity_ms)?;
         writeln!(out, "honour_quote = {}", charging.honour_quote)?;
+        writeln!(out, "require_established = {}", charging.require_established)?;
         writeln!(out, "on_missing_payment = {}", quoted(charging.on_missing_payment.name()))?;
         let types = charging.p_types;
         writeln!(

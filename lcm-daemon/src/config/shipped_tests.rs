@@ -78,6 +78,7 @@ fn the_manual_states_the_defaults() {
         ("enabled", DEFAULT_CHARGING_ENABLED.to_string()),
         ("validity_ms", DEFAULT_VALIDITY_MS.to_string()),
         ("honour_quote", DEFAULT_HONOUR_QUOTE.to_string()),
+        ("require_established", DEFAULT_REQUIRE_ESTABLISHED.to_string()),
         ("on_missing_payment", DEFAULT_ON_MISSING_PAYMENT.name().to_owned()),
         ("p_types", format!("{:#06X}", DEFAULT_P_TYPES.dcpe)),
         ("rsvp", DEFAULT_INTERFACE_RSVP.to_string()),

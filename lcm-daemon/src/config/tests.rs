@@ -71,6 +71,7 @@ currency = 978
 account = { kind = "ipv4", id = "192.0.2.1" }
 validity_ms = 1000
 honour_quote = true
+require_established = false
 on_missing_payment = "free"
 p_types = { dcpe = 0xD011, ucpe = 0xD012, chg_err = 0xD013 }
 [default_interface]
@@ -116,6 +117,7 @@ tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pic
         account: Some(Account::new(AccountKind::Ipv4, "192.0.2.1").unwrap()),
         validity_ms: 1000,
         honour_quote: true,
+        require_established: false,
         on_missing_payment: MissingPayment::Free,
         p_types: PTypes { dcpe: 0xD011, ucpe: 0xD012, chg_err: 0xD013 },
     };
@@ -449,6 +451,7 @@ prop_compose! {
         account in proptest::option::of(any_account()),
         validity_ms in 1..=VALIDITY_MS_MAX,
         honour_quote in any::<bool>(),
+        require_established in any::<bool>(),
         free in any::<bool>(),
         dcpe in 7_u16..0xFF00,
     ) -> Charging {
@@ -457,6 +460,7 @@ prop_compose! {
             account,
             validity_ms,
             honour_quote,
+            require_established,
             on_missing_payment: if free { MissingPayment::Free } else { MissingPayment::Reject },
             p_types: PTypes { dcpe, ucpe: dcpe + 1, chg_err: dcpe + 2 },
         }

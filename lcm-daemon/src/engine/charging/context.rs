@@ -30,6 +30,7 @@ impl Context {
         let transit = FlowConfig {
             refresh: Span(u64::from(config.rsvp.refresh_ms)),
             honour_quote: charging.honour_quote,
+            require_established: charging.require_established,
             ..FlowConfig::default()
         };
         let origin = FlowConfig { origin: true, ..transit.clone() };
