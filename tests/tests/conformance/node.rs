@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use lcm_daemon::config::{Config, Role};
-use lcm_daemon::engine::{Engine, Handle, Instant, NoticeEvent, Now, Output};
+use lcm_daemon::engine::{Engine, Handle, Instant, NoticeEvent, Now, Output, TrafficSetting};
 use lcm_daemon::kernel::{Interface, KernelNews, Route, RouteKey};
 use lcm_daemon::packet::{PacketMeta, TransmitMeta};
+use rsvp_wire::object::Filter;
 
 use super::build::parse;
 use super::case::Line;
@@ -14,7 +15,7 @@ use super::words::time;
 
 /// Seconds of the wall clock when a case starts.
 const EPOCH: u32 = 1_700_000_000;
-/// Seed of the refresh timers: cases hold for any, so that this one is not special.
+/// Seed of the refresh timers.
 const SEED: u64 = 2205;
 
 /// A message that the node sent.
@@ -38,6 +39,8 @@ pub(crate) struct Node {
     pub(crate) notices: Vec<(Handle, NoticeEvent)>,
     /// Groups joined and not left, with the interface.
     pub(crate) joined: Vec<(IpAddr, u32)>,
+    /// What traffic control was told to reserve, by interface and sender; none for a shared one.
+    pub(crate) traffic: BTreeMap<(u32, Option<Filter>), TrafficSetting>,
     /// Applications by the names that the case gives them.
     pub(crate) applications: BTreeMap<String, Handle>,
 }
@@ -70,6 +73,7 @@ impl Node {
             sent: Vec::new(),
             notices: Vec::new(),
             joined: Vec::new(),
+            traffic: BTreeMap::new(),
             applications: BTreeMap::new(),
         };
         for line in setup {
@@ -136,6 +140,13 @@ impl Node {
                 }
                 Output::Record(id, _) => self.engine.handle_recorded(id),
                 Output::Notice(notice) => self.notices.push((notice.handle, notice.event)),
+                Output::Traffic(change) => {
+                    let key = (change.interface, change.sender);
+                    match change.setting {
+                        Some(setting) => drop(self.traffic.insert(key, setting)),
+                        None => drop(self.traffic.remove(&key)),
+                    }
+                }
                 Output::Join { group, interface } => self.joined.push((group, interface)),
                 Output::Leave { group, interface } => {
                     self.joined.retain(|joined| *joined != (group, interface));
@@ -170,7 +181,14 @@ impl Node {
 
     /// A line about the kernel: an interface, a route, a link that goes up or down.
     pub(crate) fn kernel(&mut self, words: &[&str]) -> Result<(), String> {
+        let now = self.now();
         let news = match words {
+            ["set", "refresh", name, period] => {
+                let period = u32::try_from(time(period)? / 1000).map_err(|e| e.to_string())?;
+                let set = self.engine.set_refresh(now, name, period);
+                self.settle();
+                return set.map_err(|error| error.to_string());
+            }
             ["interface", name, rest @ ..] => self.define(name, rest)?,
             ["link", name, state @ ("up" | "down")] => {
                 let index = self.interface(name)?;
@@ -204,7 +222,6 @@ impl Node {
             }
             _ => return Err("no such line about the node".to_owned()),
         };
-        let now = self.now();
         self.engine.handle_news(now, news);
         self.settle();
         Ok(())

@@ -69,8 +69,8 @@ fn perform(node: &mut Node, before: &Counted, step: &Line) -> Result<(), String>
         ["recv", "on", interface, ..] => receive(node, interface, &words[3..]),
         ["advance", "to", to, rest @ ..] => advance(node, time(to)?, rest),
         ["advance", "by", by, rest @ ..] => advance(node, node.time + time(by)?, rest),
-        ["open", name, "sender", ..] => open_sender(node, name, &words[3..]),
-        ["open", name, "receiver", ..] => open_receiver(node, name, &words[3..]),
+        ["open", name, "sender", ..] => open_sender(node, name, &words[2..]),
+        ["open", name, "receiver", ..] => open_receiver(node, name, &words[2..]),
         ["close", name] => {
             let handle = node.applications.remove(*name).ok_or("no such application")?;
             let now = node.now();

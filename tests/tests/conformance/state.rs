@@ -83,6 +83,12 @@ pub(crate) fn expect(node: &mut Node, before: &Counted, words: &[&str]) -> Resul
             let found = node.joined.contains(&wanted);
             found.then_some(()).ok_or_else(|| format!("joined are {:?}", node.joined))
         }
+        ["no", "traffic", "on", name] => {
+            let index = node.interface(name)?;
+            let found = node.traffic.keys().any(|(interface, _)| *interface == index);
+            if found { Err(format!("there is {:?}", node.traffic)) } else { Ok(()) }
+        }
+        ["traffic", "on", name, rest @ ..] => traffic(node, node.interface(name)?, rest),
         ["no", "notice"] => match node.notices.as_slice() {
             [] => Ok(()),
             told => Err(format!("told were {told:?}")),
@@ -160,6 +166,39 @@ fn reservations(node: &Node, words: &[&str]) -> Result<Vec<ReservationView>, Str
         }
     }
     Ok(found)
+}
+
+/// What is reserved on an interface, for one sender or `shared`.
+fn traffic(node: &Node, interface: u32, words: &[&str]) -> Result<(), String> {
+    let (sender, rest) = match words {
+        ["shared", rest @ ..] => (None, rest),
+        ["for", sender, rest @ ..] => (Some(filter(sender)?), rest),
+        _ => return Err("want `shared` or `for SENDER`".to_owned()),
+    };
+    let setting = node.traffic.get(&(interface, sender));
+    let setting = setting.ok_or_else(|| format!("there is only {:?}", node.traffic))?;
+    let police = &setting.police;
+    let flags: Vec<&str> = [
+        (police.entry, "E_Police"),
+        (police.merge, "M_Police"),
+        (police.branch, "B_Police"),
+    ]
+    .into_iter()
+    .filter_map(|(set, name)| set.then_some(name))
+    .collect();
+    let flags = if flags.is_empty() { "none".to_owned() } else { flags.join("+") };
+    for pair in rest.chunks(2) {
+        let holds = match pair {
+            ["rate", rate] => setting.flowspec.rate().to_integer() == parse::<u64>(rate)?,
+            ["path-te", rate] => setting.path_te.rate.to_integer() == parse::<u64>(rate)?,
+            ["police", wanted] => flags == *wanted,
+            other => return Err(format!("`{}` says nothing of traffic", other.join(" "))),
+        };
+        if !holds {
+            return Err(format!("not `{}` but {setting:?}", pair.join(" ")));
+        }
+    }
+    Ok(())
 }
 
 /// Takes the first notice of an application that fits.
