@@ -4,12 +4,10 @@
 use std::net::IpAddr;
 
 use rsvp_wire::charging::ChgErr;
+use rsvp_wire::iana::class;
 use rsvp_wire::message::{Path, PathErr, Resv, ResvConf};
-use rsvp_wire::object::{
-    ErrorFlags, ErrorSpec, Filter, FilterSpec, FlowSpec, Hop, SenderTemplate, SenderTspec, Session,
-    Style, Tspec,
-};
-use rsvp_wire::{DecodeError, ErrorContext, MessageType, Reaction};
+use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, FilterSpec, FlowSpec, Hop, Session, Style};
+use rsvp_wire::{DecodeError, ErrorContext, MessageType, Packet, Reaction};
 
 use super::charging::{self, Fault};
 use super::counters::bump;
@@ -26,15 +24,8 @@ impl Engine {
         if !self.core.may_answer(meta.interface, path.hop.address) {
             return;
         }
-        let descriptor = (path.sender.template, path.sender.tspec);
-        send_path_err(
-            &mut self.core,
-            meta.interface,
-            path.hop,
-            path.session,
-            Some(descriptor),
-            &fault,
-        );
+        let descriptor = descriptor_of(path.packet);
+        send_path_err(&mut self.core, meta.interface, path.hop, path.session, &descriptor, &fault);
     }
 
     /// Answers a RESV, or a part of it, that cannot be taken; without a part, all of it. False if
@@ -77,8 +68,11 @@ impl Engine {
         match reaction {
             Reaction::SendPathErr { code, value } => {
                 let fault = Fault::new(code, value, error.reason());
-                let descriptor = context.template.zip(context.tspec);
-                send_path_err(&mut self.core, meta.interface, hop, session, descriptor, &fault);
+                // The descriptor as it came, though it may be what is at fault; without a sender
+                // nobody upstream could tell whom it is about.
+                let known = Packet::parse_header(bytes).ok().filter(|_| context.template.is_some());
+                let descriptor = known.map_or_else(Vec::new, descriptor_of);
+                send_path_err(&mut self.core, meta.interface, hop, session, &descriptor, &fault);
             }
             Reaction::SendResvErr { code, value } => {
                 let fault = Fault::new(code, value, error.reason());
@@ -103,6 +97,7 @@ impl Engine {
             .policy_data()
             .map(|object| object.bytes())
             .chain(error.sender_objects().map(|object| object.bytes))
+            .chain(error.unknown().map(|object| object.bytes))
             .collect::<Vec<_>>()
             .concat();
         let (session, spec) = (error.session, error.error);
@@ -195,7 +190,7 @@ fn send_path_err(
     interface: u32,
     hop: Hop,
     session: Session,
-    descriptor: Option<(SenderTemplate, Tspec)>,
+    descriptor: &[u8],
     fault: &Fault,
 ) {
     let meta = towards(core, interface, session.destination, hop.address);
@@ -207,12 +202,18 @@ fn send_path_err(
         w.object(&session)?;
         w.object(&error)?;
         charging::write_fault(w, context, Hop { address: node, lih: 0 }, &[], fault)?;
-        if let Some((template, tspec)) = descriptor {
-            w.object(&template)?;
-            w.object(&SenderTspec(tspec))?;
-        }
-        Ok(())
+        w.raw(descriptor)
     });
+}
+
+/// The objects of the sender descriptor of a PATH as they came, in the order in which RFC 2205
+/// shows them.
+fn descriptor_of(packet: Packet<'_>) -> Vec<u8> {
+    [class::SENDER_TEMPLATE, class::SENDER_TSPEC, class::ADSPEC]
+        .into_iter()
+        .flat_map(|class| packet.objects_of(class))
+        .flat_map(|object| object.bytes.iter().copied())
+        .collect()
 }
 
 /// Sends a RESVERR that starts here; `hop` is the RSVP_HOP of the refused RESV: the next hop's

@@ -8,7 +8,7 @@ use rsvp_wire::message::Path;
 use rsvp_wire::object::{Filter, FlowId, Hop, SenderTemplate, SenderTspec, Session, TimeValues};
 
 use super::charging;
-use super::limits::Limit;
+use super::limits::{Carried, Limit};
 use super::psb::{Outgoing, Psb, SenderFacts};
 use super::session::SessionState;
 use super::time::{Instant, Now, lifetime};
@@ -459,13 +459,12 @@ fn send_path(core: &mut Core, now: Now, session: Session, psb: &mut Psb, interfa
         w.object(&hop)?;
         w.object(&TimeValues { refresh_ms })?;
         charging::write_announcements(w, context, hop, &elements)?;
+        // POLICY_DATA is among it, which stands before the sender descriptor.
+        w.raw(facts.carried.as_ref().map(Carried::bytes).unwrap_or_default())?;
         w.object(&SenderTemplate(sender))?;
         w.object(&SenderTspec(facts.tspec))?;
-        if let Some(adspec) = &facts.adspec {
-            super::refresh::write_adspec(w, adspec, facts.non_rsvp_hop, mtu)?;
-        }
-        match &facts.carried {
-            Some(carried) => w.raw(carried.bytes()),
+        match &facts.adspec {
+            Some(adspec) => super::refresh::write_adspec(w, adspec, facts.non_rsvp_hop, mtu),
             None => Ok(()),
         }
     });

@@ -201,6 +201,6 @@ fn send_on(
                 w.object(&filter)?;
             }
         }
-        Ok(())
+        error.unknown().try_for_each(|object| w.raw(object.bytes))
     });
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use rsvp_wire::MessageType;
 use rsvp_wire::charging::Ucpe;
+use rsvp_wire::iana::class;
 use rsvp_wire::object::{
     ErrorFlags, ErrorSpec, Filter, FlowSpec, Hop, ResvConfirm, Scope, Session, Style, TimeValues,
 };
@@ -188,9 +189,15 @@ impl SessionState {
         for rsb in concerned {
             confirm = confirm.or(rsb.confirm);
             let more = rsb.carried.as_ref().map(Carried::bytes).unwrap_or_default();
-            // What strangers add must not keep our own RESV from fitting into a packet.
-            if carried.len() + more.len() <= most {
-                carried.extend_from_slice(more);
+            for object in (Objects { rest: more }) {
+                // Only one copy of each of unknown class (RFC 2205 section 3.10), all POLICY_DATA
+                // (RFC 2750 section 4.2). And what strangers add must not keep our own RESV from
+                // fitting into a packet.
+                let known = object.get(2) != Some(&class::POLICY_DATA)
+                    && (Objects { rest: &carried }).any(|other| other == object);
+                if !known && carried.len() + object.len() <= most {
+                    carried.extend_from_slice(object);
+                }
             }
         }
         (confirm, carried)
@@ -227,6 +234,23 @@ impl SessionState {
             send_confirmation(core, self.session, node, confirm, rsb.flowspec, selection, &filters);
         }
         onward
+    }
+}
+
+/// Whole objects one after the other.
+struct Objects<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Objects<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (length, _) = self.rest.split_first_chunk::<2>()?;
+        let length = usize::from(u16::from_be_bytes(*length));
+        let (object, rest) = self.rest.split_at_checked(length.max(4))?;
+        self.rest = rest;
+        Some(object)
     }
 }
 

@@ -98,7 +98,9 @@ fn every_row_names_tests_that_exist(rows: &[Row]) -> Vec<String> {
         let known: Vec<&String> =
             tests.iter().filter(|test| cases.get(*test).copied().unwrap_or(false)).collect();
         if !known.is_empty() && !differs {
-            problem(format!("{known:?} has a known difference, and the row does not say **Differs"));
+            problem(format!(
+                "{known:?} has a known difference, and the row does not say **Differs"
+            ));
         }
     }
     problems
@@ -126,7 +128,9 @@ fn functions() -> BTreeSet<String> {
                 let text = fs::read_to_string(&path).unwrap_or_default();
                 let lines = text.lines().map(str::trim_start);
                 let names = lines.filter_map(|line| line.strip_prefix("fn "));
-                found.extend(names.filter_map(|rest| Some(rest.split_once(['(', '<'])?.0.to_owned())));
+                found.extend(
+                    names.filter_map(|rest| Some(rest.split_once(['(', '<'])?.0.to_owned())),
+                );
             }
         }
     }

@@ -91,8 +91,10 @@ fn advance(node: &mut Node, to: u64, rest: &[&str]) -> Result<(), String> {
         [] => {}
         ["ignoring", "messages"] => node.sent.clear(),
         ["ignoring", kinds @ ..] => {
-            let known: Result<Vec<u8>, String> =
-                kinds.iter().map(|kind| build::message(&alone(kind)).map(|bytes| bytes[1])).collect();
+            let known: Result<Vec<u8>, String> = kinds
+                .iter()
+                .map(|kind| build::message(&alone(kind)).map(|bytes| bytes[1]))
+                .collect();
             let known = known?;
             node.sent.retain(|sent| !sent.bytes.get(1).is_some_and(|kind| known.contains(kind)));
         }
@@ -192,9 +194,8 @@ fn open_receiver(node: &mut Node, name: &str, words: &[String]) -> Result<(), St
 fn claim(node: &mut Node, words: &[String]) -> Result<(), String> {
     // The words about the IP header may stand before the type, where they read better.
     let mut front = 0;
-    let about_ip = |word: &String| {
-        ["on", "to", "from", "when", "ttl", "alert"].contains(&word.as_str())
-    };
+    let about_ip =
+        |word: &String| ["on", "to", "from", "when", "ttl", "alert"].contains(&word.as_str());
     while words.get(front).is_some_and(about_ip) {
         front += 2;
     }

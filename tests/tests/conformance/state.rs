@@ -178,14 +178,11 @@ fn traffic(node: &Node, interface: u32, words: &[&str]) -> Result<(), String> {
     let setting = node.traffic.get(&(interface, sender));
     let setting = setting.ok_or_else(|| format!("there is only {:?}", node.traffic))?;
     let police = &setting.police;
-    let flags: Vec<&str> = [
-        (police.entry, "E_Police"),
-        (police.merge, "M_Police"),
-        (police.branch, "B_Police"),
-    ]
-    .into_iter()
-    .filter_map(|(set, name)| set.then_some(name))
-    .collect();
+    let flags: Vec<&str> =
+        [(police.entry, "E_Police"), (police.merge, "M_Police"), (police.branch, "B_Police")]
+            .into_iter()
+            .filter_map(|(set, name)| set.then_some(name))
+            .collect();
     let flags = if flags.is_empty() { "none".to_owned() } else { flags.join("+") };
     for pair in rest.chunks(2) {
         let holds = match pair {

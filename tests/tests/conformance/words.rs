@@ -29,8 +29,21 @@ const HEADER: &[&str] = &[
 ];
 /// Objects by their names.
 const OBJECTS: &[&str] = &[
-    "session", "spi-session", "hop", "refresh", "error", "scope", "style", "flowspec", "filter",
-    "sender", "tspec", "adspec", "policy", "confirm", "object",
+    "session",
+    "spi-session",
+    "hop",
+    "refresh",
+    "error",
+    "scope",
+    "style",
+    "flowspec",
+    "filter",
+    "sender",
+    "tspec",
+    "adspec",
+    "policy",
+    "confirm",
+    "object",
 ];
 /// What may stand in a POLICY_DATA.
 const POLICY: &[&str] =
