@@ -432,10 +432,33 @@ impl SessionState {
         }
     }
 
+    /// Tells the applications that send without charges of the first reservation for them; with
+    /// charges they hear of it with what is paid.
+    pub(crate) fn tell_reserved(&mut self, core: &mut Core) {
+        let free = |psb: &&Psb| psb.phop.is_none() && psb.flow.is_none();
+        let reserved: Vec<Filter> =
+            self.senders.iter().filter(free).map(|psb| psb.sender).collect();
+        for sender in reserved {
+            if self.reservations_for(sender).next().is_none() {
+                continue;
+            }
+            let event = NoticeEvent::Reserved { receivers_pay: 0, sender_pays: 0, total: 0 };
+            for local in self.local_senders.iter_mut().filter(|local| local.sender == sender) {
+                if local.told.replace(event.clone()).is_none() {
+                    let (handle, event) = (local.handle, event.clone());
+                    core.outbox.push(Output::Notice(Notice { handle, sender, event }));
+                }
+            }
+        }
+    }
+
     /// Tells the sending application something.
-    pub(crate) fn notify_sender(&self, core: &mut Core, sender: Filter, event: NoticeEvent) {
-        let concerned = self.local_senders.iter().find(|local| local.sender == sender);
+    pub(crate) fn notify_sender(&mut self, core: &mut Core, sender: Filter, event: NoticeEvent) {
+        let concerned = self.local_senders.iter_mut().find(|local| local.sender == sender);
         if let Some(local) = concerned {
+            if event == NoticeEvent::Released {
+                local.told = None;
+            }
             core.outbox.push(Output::Notice(Notice { handle: local.handle, sender, event }));
         }
     }

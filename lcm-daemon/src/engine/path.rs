@@ -292,9 +292,8 @@ impl SessionState {
         old: Option<&Route>,
     ) {
         for index in 0..self.senders.len() {
-            let Some(psb) = self.senders.get_mut(index).filter(|psb| psb.route == *key) else {
-                continue;
-            };
+            let follows = |psb: &&mut Psb| psb.route == *key && psb.pinned.is_none();
+            let Some(psb) = self.senders.get_mut(index).filter(follows) else { continue };
             let mut left = std::mem::take(&mut psb.left).into_vec();
             left.extend(named_by(old, self.session, psb));
             psb.left = left.into_boxed_slice();

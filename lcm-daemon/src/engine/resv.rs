@@ -11,6 +11,7 @@ use super::charging::{self, Admission, Fault};
 use super::flowspec::merge;
 use super::limits::{Carried, Limit};
 use super::path::has_stray_port;
+use super::psb::Psb;
 use super::rsb::{LOCAL, Rsb, Selection};
 use super::session::SessionState;
 use super::time::{Instant, Now, lifetime};
@@ -303,6 +304,8 @@ impl SessionState {
         let (outgoing, next_hop) = (request.outgoing, request.next_hop);
         let known = self.reservation(outgoing, next_hop, &request.selection);
         let selection = request.selection.clone();
+        let carried = known.and_then(|at| self.reservations.get(at)).map(|rsb| &rsb.carried);
+        let says_more = carried.is_some_and(|carried| *carried != request.carried);
         let rsb = request.into_rsb(expires);
         match known.and_then(|at| self.reservations.get_mut(at)) {
             Some(old) => old.renew(rsb),
@@ -314,7 +317,10 @@ impl SessionState {
         }
         self.traffic_stale = true;
         self.release_deselected(core, now, outgoing, next_hop);
-        let changed = self.changed_wishes(&before);
+        let mut changed = self.changed_wishes(&before);
+        if says_more {
+            changed.extend(self.hops_reserved_at(outgoing, next_hop, &selection));
+        }
         let confirms = self.answer_confirm(core, outgoing, next_hop, &selection, &changed);
         self.share_prices(core, now, outgoing);
         let mut told = Vec::new();
@@ -332,7 +338,20 @@ impl SessionState {
         for rsb in &mut self.reservations {
             rsb.confirm = None;
         }
+        self.tell_reserved(core);
         self.arm_refresh(core, now);
+    }
+
+    /// The previous hops to which a reservation of a next hop goes on.
+    fn hops_reserved_at(
+        &self,
+        outgoing: u32,
+        next_hop: IpAddr,
+        selection: &Selection,
+    ) -> Vec<IpAddr> {
+        let at = self.reservation(outgoing, next_hop, selection);
+        let Some(rsb) = at.and_then(|at| self.reservations.get(at)) else { return Vec::new() };
+        self.senders.iter().filter(|psb| rsb.matches(psb)).filter_map(Psb::phop_address).collect()
     }
 
     /// Sends the price as it stands to a next hop that was refused (T5).

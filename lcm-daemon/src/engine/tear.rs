@@ -78,8 +78,9 @@ impl SessionState {
     ) -> bool {
         let mut torn = false;
         for filter in filters {
+            // All of a shared list go at once, so that the previous hops hear of it once.
             if let Some(at) = self.reservation_of(outgoing, next_hop, *filter) {
-                self.end_reservation(core, now, at, &[*filter]);
+                self.end_reservation(core, now, at, filters);
                 torn = true;
             }
         }

@@ -166,6 +166,12 @@ impl Node {
         found.map(|interface| interface.index).ok_or_else(|| format!("no interface {name}"))
     }
 
+    /// Whether an address is one of this node's.
+    pub(crate) fn owns(&self, address: IpAddr) -> bool {
+        let mut addresses = self.interfaces.iter().flat_map(|interface| &interface.addresses);
+        addresses.any(|(own, _)| *own == address)
+    }
+
     /// The name of an interface.
     pub(crate) fn name(&self, index: u32) -> &str {
         let found = self.interfaces.iter().find(|interface| interface.index == index);
@@ -260,10 +266,7 @@ impl Node {
                 None => Route::Unreachable,
             };
         }
-        let own = |interface: &Interface| {
-            interface.addresses.iter().any(|(address, _)| *address == key.destination)
-        };
-        if self.interfaces.iter().any(own) {
+        if self.owns(key.destination) {
             return Route::Local;
         }
         let matching = self.unicast.iter().filter(|(prefix, _)| within(**prefix, key.destination));

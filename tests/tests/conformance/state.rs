@@ -27,7 +27,7 @@ impl Counted {
     }
 
     /// What rose since `self`.
-    fn risen(&self, node: &Node) -> Vec<String> {
+    pub(crate) fn risen(&self, node: &Node) -> Vec<String> {
         let now = Self::of(node);
         let rose = |name: &String, count: u64| count > self.0.get(name).copied().unwrap_or(0);
         now.0.into_iter().filter(|(name, count)| rose(name, *count)).map(|(name, _)| name).collect()
