@@ -106,9 +106,9 @@ fn binaries(workspace: &Path) -> Result<Vec<(String, String)>, Trouble> {
     let messages = String::from_utf8_lossy(&built.stdout);
     let parsed = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let binary = |message: Value| {
-        let is_test = message["profile"]["test"].as_bool()?;
-        let name = message["target"]["name"].as_str()?.to_owned();
-        let executable = message["executable"].as_str()?.to_owned();
+        let is_test = message.pointer("/profile/test")?.as_bool()?;
+        let name = message.pointer("/target/name")?.as_str()?.to_owned();
+        let executable = message.get("executable")?.as_str()?.to_owned();
         is_test.then_some((name, executable))
     };
     Ok(parsed.filter_map(binary).collect())
