@@ -94,6 +94,9 @@ pub(crate) struct Core {
     pub(crate) rng: fastrand::Rng,
     /// Interfaces whose price changed while one session was in hand.
     pub(crate) repriced: Vec<u32>,
+    /// Objects of unknown classes of the tear in hand: they go on in the tears that follow from it
+    /// (RFC 2205 section 3.10).
+    pub(crate) torn_with: Vec<u8>,
     /// The time of the input that is being taken.
     at: Instant,
     /// No alarm is set before this: whatever asks for time that has passed is looked at a thousand
@@ -122,6 +125,7 @@ impl Engine {
             accounts: Accounts::default(),
             rng: fastrand::Rng::with_seed(seed),
             repriced: Vec::new(),
+            torn_with: Vec::new(),
             at: Instant::default(),
             soonest: Instant::default(),
             unused_serial: None,

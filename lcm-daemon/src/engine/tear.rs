@@ -3,9 +3,9 @@
 
 use std::net::IpAddr;
 
-use rsvp_wire::MessageType;
 use rsvp_wire::message::{PathTear, ResvTear};
 use rsvp_wire::object::{Filter, Hop, SenderTemplate, SenderTspec, Style};
+use rsvp_wire::{MessageType, Packet};
 
 use super::charging;
 use super::counters::bump;
@@ -24,6 +24,7 @@ impl Engine {
             return self.core.counters.drop("tear_of_nothing");
         };
         let (filter, hop) = (tear.template.0, tear.hop);
+        self.core.torn_with = unknown(tear.packet, &self.core);
         self.with_session(slot, |core, session| {
             let psb = session.sender(filter).and_then(|index| session.senders.get(index));
             let ours = psb.map(|psb| psb.came_from(hop, meta.interface));
@@ -37,6 +38,7 @@ impl Engine {
                 None => core.counters.drop("tear_of_nothing"),
             }
         });
+        self.core.torn_with.clear();
     }
 
     pub(crate) fn handle_resv_tear(&mut self, now: Now, tear: &ResvTear<'_>) {
@@ -48,6 +50,7 @@ impl Engine {
         }
         let (outgoing, next_hop) = (tear.hop.lih, tear.hop.address);
         let filters: Vec<Filter> = tear.filters().map(|filter| filter.0).collect();
+        self.core.torn_with = unknown(tear.packet, &self.core);
         self.with_session(slot, |core, session| {
             if session.style().is_some_and(|style| style != tear.style) {
                 return core.counters.drop("tear_of_another_style");
@@ -64,7 +67,15 @@ impl Engine {
             }
             session.after_all_charging(core, now);
         });
+        self.core.torn_with.clear();
     }
+}
+
+/// The objects of a tear that go on with it, unless there are more than anybody may add.
+fn unknown(packet: Packet<'_>, core: &Core) -> Vec<u8> {
+    let bytes: Vec<u8> = packet.unknown().flat_map(|object| object.bytes).copied().collect();
+    let most = core.config.limits.max_policy_bytes as usize;
+    if bytes.len() > most { Vec::new() } else { bytes }
 }
 
 impl SessionState {
@@ -269,7 +280,7 @@ impl SessionState {
                         w.object(&filter)?;
                     }
                 }
-                Ok(())
+                w.raw(&core.torn_with)
             });
         }
     }
@@ -336,7 +347,8 @@ impl SessionState {
                 w.object(&session)?;
                 w.object(&Hop { address, lih: interface })?;
                 w.object(&SenderTemplate(psb.sender))?;
-                w.object(&SenderTspec(psb.facts.tspec))
+                w.object(&SenderTspec(psb.facts.tspec))?;
+                w.raw(&core.torn_with)
             });
         }
     }
