@@ -12,6 +12,7 @@ use rsvp_wire::object::Filter;
 
 use super::Core;
 use super::charging::Fault;
+use super::policy::Carried;
 use super::resv::Request;
 use super::rsb::{LOCAL, named};
 use super::session::SessionState;
@@ -132,29 +133,6 @@ impl Drop for Seat {
     }
 }
 
-/// Whole objects that go on byte for byte: kept by reference, counted while they are.
-#[derive(Debug, Clone)]
-pub(crate) struct Carried(Arc<(Box<[u8]>, Seat)>);
-
-impl Carried {
-    pub(crate) fn new(bytes: Vec<u8>, in_all: &Arc<Tally>) -> Self {
-        let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        Self(Arc::new((bytes.into_boxed_slice(), Seat::take(in_all, size))))
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0.0
-    }
-}
-
-impl PartialEq for Carried {
-    fn eq(&self, other: &Self) -> bool {
-        self.bytes() == other.bytes()
-    }
-}
-
-impl Eq for Carried {}
-
 impl SessionState {
     /// Whether the limits leave room for what a request adds; `known` is the block that it renews.
     pub(crate) fn room_for(
@@ -164,7 +142,7 @@ impl SessionState {
         known: Option<usize>,
         senders: &[Filter],
     ) -> Result<(), Limit> {
-        self.room_for_carried(core, request.carried.as_ref(), None, known)?;
+        self.room_for_carried(core, request.policy.carried.as_ref(), None, known)?;
         let limits = &core.config.limits;
         let named_anew = named(&request.selection, request.scope.as_deref());
         if named_anew > 0 {
@@ -238,16 +216,5 @@ mod tests {
         assert_eq!((a.count(), b.count(), whole.count()), (3, 4, 7));
         drop(seats);
         assert_eq!((a.count(), b.count(), whole.count()), (0, 0, 0));
-    }
-
-    #[test]
-    fn what_is_carried_counts_once_however_often_it_is_referred_to() {
-        let whole = Arc::new(Tally::default());
-        let carried = Carried::new(vec![0; 12], &whole);
-        let copy = carried.clone();
-        drop(carried);
-        assert_eq!((whole.count(), copy.bytes().len()), (12, 12));
-        drop(copy);
-        assert_eq!(whole.count(), 0);
     }
 }

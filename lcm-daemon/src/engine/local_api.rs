@@ -14,6 +14,7 @@ use super::local::{
 };
 use super::outbox::Output;
 use super::path::{has_stray_port, may_be_destination};
+use super::policy::{Elements, ResvPolicy};
 use super::psb::{Outgoing, Psb, SenderFacts};
 use super::resv::Request;
 use super::rsb::{LOCAL, Selection};
@@ -247,6 +248,8 @@ impl SessionState {
             left: Box::default(),
             reserved_upstream: false,
             outdated: false,
+            elements: Elements::default(),
+            policy_until: Instant::default(),
             seat: None,
         });
         let index = self.senders.len() - 1;
@@ -388,10 +391,10 @@ impl SessionState {
                 .flowspec
                 .unwrap_or(FlowSpec::ControlledLoad(psb.facts.tspec)),
             confirm: asked.then_some(ResvConfirm { receiver: own }),
-            carried: None,
             scope: None,
             refresh_ms: core.config.rsvp.refresh_ms,
-            payments,
+            policy: ResvPolicy { payments, ..ResvPolicy::default() },
+            paid_before: false,
         };
         for (sender, fault) in self.take_resv(core, now, request) {
             let event = NoticeEvent::Error {

@@ -21,6 +21,7 @@ mod local_api;
 mod neighbours;
 mod outbox;
 mod path;
+mod policy;
 mod psb;
 mod record;
 mod refresh;
@@ -83,6 +84,10 @@ pub(crate) struct Core {
     pub(crate) config: Config,
     /// `None` on a policy-ignorant node.
     pub(crate) charging: Option<charging::Context>,
+    /// Who is asked about policy elements.
+    pub(crate) handlers: policy::Handlers,
+    /// Policy objects on their way into a message.
+    pub(crate) policy_out: policy::Out,
     pub(crate) interfaces: Interfaces,
     pub(crate) routes: Routes,
     pub(crate) neighbours: Neighbours,
@@ -115,6 +120,8 @@ impl Engine {
         let hasher = RandomState::with_seeds(seed, !seed, seed.rotate_left(32), HASH_SALT);
         let core = Core {
             charging: charging::Context::new(&config),
+            handlers: charging::handlers(&config),
+            policy_out: policy::Out::default(),
             interfaces: Interfaces::new(config.rsvp.slew_max_percent),
             routes: Routes::new(hasher.clone()),
             neighbours: Neighbours::new(hasher.clone()),

@@ -8,7 +8,8 @@ use rsvp_wire::message::Path;
 use rsvp_wire::object::{Filter, FlowId, Hop, SenderTemplate, SenderTspec, Session, TimeValues};
 
 use super::charging;
-use super::limits::{Carried, Limit};
+use super::limits::Limit;
+use super::policy::{self, Carried, Elements, PathPolicy};
 use super::psb::{Outgoing, Psb, SenderFacts};
 use super::session::SessionState;
 use super::time::{Instant, Now, lifetime};
@@ -24,7 +25,7 @@ impl Engine {
         if let Err(reason) = self.plausible_path(&meta, path) {
             return self.core.counters.drop(reason);
         }
-        let arrived = match Arrived::read(&self.core, meta, path) {
+        let arrived = match Arrived::read(&self.core, now, meta, path) {
             Ok(arrived) => arrived,
             Err(fault) => return self.refuse_path(path, meta, fault),
         };
@@ -93,11 +94,16 @@ pub(crate) struct Arrived {
     pub(crate) incoming: u32,
     pub(crate) facts: SenderFacts,
     pub(crate) refresh_ms: u32,
-    pub(crate) announced: charging::Announced,
+    pub(crate) policy: PathPolicy,
 }
 
 impl Arrived {
-    fn read(core: &Core, meta: PacketMeta, path: &Path<'_>) -> Result<Self, charging::Fault> {
+    fn read(
+        core: &Core,
+        now: Now,
+        meta: PacketMeta,
+        path: &Path<'_>,
+    ) -> Result<Self, charging::Fault> {
         let rsvp = &core.config.rsvp;
         let refresh_ms = path
             .time_values
@@ -107,10 +113,8 @@ impl Arrived {
         if adspec.is_some_and(|adspec| adspec.len() > ADSPEC_BYTES_MAX) {
             return Err(charging::Fault::LONG_ADSPEC);
         }
-        let announced = charging::read_announcement(core, path)?;
-        let carried =
-            charging::carried(core, path.policy_data(), path.unknown().map(|object| object.bytes))
-                .map_err(Limit::in_path)?;
+        let mut policy = policy::read_path(core, now, path, refresh_ms)?;
+        let carried = policy.carried.take();
         Ok(Self {
             sender: path.sender.template.0,
             hop: path.hop,
@@ -128,7 +132,7 @@ impl Arrived {
                 e_police: path.session.flags & Session::E_POLICE != 0,
             },
             refresh_ms,
-            announced,
+            policy,
         })
     }
 }
@@ -139,9 +143,11 @@ impl SessionState {
         &mut self,
         core: &mut Core,
         now: Now,
-        arrived: Arrived,
+        mut arrived: Arrived,
     ) -> Result<(), charging::Fault> {
         let known = self.sender(arrived.sender);
+        let old = known.and_then(|index| self.senders.get(index)?.facts.carried.as_ref());
+        arrived.facts.carried = Carried::renewed(core, now, old, arrived.facts.carried, |_| false);
         self.room_for_carried(core, arrived.facts.carried.as_ref(), known, None)
             .map_err(Limit::in_path)?;
         let (index, created) = match known {
@@ -160,11 +166,11 @@ impl SessionState {
         }
         let Some(psb) = self.senders.get_mut(index) else { return Ok(()) };
         if moved {
-            charging::acceptable(core, now, psb, &arrived.announced)?;
+            charging::acceptable(core, now, psb, &arrived.policy.announced)?;
             self.move_upstream(core, now, index, arrived.hop, arrived.incoming);
         }
         let Some(psb) = self.senders.get_mut(index) else { return Ok(()) };
-        match charging::announce(core, now, psb, &arrived) {
+        match policy::path_in(core, now, psb, &arrived) {
             Ok(true) => {}
             // Refreshing by it would keep for ever what nobody announces any more, when a
             // previous hop has come back with a clock that went back.
@@ -176,12 +182,17 @@ impl SessionState {
                 return Err(fault);
             }
         }
+        arrived.policy.elements.renew(&psb.elements, now);
         let k = u32::from(core.config.rsvp.lifetime_multiplier);
         psb.expires = now.at + lifetime(arrived.refresh_ms, k);
         psb.refresh_ms = arrived.refresh_ms;
-        let changed = created || moved || psb.facts != arrived.facts;
+        let changed = created
+            || moved
+            || psb.facts != arrived.facts
+            || psb.elements != arrived.policy.elements;
         self.traffic_stale |= changed;
         psb.facts = arrived.facts;
+        psb.elements = arrived.policy.elements;
         self.settle_outgoing(core, now, index);
         self.follow_route(core, now, index);
         let told = self.after_charging(core, now, index);
@@ -225,6 +236,8 @@ impl SessionState {
             left: Box::default(),
             reserved_upstream: false,
             outdated: false,
+            elements: Elements::default(),
+            policy_until: Instant::default(),
             seat: core.neighbours.seat_sender(from),
         });
         Ok(self.senders.len() - 1)
@@ -438,11 +451,8 @@ fn send_path(core: &mut Core, now: Now, session: Session, psb: &mut Psb, interfa
         router_alert: true,
     };
     let hop = Hop { address, lih: interface };
-    let elements = charging::downstream_elements(core, now, psb, interface);
-    if elements.is_empty() && charging::charges_on(core, psb, interface) {
-        // Without our price the next hop would take itself for the first one (T6).
-        return core.counters.drop("no_price_to_announce");
-    }
+    let mut out = std::mem::take(&mut core.policy_out);
+    let said = policy::path_out(core, now, psb, hop, &mut out);
     let facts = &psb.facts;
     let sender = psb.sender;
     // Routers police; a host leaves that to the first of them (RFC 2205 section 3.8).
@@ -452,12 +462,16 @@ fn send_path(core: &mut Core, now: Now, session: Session, psb: &mut Psb, interfa
     } else {
         session
     };
-    let context = core.charging.as_ref();
+    if let Err(reason) = said {
+        core.counters.drop(reason);
+        core.policy_out = out;
+        return;
+    }
     core.outbox.send(&mut core.counters, meta, MessageType::Path, false, |w| {
         w.object(&session)?;
         w.object(&hop)?;
         w.object(&TimeValues { refresh_ms })?;
-        charging::write_announcements(w, context, hop, &elements)?;
+        w.raw(out.bytes())?;
         // POLICY_DATA is among it, which stands before the sender descriptor.
         w.raw(facts.carried.as_ref().map(Carried::bytes).unwrap_or_default())?;
         w.object(&SenderTemplate(sender))?;
@@ -467,6 +481,7 @@ fn send_path(core: &mut Core, now: Now, session: Session, psb: &mut Psb, interfa
             None => Ok(()),
         }
     });
+    core.policy_out = out;
 }
 
 /// True for a sender with a port in a session without: such messages are discarded without a word

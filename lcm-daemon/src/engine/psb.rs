@@ -6,7 +6,8 @@ use charging_model::flow::Flow;
 use rsvp_wire::object::{Filter, Hop, Tspec};
 
 use super::blockade::Blockade;
-use super::limits::{Carried, Seat};
+use super::limits::Seat;
+use super::policy::{Carried, Elements};
 use super::time::Instant;
 use crate::kernel::RouteKey;
 
@@ -55,6 +56,11 @@ pub(crate) struct Psb {
     pub(crate) reserved_upstream: bool,
     /// The previous hop knows a newer instance of ours than the one that it refused last.
     pub(crate) outdated: bool,
+    /// What handlers keep of the previous hop's policy elements.
+    pub(crate) elements: Elements,
+    /// A policy refresh period longer than R keeps what was announced until then, though a PATH
+    /// leaves it out (RFC 2750 section 3.2).
+    pub(crate) policy_until: Instant,
     /// Counts this block as the previous hop's; `None` for a sender on this node.
     pub(crate) seat: Option<Seat>,
 }

@@ -9,8 +9,9 @@ use rsvp_wire::object::{Filter, FilterSpec, FlowSpec, Hop, ResvConfirm, Style};
 
 use super::charging::{self, Admission, Fault};
 use super::flowspec::merge;
-use super::limits::{Carried, Limit};
+use super::limits::Limit;
 use super::path::has_stray_port;
+use super::policy::{self, Carried, Concerns, ResvPolicy};
 use super::psb::Psb;
 use super::rsb::{LOCAL, Rsb, Selection};
 use super::session::SessionState;
@@ -24,11 +25,12 @@ pub(crate) struct Request {
     pub(crate) selection: Selection,
     pub(crate) flowspec: FlowSpec,
     pub(crate) confirm: Option<ResvConfirm>,
-    pub(crate) carried: Option<Carried>,
     pub(crate) scope: Option<Box<[IpAddr]>>,
     pub(crate) refresh_ms: u32,
-    /// What is offered for each sender.
-    pub(crate) payments: charging::Payments,
+    /// What it says to handlers, and what goes on.
+    pub(crate) policy: ResvPolicy,
+    /// The block that this renews was paid for in advance (PRT, RFC 2750 section 3.2).
+    pub(crate) paid_before: bool,
 }
 
 /// A part of a request that was refused: for this sender, or for all of them.
@@ -139,15 +141,10 @@ impl Request {
             selection,
             flowspec,
             confirm: resv.confirm,
-            carried: charging::carried(
-                core,
-                resv.policy_data(),
-                resv.unknown().map(|object| object.bytes),
-            )
-            .map_err(Limit::in_resv)?,
             scope: resv.has_scope().then(|| resv.scope().collect()),
             refresh_ms,
-            payments: charging::read_payments(core, resv)?,
+            policy: policy::read_resv(core, now, resv, filters, refresh_ms)?,
+            paid_before: false,
         })
     }
 
@@ -159,7 +156,9 @@ impl Request {
             selection: self.selection,
             flowspec: self.flowspec,
             confirm: self.confirm,
-            carried: self.carried,
+            carried: self.policy.carried,
+            elements: self.policy.elements,
+            policy_until: Instant::default(),
             scope: self.scope,
             expires,
             seat: None,
@@ -175,6 +174,7 @@ impl SessionState {
         now: Now,
         mut request: Request,
     ) -> Vec<Refusal> {
+        self.renew_policy(core, now, &mut request);
         let senders = match self.admissible(core, &mut request) {
             Ok(senders) => senders,
             Err(fault) => return vec![(None, fault)],
@@ -183,7 +183,7 @@ impl SessionState {
             Ok(refusal) => refusal,
             Err(fault) => return vec![(None, fault)],
         };
-        request.payments.for_senders(senders.len());
+        request.policy.payments.for_senders(senders.len());
         let (admitted, mut refusals) = self.settle_payments(core, now, &request, &senders);
         refusals.extend(crowded_out);
         if admitted.is_empty() {
@@ -194,6 +194,23 @@ impl SessionState {
         }
         self.install(core, now, request);
         refusals
+    }
+
+    /// Adds what stands to the policy data of a request that renews a block and leaves it out.
+    fn renew_policy(&self, core: &Core, now: Now, request: &mut Request) {
+        let known = self.reservation(request.outgoing, request.next_hop, &request.selection);
+        let Some(old) = known.and_then(|at| self.reservations.get(at)) else { return };
+        request.paid_before = old.policy_until > now.at;
+        request.policy.elements.renew(&old.elements, now);
+        let named: Vec<Filter> = match &request.selection {
+            Selection::Explicit(filters) => filters.iter().map(|(filter, _)| *filter).collect(),
+            _ => Vec::new(),
+        };
+        // A list of senders may come in several messages.
+        let others =
+            |concerns: &Concerns| !named.is_empty() && Carried::only_others(concerns, &named);
+        let new = request.policy.carried.take();
+        request.policy.carried = Carried::renewed(core, now, old.carried.as_ref(), new, others);
     }
 
     /// Asks traffic control. A change for which there is no room is refused, and the message taken
@@ -275,7 +292,7 @@ impl SessionState {
         for sender in senders {
             let index = self.sender(*sender);
             let Some(psb) = index.and_then(|index| self.senders.get_mut(index)) else { continue };
-            match charging::admit(core, now, session, psb, request) {
+            match policy::resv_in(core, now, session, psb, request) {
                 Ok(Admission::Taken) => admitted.push(*sender),
                 Ok(Admission::Kept(fault)) => {
                     admitted.push(*sender);
@@ -304,11 +321,21 @@ impl SessionState {
         let (outgoing, next_hop) = (request.outgoing, request.next_hop);
         let known = self.reservation(outgoing, next_hop, &request.selection);
         let selection = request.selection.clone();
-        let carried = known.and_then(|at| self.reservations.get(at)).map(|rsb| &rsb.carried);
-        let says_more = carried.is_some_and(|carried| *carried != request.carried);
-        let rsb = request.into_rsb(expires);
+        let paid_ms = request.policy.payments.refresh_ms();
+        let slow = paid_ms > request.refresh_ms;
+        let mut rsb = request.into_rsb(expires);
+        if slow {
+            rsb.policy_until = now.at + lifetime(paid_ms, k);
+        }
+        let mut says_more = false;
         match known.and_then(|at| self.reservations.get_mut(at)) {
-            Some(old) => old.renew(rsb),
+            Some(old) => {
+                says_more = old.carried != rsb.carried || old.elements != rsb.elements;
+                if paid_ms == 0 {
+                    rsb.policy_until = old.policy_until;
+                }
+                old.renew(rsb);
+            }
             None => {
                 let seat = core.neighbours.seat_reservation((outgoing, next_hop));
                 self.reservations.reserve_exact(1);

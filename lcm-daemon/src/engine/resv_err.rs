@@ -14,6 +14,7 @@ use super::charging::{self, ChargingFault, Fault};
 use super::error::{about, send_resv_err, towards};
 use super::flowspec::larger;
 use super::local::NoticeEvent;
+use super::policy;
 use super::resv::filter_specs;
 use super::rsb::LOCAL;
 use super::session::SessionState;
@@ -176,7 +177,8 @@ impl SessionState {
     }
 }
 
-/// Passes on a RESVERR of another node, with our own hop in it. Its POLICY_DATA was meant for us.
+/// Passes on a RESVERR of another node, with our own hop in it, and with the POLICY_DATA that no
+/// handler here has taken (RFC 2750 section 4.3: a policy error has some).
 fn send_on(
     core: &mut Core,
     error: &ResvErr<'_>,
@@ -187,10 +189,15 @@ fn send_on(
 ) {
     let meta = towards(core, hop.lih, error.session.destination, hop.address);
     let Some(address) = meta.source else { return };
+    let carried = policy::error_onward(core, error.policy_data());
     core.outbox.send(&mut core.counters, meta, MessageType::ResvErr, false, |w| {
         w.object(&error.session)?;
         w.object(&Hop { address, lih: hop.lih })?;
         w.object(&spec)?;
+        if spec.code == error_code::POLICY && carried.is_empty() {
+            policy::write_bare(w, Hop { address, lih: hop.lih })?;
+        }
+        w.raw(&carried)?;
         if let Some(scope) = scope {
             w.object(&Scope(scope))?;
         }

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use rsvp_wire::object::{Filter, FlowSpec, ResvConfirm, Style};
 
-use super::limits::{Carried, Seat};
+use super::limits::Seat;
+use super::policy::{Carried, Elements};
 use super::psb::Psb;
 use super::time::Instant;
 
@@ -32,7 +33,7 @@ impl Selection {
         }
     }
 
-    fn selects(&self, sender: Filter) -> bool {
+    pub(crate) fn selects(&self, sender: Filter) -> bool {
         match self {
             Self::Fixed(filter) => *filter == sender,
             Self::Explicit(filters) => filters.iter().any(|(filter, _)| *filter == sender),
@@ -57,6 +58,11 @@ pub(crate) struct Rsb {
     /// WF: the senders that this reservation is meant to reach upstream, `None` for all.
     pub(crate) scope: Option<Box<[IpAddr]>>,
     pub(crate) expires: Instant,
+    /// What handlers keep of the next hop's policy elements.
+    pub(crate) elements: Elements,
+    /// A policy refresh period longer than R keeps what was paid until then, though a RESV leaves
+    /// it out (RFC 2750 section 3.2).
+    pub(crate) policy_until: Instant,
     /// Counts this block as the next hop's; `None` for a receiver on this node.
     pub(crate) seat: Option<Seat>,
 }

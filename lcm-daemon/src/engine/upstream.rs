@@ -4,16 +4,14 @@
 use std::net::IpAddr;
 
 use rsvp_wire::MessageType;
-use rsvp_wire::charging::Ucpe;
 use rsvp_wire::iana::class;
 use rsvp_wire::object::{
     ErrorFlags, ErrorSpec, Filter, FlowSpec, Hop, ResvConfirm, Scope, Session, Style, TimeValues,
 };
 
 use super::Core;
-use super::charging;
 use super::flowspec::merge;
-use super::limits::Carried;
+use super::policy::{self, Offer, ResvOut};
 use super::psb::Psb;
 use super::resv::filter_specs;
 use super::rsb::Selection;
@@ -34,7 +32,7 @@ pub(crate) type Wish = (Filter, IpAddr, FlowSpec);
 struct Part {
     sender: Filter,
     flowspec: FlowSpec,
-    payment: Option<Ucpe>,
+    offer: Offer,
 }
 
 impl SessionState {
@@ -116,15 +114,10 @@ impl SessionState {
                 continue;
             };
             let Some(psb) = self.senders.get_mut(*index) else { continue };
-            let payment = charging::own_payment(core, now, psb);
-            let pays = psb.flow.as_ref().is_some_and(|flow| flow.branches().next().is_some());
-            if pays && payment.is_none() {
-                // What we may offer was refused (T18): wait for a price that can be paid.
-                continue;
-            }
+            let Some(offer) = policy::resv_offer(core, now, psb) else { continue };
             psb.reserved_upstream = true;
             let flowspec = shared.unwrap_or(flowspec);
-            parts.push(Part { sender: psb.sender, flowspec, payment });
+            parts.push(Part { sender: psb.sender, flowspec, offer });
         }
         if parts.is_empty() {
             return;
@@ -139,7 +132,14 @@ impl SessionState {
             router_alert: false,
         };
         let (session, hop) = (self.session, Hop { address, lih: phop.lih });
-        let context = core.charging.as_ref();
+        let mut out = std::mem::take(&mut core.policy_out);
+        out.clear();
+        let named = parts.len() > 1 || style == Style::WildcardFilter;
+        let below = &self.reservations;
+        for Part { sender, offer, .. } in &parts {
+            let about = ResvOut { own: hop, sender: *sender, named, below, offer };
+            policy::resv_out(core, &about, &mut out);
+        }
         core.outbox.send(&mut core.counters, meta, MessageType::Resv, true, |w| {
             w.object(&session)?;
             w.object(&hop)?;
@@ -150,16 +150,12 @@ impl SessionState {
             if let Some(scope) = &scope {
                 w.object(&Scope(scope))?;
             }
-            let named = parts.len() > 1 || style == Style::WildcardFilter;
-            for Part { sender, payment, .. } in &parts {
-                if let Some(payment) = payment {
-                    charging::write_payment(w, context, hop, named.then_some(*sender), payment)?;
-                }
-            }
+            w.raw(out.bytes())?;
             w.raw(&carried)?;
             w.object(&style)?;
             write_descriptors(w, style, &parts)
         });
+        core.policy_out = out;
     }
 
     /// WF: the senders behind a previous hop that the reservation is meant to reach, where there
@@ -184,19 +180,22 @@ impl SessionState {
             .reservations
             .iter()
             .filter(|rsb| parts.iter().any(|part| rsb.selects(part.sender)));
+        let senders: Vec<Filter> = parts.iter().map(|part| part.sender).collect();
         let mut confirm = None;
         let mut carried = Vec::new();
+        let mut taken: Vec<(Option<(u32, IpAddr)>, &[u8])> = Vec::new();
         for rsb in concerned {
             confirm = confirm.or(rsb.confirm);
-            let more = rsb.carried.as_ref().map(Carried::bytes).unwrap_or_default();
-            for object in (Objects { rest: more }) {
-                // Only one copy of each of unknown class (RFC 2205 section 3.10), all POLICY_DATA
-                // (RFC 2750 section 4.2). And what strangers add must not keep our own RESV from
+            for object in rsb.carried.iter().flat_map(|carried| carried.about(&senders)) {
+                // Only one copy of each object of unknown class (RFC 2205 section 3.10). All
+                // POLICY_DATA (RFC 2750 section 4.2), but one copy of what fixed filters share that
+                // came in one message. And what strangers add must not keep our own RESV from
                 // fitting into a packet.
-                let known = object.get(2) != Some(&class::POLICY_DATA)
-                    && (Objects { rest: &carried }).any(|other| other == object);
-                if !known && carried.len() + object.len() <= most {
+                let of_policy = object.get(2) == Some(&class::POLICY_DATA);
+                let from = of_policy.then_some((rsb.outgoing, rsb.next_hop));
+                if carried.len() + object.len() <= most && !taken.contains(&(from, object)) {
                     carried.extend_from_slice(object);
+                    taken.push((from, object));
                 }
             }
         }
@@ -234,23 +233,6 @@ impl SessionState {
             send_confirmation(core, self.session, node, confirm, rsb.flowspec, selection, &filters);
         }
         onward
-    }
-}
-
-/// Whole objects one after the other.
-struct Objects<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Iterator for Objects<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let (length, _) = self.rest.split_first_chunk::<2>()?;
-        let length = usize::from(u16::from_be_bytes(*length));
-        let (object, rest) = self.rest.split_at_checked(length.max(4))?;
-        self.rest = rest;
-        Some(object)
     }
 }
 

@@ -4,17 +4,15 @@ use charging_model::flow::{
     Account as ModelAccount, Announcement, Flow, Heard, Limits, Price, Quote,
 };
 use charging_model::{BranchKey, Ppm, Rate, Span};
-use rsvp_wire::charging::{Account, ChargingFlags, Dcpe, Terms, VERSION};
-use rsvp_wire::message::Path;
-use rsvp_wire::object::{Hop, PolicyData, PolicyElement};
-use rsvp_wire::{BufferTooSmall, MessageWriter, PolicyOptions};
+use rsvp_wire::charging::{Account, ChargingFlags, Dcpe, Terms};
+use rsvp_wire::object::Hop;
 
 use super::super::Core;
-use super::super::limits::{Carried, Limit};
 use super::super::local::SenderShare;
 use super::super::path::Arrived;
+use super::super::policy::{Addressee, Object};
 use super::super::psb::Psb;
-use super::super::time::Now;
+use super::super::time::{Now, lifetime};
 use super::upstream::SERVICE;
 use super::{Accounts, Context, Fault, charges_on, clock, serials};
 
@@ -26,102 +24,42 @@ pub(crate) enum Announced {
     Unread,
     /// Nothing: this is the first charging hop.
     Nothing,
-    /// A DCPE.
-    Dcpe(Box<Dcpe>),
+    /// A DCPE, and the period in milliseconds in which it is refreshed.
+    Dcpe(Box<Dcpe>, u32),
 }
 
 /// Finds the DCPE that is meant for us: one addressed to us wins over an unaddressed one, one
 /// addressed to somebody else on the link is ignored (RFC 2750 section 3.4, charging.md D10).
-pub(crate) fn read_announcement(core: &Core, path: &Path<'_>) -> Result<Announced, Fault> {
+pub(super) fn read_announcement(
+    core: &Core,
+    objects: &mut dyn Iterator<Item = Object<'_>>,
+) -> Result<Announced, Fault> {
     let Some(context) = &core.charging else { return Ok(Announced::Unread) };
-    let mut found: Option<(bool, Dcpe)> = None;
+    let mut found: Option<(bool, Dcpe, u32)> = None;
     let mut for_others = false;
-    for object in path.policy_data() {
-        let Some(element) = object.element(context.ptypes.dcpe) else { continue };
-        let destination = object.destination_hop();
-        if destination.is_some_and(|hop| !core.interfaces.owns(hop.address)) {
+    for object in objects {
+        let Some(element) = object.data.element(context.ptypes.dcpe) else { continue };
+        if object.addressee == Addressee::Another {
             for_others = true;
             continue;
         }
         match Dcpe::parse(element.bytes) {
             Ok(dcpe) => {
-                let addressed = destination.is_some();
-                if found.as_ref().is_none_or(|(other, _)| addressed && !other) {
-                    found = Some((addressed, dcpe));
+                let addressed = object.addressee == Addressee::Us;
+                if found.as_ref().is_none_or(|(other, ..)| addressed && !other) {
+                    found = Some((addressed, dcpe, object.refresh_ms));
                 }
             }
             Err(error) => Fault::of_element(&error)?,
         }
     }
     match found {
-        Some((_, dcpe)) if dcpe.currency != context.currency => Err(Fault::FOREIGN_CURRENCY),
-        Some((_, dcpe)) => Ok(Announced::Dcpe(Box::new(dcpe))),
+        Some((_, dcpe, _)) if dcpe.currency != context.currency => Err(Fault::FOREIGN_CURRENCY),
+        Some((_, dcpe, refresh_ms)) => Ok(Announced::Dcpe(Box::new(dcpe), refresh_ms)),
         // The previous hop charges, and says nothing new to us: we are not the first (T6).
         None if for_others => Ok(Announced::Unread),
         None => Ok(Announced::Nothing),
     }
-}
-
-/// Whole objects that go on byte for byte: POLICY_DATA without an element of ours, and unknown
-/// objects.
-pub(crate) fn carried<'a>(
-    core: &Core,
-    policy: impl Iterator<Item = PolicyData<'a>>,
-    unknown: impl Iterator<Item = &'a [u8]>,
-) -> Result<Option<Carried>, Limit> {
-    let mut bytes: Vec<u8> = Vec::new();
-    for object in policy {
-        match &core.charging {
-            Some(context) if has_ours(context, &object) => {
-                write_others(context, &object, &mut bytes);
-            }
-            _ => bytes.extend_from_slice(object.bytes()),
-        }
-    }
-    for object in unknown {
-        bytes.extend_from_slice(object);
-    }
-    if bytes.len() > core.config.limits.max_policy_bytes as usize {
-        return Err(Limit::PolicyBytes);
-    }
-    Ok((!bytes.is_empty()).then(|| Carried::new(bytes, &core.neighbours.carried)))
-}
-
-/// True for an element that we read. One of a newer version is carried on like any unknown one
-/// (charging.md section 5).
-fn is_ours(context: &Context, element: &PolicyElement<'_>) -> bool {
-    let ptypes = context.ptypes;
-    let versioned = [ptypes.dcpe, ptypes.ucpe].contains(&element.ptype);
-    let newer = element.data.first().is_some_and(|version| *version > VERSION);
-    (versioned && !newer) || element.ptype == ptypes.chg_err
-}
-
-fn has_ours(context: &Context, object: &PolicyData<'_>) -> bool {
-    object.elements().any(|element| is_ours(context, &element))
-}
-
-/// Keeps the foreign elements of an object that also holds ours, with its options but without its
-/// INTEGRITY, which covered what is gone.
-fn write_others(context: &Context, object: &PolicyData<'_>, bytes: &mut Vec<u8>) {
-    let mut others = object.elements().filter(|pe| !is_ours(context, pe)).peekable();
-    if others.peek().is_none() {
-        return;
-    }
-    let filters: Vec<_> = object.filter_specs().collect();
-    let options = PolicyOptions {
-        filters: &filters,
-        originating: object.originating_hop(),
-        destination: object.destination_hop(),
-        refresh: object.time_values(),
-        ..PolicyOptions::default()
-    };
-    let mut buffer = vec![0; object.bytes().len()];
-    let mut sink = rsvp_wire::Sink::new(&mut buffer);
-    rsvp_wire::write_policy_data(&mut sink, &options, |sink| {
-        others.for_each(|pe| sink.put(pe.bytes));
-    });
-    let length = sink.position();
-    bytes.extend_from_slice(buffer.get(..length).unwrap_or_default());
 }
 
 /// Whether an announcement from another previous hop than the last could be taken, without taking
@@ -132,7 +70,7 @@ pub(crate) fn acceptable(
     psb: &Psb,
     announced: &Announced,
 ) -> Result<(), Fault> {
-    let (Announced::Dcpe(dcpe), Some(flow)) = (announced, &psb.flow) else { return Ok(()) };
+    let (Announced::Dcpe(dcpe, _), Some(flow)) = (announced, &psb.flow) else { return Ok(()) };
     let announcement = announcement(&mut core.accounts, dcpe).ok_or(Fault::BAD_ELEMENT)?;
     let mut trial = flow.clone();
     trial.on_upstream_changed(clock(now));
@@ -141,7 +79,7 @@ pub(crate) fn acceptable(
 
 /// Takes the announcement of a PATH into the charging state of its sender; on an error nothing
 /// changed. False: the PATH is older than what is known.
-pub(crate) fn announce(
+pub(super) fn announce(
     core: &mut Core,
     now: Now,
     psb: &mut Psb,
@@ -149,25 +87,32 @@ pub(crate) fn announce(
 ) -> Result<bool, Fault> {
     let phop = psb.phop_address();
     let Some(flow) = psb.flow.as_mut() else { return Ok(true) };
-    let refresh = Span(u64::from(arrived.refresh_ms));
-    match &arrived.announced {
+    match &arrived.policy.announced {
         Announced::Unread => {}
+        // The last DCPE came with a longer period of its own (PRT, RFC 2750 section 3.2).
+        Announced::Nothing if psb.policy_until > now.at => {}
         Announced::Nothing => {
+            let refresh = Span(u64::from(arrived.refresh_ms));
             let quantity = arrived.facts.tspec.rate.to_integer().saturating_mul(8);
             flow.on_no_dcpe(clock(now), refresh, quantity);
         }
-        Announced::Dcpe(dcpe) => {
+        Announced::Dcpe(dcpe, refresh_ms) => {
             let mut flags = dcpe.flags;
             if arrived.facts.non_rsvp_hop {
                 flags = flags.union(ChargingFlags::NON_CHARGING_HOP);
             }
             let announcement = Announcement {
                 flags: flags.bits(),
-                refresh,
+                refresh: Span(u64::from(*refresh_ms)),
                 ..announcement(&mut core.accounts, dcpe).ok_or(Fault::BAD_ELEMENT)?
             };
             match flow.on_dcpe(clock(now), &announcement) {
-                Ok(Heard::Changed | Heard::Refreshed) => {}
+                Ok(Heard::Changed | Heard::Refreshed) => {
+                    let k = u32::from(core.config.rsvp.lifetime_multiplier);
+                    let slow = *refresh_ms > arrived.refresh_ms;
+                    let held = if slow { lifetime(*refresh_ms, k) } else { Default::default() };
+                    psb.policy_until = now.at + held;
+                }
                 Ok(Heard::Stale) => {
                     core.counters.drop("stale_announcement");
                     return Ok(false);
@@ -274,7 +219,7 @@ pub(super) fn price(core: &Core, interface: u32) -> Option<Price> {
 
 /// The DCPEs for one interface: one for each known next hop where there are several, with its
 /// address, and one without for a hop that joins; a single one otherwise (D10).
-pub(crate) fn downstream_elements(
+pub(super) fn downstream_elements(
     core: &Core,
     now: Now,
     psb: &mut Psb,
@@ -329,19 +274,4 @@ pub(super) fn dcpe_of(context: &Context, psb: &Psb, quote: &Quote) -> Dcpe {
         },
         ..Dcpe::new(context.currency, SERVICE)
     }
-}
-
-/// Writes DCPEs as POLICY_DATA.
-pub(crate) fn write_announcements(
-    writer: &mut MessageWriter<'_>,
-    context: Option<&Context>,
-    own: Hop,
-    elements: &[(Option<Hop>, Dcpe)],
-) -> Result<(), BufferTooSmall> {
-    let Some(context) = context else { return Ok(()) };
-    for (destination, dcpe) in elements {
-        let options = PolicyOptions { destination: *destination, ..PolicyOptions::from_hop(own) };
-        writer.policy_data(&options, |sink| dcpe.write(context.ptypes.dcpe, sink))?;
-    }
-    Ok(())
 }

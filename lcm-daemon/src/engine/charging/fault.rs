@@ -157,7 +157,12 @@ pub(crate) fn write_fault(
     senders: &[FilterSpec],
     fault: &Fault,
 ) -> Result<(), BufferTooSmall> {
-    let (Some(detail), Some(context)) = (&fault.detail, context) else { return Ok(()) };
+    let (Some(detail), Some(context)) = (&fault.detail, context) else {
+        return match fault.code {
+            error_code::POLICY => super::super::policy::write_bare(writer, own),
+            _ => Ok(()),
+        };
+    };
     let options = PolicyOptions { filters: senders, ..PolicyOptions::from_hop(own) };
     writer.policy_data(&options, |sink| {
         detail.error.write(context.ptypes.chg_err, sink);

@@ -8,6 +8,7 @@ mod books;
 mod context;
 mod downstream;
 mod fault;
+mod handler;
 mod serials;
 mod upstream;
 mod view;
@@ -16,14 +17,10 @@ pub(crate) use accounts::Accounts;
 pub(crate) use books::Books;
 pub(crate) use context::Context;
 pub use context::wire_account;
-pub(crate) use downstream::{
-    Announced, acceptable, announce, carried, downstream_elements, originate, read_announcement,
-    sync_groups, upstream_moved, write_announcements,
-};
+pub(crate) use downstream::{Announced, acceptable, originate, sync_groups, upstream_moved};
 pub(crate) use fault::{ChargingFault, Fault, charging_error, write_fault};
 pub(crate) use upstream::{
-    Admission, Payments, admit, is_paid, local_due, new_flow, own_payment, own_refused,
-    read_payments, release, renew_local, settle, write_payment,
+    Admission, Payments, is_paid, local_due, new_flow, own_refused, release, renew_local, settle,
 };
 pub(crate) use view::{show_downstream, show_upstream};
 
@@ -31,16 +28,19 @@ use std::net::IpAddr;
 
 use charging_model::flow::{Happening, Price};
 use charging_model::{BranchKey, Clock, Millis, Rate, shared_local_prices};
-use rsvp_wire::object::{Filter, Style};
+use rsvp_wire::PolicyOptions;
+use rsvp_wire::object::{Filter, FilterSpec, Hop, Style};
 
 use super::counters::bump;
 use super::local::NoticeEvent;
 use super::outbox::Output;
+use super::policy::{Handler, Handlers, Preemption};
 use super::psb::Psb;
 use super::rsb::LOCAL;
 use super::session::SessionState;
 use super::time::{Instant, Now, Span};
 use super::{Core, local::Notice};
+use crate::config::Config;
 
 /// Longest time for which changes that move no payment are collected (T19), in milliseconds.
 const COALESCE_MS: u64 = 500;
@@ -48,6 +48,21 @@ const COALESCE_MS: u64 = 500;
 /// Rounds of mutual reaction of a price, the receiver here and our own payment to one event; two
 /// are enough, more would be an error that must not hang the router.
 const MAX_ROUNDS: usize = 4;
+
+/// The handlers of a node that controls policy, which is one that charges; none on a
+/// policy-ignorant one. Charging stands last, so that nobody pays for what another one refuses.
+pub(crate) fn handlers(config: &Config) -> Handlers {
+    let Some(charging) = &config.charging else { return Handlers::default() };
+    Handlers::from([
+        Box::new(Preemption) as Box<dyn Handler>,
+        Box::new(handler::Charging::new(charging.p_types)),
+    ])
+}
+
+/// Options of a POLICY_DATA object of ours.
+fn options<'a>(own: Hop, destination: Option<Hop>, filters: &'a [FilterSpec]) -> PolicyOptions<'a> {
+    PolicyOptions { destination, filters, ..PolicyOptions::from_hop(own) }
+}
 
 pub(super) fn clock(now: Now) -> Clock {
     Clock { now: Millis(now.at.as_millis()), unix_s: now.unix_s }

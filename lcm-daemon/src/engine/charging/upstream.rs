@@ -7,12 +7,11 @@ use charging_model::time::next_serial;
 use charging_model::{BranchKey, Rate, Span};
 use rsvp_wire::charging::Ucpe;
 use rsvp_wire::iana::{error_code, policy};
-use rsvp_wire::message::Resv;
-use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, FilterSpec, Hop, Session};
-use rsvp_wire::{BufferTooSmall, MessageWriter, PolicyOptions};
+use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, Session};
 
 use super::super::Core;
 use super::super::counters::bump;
+use super::super::policy::{Addressee, Concerns, Object};
 use super::super::psb::Psb;
 use super::super::record::{Record, RecordEvent};
 use super::super::resv::Request;
@@ -30,10 +29,20 @@ pub(super) const SERVICE: u16 = 5;
 pub(crate) struct Payments {
     /// What a receiver on this node approves for one sender; it says nothing of others.
     local: Option<(Filter, u64)>,
-    /// UCPEs of a neighbour with the senders that they are for; none for all.
-    neighbour: Vec<(Vec<Filter>, Ucpe)>,
+    /// UCPEs of a neighbour.
+    neighbour: Vec<Offered>,
     /// The message is about several senders: then a UCPE without a FILTER_SPEC is for none of them.
     several: bool,
+}
+
+/// A UCPE of a neighbour.
+#[derive(Debug, Clone)]
+struct Offered {
+    /// The senders that it is for.
+    concerns: Concerns,
+    ucpe: Ucpe,
+    /// The period in which it is refreshed, in milliseconds.
+    refresh_ms: u32,
 }
 
 impl Payments {
@@ -44,13 +53,16 @@ impl Payments {
 
     /// The UCPE for one sender: with its FILTER_SPEC, or without any where there is but one sender
     /// (charging.md section 5). Nobody pays twice with one payment.
-    fn of(&self, sender: Filter) -> Option<&Ucpe> {
-        let named = self.neighbour.iter().find(|(filters, _)| filters.contains(&sender));
-        let sole = || match self.several {
-            true => None,
-            false => self.neighbour.iter().find(|(filters, _)| filters.is_empty()),
-        };
-        named.or_else(sole).map(|(_, ucpe)| ucpe)
+    fn of(&self, sender: Filter) -> Option<&Offered> {
+        let for_all = |offered: &&Offered| offered.concerns == Concerns::All;
+        let of_one = |offered: &&Offered| !for_all(offered) && offered.concerns.includes(sender);
+        let sole = || self.neighbour.iter().filter(|_| !self.several).find(for_all);
+        self.neighbour.iter().find(of_one).or_else(sole)
+    }
+
+    /// The longest period in which any of the UCPEs is refreshed, in milliseconds; 0 without any.
+    pub(crate) fn refresh_ms(&self) -> u32 {
+        self.neighbour.iter().map(|offered| offered.refresh_ms).max().unwrap_or_default()
     }
 
     /// Says whether the request is about more than one sender.
@@ -76,22 +88,25 @@ pub(crate) fn new_flow(core: &Core) -> Option<Box<Flow>> {
 }
 
 /// The payments that a RESV carries.
-pub(crate) fn read_payments(core: &Core, resv: &Resv<'_>) -> Result<Payments, Fault> {
-    let several = resv.flows().filter(|flow| flow.filter.is_some()).count() > 1;
-    let mut payments = Payments { several, ..Payments::default() };
-    let Some(context) = &core.charging else { return Ok(payments) };
-    for object in resv.policy_data() {
-        let Some(element) = object.element(context.ptypes.ucpe) else { continue };
+pub(super) fn read_payments(
+    core: &Core,
+    objects: &mut dyn Iterator<Item = Object<'_>>,
+    payments: &mut Payments,
+) -> Result<(), Fault> {
+    let Some(context) = &core.charging else { return Ok(()) };
+    for object in objects.filter(|object| object.addressee != Addressee::Another) {
+        let Some(element) = object.data.element(context.ptypes.ucpe) else { continue };
         match Ucpe::parse(element.bytes) {
             Ok(ucpe) if ucpe.currency != context.currency => return Err(Fault::FOREIGN_CURRENCY),
             Ok(ucpe) => {
-                let filters = object.filter_specs().map(|filter| filter.0).collect();
-                payments.neighbour.push((filters, ucpe));
+                let concerns = Concerns::of(&object.data);
+                let refresh_ms = object.refresh_ms;
+                payments.neighbour.push(Offered { concerns, ucpe, refresh_ms });
             }
             Err(error) => Fault::of_element(&error)?,
         }
     }
-    Ok(payments)
+    Ok(())
 }
 
 /// True if the branch of this request pays for this sender as it stands.
@@ -101,7 +116,7 @@ pub(crate) fn is_paid(psb: &Psb, request: &Request) -> bool {
 }
 
 /// Decides on a reservation's payment; on an error nothing was installed.
-pub(crate) fn admit(
+pub(super) fn admit(
     core: &mut Core,
     now: Now,
     session: Session,
@@ -113,15 +128,15 @@ pub(crate) fn admit(
     }
     let key = branch(request.outgoing, request.next_hop);
     reprice_at_admission(core, now, psb, key);
-    match request.payments.local {
+    match request.policy.payments.local {
         Some((sender, payment)) if sender == psb.sender => {
             return renew(core, now, session, psb, key, payment);
         }
         Some(_) => return Ok(Admission::Ignored),
         None => {}
     }
-    let Some(ucpe) = request.payments.of(psb.sender) else {
-        return without_payment(core, psb, key);
+    let Some(Offered { ucpe, refresh_ms, .. }) = request.policy.payments.of(psb.sender) else {
+        return without_payment(core, psb, key, request.paid_before);
     };
     let payment = Payment {
         payment: Rate(ucpe.payment),
@@ -132,7 +147,7 @@ pub(crate) fn admit(
         sequence: ucpe.sequence,
         instance: ucpe.instance,
         account: core.accounts.get(ucpe.account.kind.into(), ucpe.account.id.as_bytes()),
-        refresh: Span(u64::from(request.refresh_ms)),
+        refresh: Span(u64::from(*refresh_ms)),
         quantity: bits(request),
         receivers_below: ucpe.terms.receivers_below.unwrap_or(1),
     };
@@ -209,9 +224,18 @@ fn reprice_at_admission(core: &mut Core, now: Now, psb: &mut Psb, key: BranchKey
     }
 }
 
-/// A RESV without a UCPE.
-fn without_payment(core: &mut Core, psb: &Psb, key: BranchKey) -> Result<Admission, Fault> {
+/// A RESV without a UCPE; `withheld`: the last one came with a longer period of its own (PRT), and
+/// goes on to count (RFC 2750 section 3.2).
+fn without_payment(
+    core: &mut Core,
+    psb: &Psb,
+    key: BranchKey,
+    withheld: bool,
+) -> Result<Admission, Fault> {
     let paid_before = psb.flow.as_ref().is_some_and(|flow| flow.branch(key).is_some());
+    if paid_before && withheld {
+        return Ok(Admission::Taken);
+    }
     match core.charging.as_ref().map(|context| context.on_missing_payment) {
         Some(MissingPayment::Free) if !paid_before => Ok(Admission::Taken),
         _ => {
@@ -307,7 +331,7 @@ pub(crate) fn local_due(psb: &Psb, own: IpAddr) -> Option<LocalDue> {
 }
 
 /// What we pay the previous hop with the RESV that is sent now.
-pub(crate) fn own_payment(core: &mut Core, now: Now, psb: &mut Psb) -> Option<Ucpe> {
+pub(super) fn own_payment(core: &mut Core, now: Now, psb: &mut Psb) -> Option<Ucpe> {
     let phop = psb.phop_address();
     let flow = psb.flow.as_mut()?;
     let mut clock = clock(now);
@@ -356,20 +380,6 @@ fn ucpe_of(context: &Context, paid: &OwnPayment) -> Ucpe {
         instance: paid.instance,
         ..Ucpe::new(context.currency, SERVICE, context.account.clone())
     }
-}
-
-/// Writes a payment as POLICY_DATA; `sender` says which of several flows it is for.
-pub(crate) fn write_payment(
-    writer: &mut MessageWriter<'_>,
-    context: Option<&Context>,
-    own: Hop,
-    sender: Option<Filter>,
-    payment: &Ucpe,
-) -> Result<(), BufferTooSmall> {
-    let Some(context) = context else { return Ok(()) };
-    let filter = sender.map(FilterSpec);
-    let options = PolicyOptions { filters: filter.as_slice(), ..PolicyOptions::from_hop(own) };
-    writer.policy_data(&options, |sink| payment.write(context.ptypes.ucpe, sink))
 }
 
 /// A reservation ended: closes its meters.
