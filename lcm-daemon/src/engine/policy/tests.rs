@@ -272,13 +272,16 @@ fn unknown_policy_data_is_concatenated_upstream() {
     let mut node = Node::new(vec![]);
     node.path(1, &[]);
     let (a, b) = (plain(STRANGE, 1), plain(STRANGE, 2));
-    assert_eq!(resvs(&node.resv(hop(21, 3), 10, &[1], &[a.clone()])), [vec![a.clone()]]);
+    assert_eq!(
+        resvs(&node.resv(hop(21, 3), 10, &[1], std::slice::from_ref(&a))),
+        [vec![a.clone()]]
+    );
     // The flowspec merges into what stands; the policy data is new, and goes on at once.
-    node.resv(hop(31, 4), 5, &[1], &[b.clone()]);
+    node.resv(hop(31, 4), 5, &[1], std::slice::from_ref(&b));
     let sent = node.run_to(60_000);
     assert_eq!(resvs(&sent).last(), Some(&vec![a.clone(), b]));
     let c = plain(STRANGE, 3);
-    let sent = node.resv(hop(31, 4), 5, &[1], &[c.clone()]);
+    let sent = node.resv(hop(31, 4), 5, &[1], std::slice::from_ref(&c));
     assert_eq!(resvs(&sent), [vec![a, c]], "a change goes on at once");
 }
 
@@ -368,7 +371,7 @@ fn slow_policy_data_outlasts_refreshes_that_leave_it_out() {
         let options = PolicyOptions { refresh, ..PolicyOptions::from_hop(hop(99, 9)) };
         let slow = object(&options, &[(ptype, 1)]);
         let mut node = Node::new(vec![Box::new(Stamp)]);
-        node.path(1, &[slow.clone()]);
+        node.path(1, std::slice::from_ref(&slow));
         node.resv(hop(21, 3), 10, &[1], &[slow]);
         let start = node.ms;
         let mut last = [0, 0];
