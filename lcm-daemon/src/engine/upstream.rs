@@ -28,6 +28,9 @@ const SENDERS_PER_MESSAGE: usize = 6;
 /// What is asked for one sender.
 pub(crate) type Wish = (Filter, IpAddr, FlowSpec);
 
+/// A next hop: interface and address.
+type NextHop = (u32, IpAddr);
+
 /// One sender's part of a RESV.
 struct Part {
     sender: Filter,
@@ -183,7 +186,7 @@ impl SessionState {
         let senders: Vec<Filter> = parts.iter().map(|part| part.sender).collect();
         let mut confirm = None;
         let mut carried = Vec::new();
-        let mut taken: Vec<(Option<(u32, IpAddr)>, &[u8])> = Vec::new();
+        let mut taken: Vec<(Option<NextHop>, &[u8])> = Vec::new();
         for rsb in concerned {
             confirm = confirm.or(rsb.confirm);
             for object in rsb.carried.iter().flat_map(|carried| carried.about(&senders)) {
