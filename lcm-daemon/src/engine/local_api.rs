@@ -250,6 +250,7 @@ impl SessionState {
             outdated: false,
             elements: Elements::default(),
             policy_until: Instant::default(),
+            held_back: false,
             seat: None,
         });
         let index = self.senders.len() - 1;
@@ -276,31 +277,42 @@ impl SessionState {
         if self.receiver.is_some() {
             return Err(LocalError::Taken(self.session));
         }
-        let group = self.session.destination;
-        let mut joined = Vec::new();
-        if group.is_multicast() {
-            let usable = core.interfaces.iter().filter(|port| port.usable());
-            joined = match request.interface {
-                Some(interface) => vec![interface],
-                None => usable.map(|port| port.kernel.index).collect(),
-            };
-        }
-        for interface in &joined {
-            core.outbox.push(Output::Join { group, interface: *interface });
-        }
         self.receiver = Some(Box::new(LocalReceiver {
             handle,
             request,
-            joined,
+            joined: Vec::new(),
             told: BTreeMap::new(),
             _seat: Seat::take(&core.neighbours.handles, 1),
         }));
+        self.join_usable(core);
         for index in 0..self.senders.len() {
             self.follow_route(core, now, index);
             self.after_charging(core, now, index);
         }
         self.arm_refresh(core, now);
         Ok(())
+    }
+
+    /// Joins the group of the receiver on this node on the interfaces that it asked for, or on all
+    /// that speak RSVP and are up: one that comes up later is joined then.
+    pub(crate) fn join_usable(&mut self, core: &mut Core) {
+        let group = self.session.destination;
+        let Some(receiver) = self.receiver.as_mut().filter(|_| group.is_multicast()) else {
+            return;
+        };
+        let wanted: Vec<u32> = match receiver.request.interface {
+            Some(interface) => vec![interface],
+            None => {
+                let usable = core.interfaces.iter().filter(|port| port.usable());
+                usable.map(|port| port.kernel.index).collect()
+            }
+        };
+        for interface in wanted {
+            if !receiver.joined.contains(&interface) {
+                receiver.joined.push(interface);
+                core.outbox.push(Output::Join { group, interface });
+            }
+        }
     }
 
     fn close(&mut self, core: &mut Core, now: Now, handle: Handle) {
@@ -346,7 +358,12 @@ impl SessionState {
             return;
         }
         let Some(own) = own_address(core, self.session, psb) else { return };
-        let known = self.reservation_of(LOCAL, self.session.destination, sender).is_some();
+        let standing = self.reservation_of(LOCAL, self.session.destination, sender);
+        let standing = standing.and_then(|at| self.reservations.get(at)).map(|rsb| rsb.flowspec);
+        // Where the sender's own words are reserved for, they may have changed.
+        let follows = receiver.request.style == Style::FixedFilter;
+        let wanted = receiver.request.flowspec.unwrap_or(FlowSpec::ControlledLoad(psb.facts.tspec));
+        let known = standing.is_some_and(|flowspec| !follows || flowspec == wanted);
         let mut payments = charging::Payments::default();
         if psb.flow.is_some() {
             let Some(due) = charging::local_due(psb, self.session.destination) else { return };

@@ -238,6 +238,7 @@ impl SessionState {
             outdated: false,
             elements: Elements::default(),
             policy_until: Instant::default(),
+            held_back: false,
             seat: core.neighbours.seat_sender(from),
         });
         Ok(self.senders.len() - 1)
@@ -317,6 +318,7 @@ impl SessionState {
 
     /// Prices, addresses or states of interfaces changed.
     pub(crate) fn interfaces_changed(&mut self, core: &mut Core, now: Now) {
+        self.join_usable(core);
         for index in 0..self.senders.len() {
             self.reroute(core, now, index);
         }

@@ -61,6 +61,9 @@ pub(crate) struct Psb {
     /// A policy refresh period longer than R keeps what was announced until then, though a PATH
     /// leaves it out (RFC 2750 section 3.2).
     pub(crate) policy_until: Instant,
+    /// The previous hop refused our last payment for a reason that no other payment mends: it is
+    /// offered again with the next refresh, not sooner (T18).
+    pub(crate) held_back: bool,
     /// Counts this block as the previous hop's; `None` for a sender on this node.
     pub(crate) seat: Option<Seat>,
 }

@@ -68,13 +68,23 @@ impl Net {
 
     /// Opens a sender; without a share its PATH says nothing of charges.
     pub fn send(&mut self, id: NodeId, session: Session, share: Option<SenderShare>) -> Handle {
+        self.send_traffic(id, session, TSPEC, share)
+    }
+
+    /// Opens a sender of this traffic.
+    pub fn send_traffic(
+        &mut self,
+        id: NodeId,
+        session: Session,
+        tspec: Tspec,
+        share: Option<SenderShare>,
+    ) -> Handle {
         let sender = self.sender(id);
         let group = session.destination;
         if group.is_multicast() {
             self.sources.entry(group).or_default().insert(sender.source);
         }
-        let request =
-            SenderRequest { session, sender, tspec: TSPEC, ttl: 64, interface: None, share };
+        let request = SenderRequest { session, sender, tspec, ttl: 64, interface: None, share };
         self.input(id, |engine, now| engine.open_sender(now, request))
             .unwrap_or_else(|error| panic!("node {id}: {error}"))
     }

@@ -43,7 +43,7 @@ impl Metered {
 /// A UCPE that reached a payee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Approval {
-    /// When, in milliseconds of virtual time.
+    /// When, in milliseconds of the payee's clock.
     pub at_ms: u64,
     /// The most that may be debited per second.
     pub ceiling: u64,
@@ -145,43 +145,53 @@ impl Net {
     /// reached it: each approves [t, t + H] up to its ceiling (charging.md T3), and a gap between
     /// two of one instance is billed at the lower of their rates. Ends with a RESVTEAR.
     pub fn approved(&self) -> BTreeMap<Pair, i128> {
-        let end = self.now_us() / 1_000;
         let mut sums = BTreeMap::new();
         for ((pair, ..), approvals) in self.approvals() {
+            let end = self.nodes[pair.payee].local_us(self.now_us()) / 1_000;
             *sums.entry(pair).or_default() += integral(&approvals, end);
         }
         sums
     }
 
-    /// Panics if any payee metered more than was approved.
-    pub fn assert_promise(&mut self) {
-        let (seed, approved) = (self.options.seed, self.approved());
-        for (pair, metered) in self.metered() {
+    /// Payees that metered more than was approved, what they metered, and what was approved.
+    pub fn broken_promises(&mut self) -> Vec<(Pair, i128, i128)> {
+        let approved = self.approved();
+        let broken = self.metered().into_iter().filter_map(|(pair, metered)| {
             let most = approved.get(&pair).copied().unwrap_or_default();
             let debited = metered.receiver_payment;
-            assert!(
-                debited <= most,
-                "seed {seed}: {pair:?} was debited {debited}, which approvals of {most} do not \
+            (debited > most).then_some((pair, debited, most))
+        });
+        broken.collect()
+    }
+
+    /// Panics if any payee metered more than was approved.
+    pub fn assert_promise(&mut self) {
+        if let Some((pair, debited, most)) = self.broken_promises().first() {
+            panic!(
+                "seed {}: {pair:?} was debited {debited}, which approvals of {most} do not \
                  cover\n{}",
+                self.options.seed,
                 self.story()
             );
         }
     }
 
     fn approvals(&self) -> Flows {
-        let mut arrived: Vec<(u64, &Crossing)> = Vec::new();
+        let mut arrived: Vec<(u64, u64, &Crossing)> = Vec::new();
         for crossing in self.log.crossings() {
             let wanted = matches!(crossing.message_type, MessageType::Resv | MessageType::ResvTear);
             let here = self.topology.owner(crossing.destination) == Some(crossing.to);
             if let (true, true, Fate::Arrives(at)) = (wanted, here, crossing.fate)
                 && at <= self.now_us()
             {
-                arrived.push((at / 1_000, crossing));
+                // By the clock of the payee, which meters.
+                let local = self.nodes[crossing.to].local_us(at);
+                arrived.push((at, local / 1_000, crossing));
             }
         }
-        arrived.sort_by_key(|(at, _)| *at);
+        arrived.sort_by_key(|(at, ..)| *at);
         let mut flows = Flows::new();
-        for (at_ms, crossing) in arrived {
+        for (_, at_ms, crossing) in arrived {
             self.note_approval(&mut flows, at_ms, crossing);
         }
         flows

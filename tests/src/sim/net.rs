@@ -181,12 +181,39 @@ impl Net {
         let node = &self.nodes[id];
         let seconds = i64::try_from(self.now / 1_000_000).expect("few") + node.wall_ahead;
         let unix_s = u32::try_from(i64::from(UNIX_START) + seconds).expect("between 1970 and 2106");
-        Now { at: Instant::from_micros(self.now + node.clock_ahead), unix_s }
+        Now { at: Instant::from_micros(node.local_us(self.now)), unix_s }
     }
 
     /// Sets a node's wall clock ahead of the true time, or behind it.
     pub fn set_wall_clock(&mut self, id: NodeId, ahead_s: i64) {
         self.nodes[id].wall_ahead = ahead_s;
+    }
+
+    /// Lets a node's monotonic clock run faster than virtual time, or slower. To be set before
+    /// anything depends on it.
+    pub fn set_drift(&mut self, id: NodeId, ppm: i64) {
+        self.nodes[id].drift_ppm = ppm;
+    }
+
+    /// Whether a link is up.
+    pub fn is_up(&self, link: LinkId) -> bool {
+        self.up[link]
+    }
+
+    /// The link by which the kernel of a node reaches another node.
+    pub fn way(&self, node: NodeId, to: NodeId) -> Option<LinkId> {
+        self.routing.unicast(node, to)
+    }
+
+    /// The forwarding entry of a node for a source and these members of a group: where data
+    /// must come in, and where it goes out.
+    pub fn tree_entry(
+        &self,
+        node: NodeId,
+        source: NodeId,
+        members: &[NodeId],
+    ) -> Option<(LinkId, Vec<LinkId>)> {
+        self.routing.multicast(&self.topology, node, source, members.iter().copied())
     }
 
     /// Starts the daemon of a node, which knows nothing of any life before.
@@ -336,11 +363,12 @@ impl Net {
             self.perform(id, output);
         }
         let node = &mut self.nodes[id];
-        let Some(engine) = node.engine.as_mut() else { return };
-        node.alarm = match engine.poll_timeout() {
-            Some(at) => at.as_micros().saturating_sub(node.clock_ahead).max(self.now),
+        node.alarm = match node.engine.as_ref().and_then(Engine::poll_timeout) {
+            Some(at) if at == Instant::NEVER => u64::MAX,
+            Some(at) => node.virtual_us(at.as_micros()).max(self.now),
             None => u64::MAX,
         };
+        let Some(engine) = node.engine.as_mut() else { return };
         let queue = engine.transmits();
         if queue.is_empty() {
             return;

@@ -21,11 +21,14 @@ pub struct NodeConfig {
     pub validity_ms: u32,
     /// What strangers may make a daemon keep.
     pub limits: Limits,
+    /// Whether nodes that could charge do; without, all daemons are policy-ignorant.
+    pub charging: bool,
 }
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self { refresh_ms: 30_000, validity_ms: 60_000, limits: Limits::default() }
+        let limits = Limits::default();
+        Self { refresh_ms: 30_000, validity_ms: 60_000, limits, charging: true }
     }
 }
 
@@ -46,6 +49,8 @@ pub struct Node {
     pub(super) alarm: u64,
     /// How far the node's monotonic clock is ahead of virtual time, in microseconds.
     pub(super) clock_ahead: u64,
+    /// How much faster than virtual time it runs, in parts per million.
+    pub(super) drift_ppm: i64,
     /// How far its wall clock is ahead, in seconds.
     pub(super) wall_ahead: i64,
     /// Groups that the daemon's socket is a member of, by interface.
@@ -70,6 +75,7 @@ impl Node {
             life: 0,
             alarm: u64::MAX,
             clock_ahead: clock,
+            drift_ppm: 0,
             wall_ahead: 0,
             joined: BTreeSet::new(),
             muted: false,
@@ -83,6 +89,29 @@ impl Node {
     /// The engine; panics where there is none.
     pub fn engine(&self) -> &Engine {
         self.engine.as_ref().expect("the daemon runs")
+    }
+
+    /// Whether the daemon runs.
+    pub fn runs(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    /// The node's monotonic clock at an instant of virtual time, in microseconds.
+    pub(super) fn local_us(&self, at: u64) -> u64 {
+        let gained = i128::from(at) * i128::from(self.drift_ppm) / 1_000_000;
+        let local = i128::from(self.clock_ahead) + i128::from(at) + gained;
+        u64::try_from(local).expect("clocks run forward")
+    }
+
+    /// The first instant of virtual time at which the node's clock has come to `local`.
+    pub(super) fn virtual_us(&self, local: u64) -> u64 {
+        let since = i128::from(local.saturating_sub(self.clock_ahead));
+        let guess = since * 1_000_000 / i128::from(1_000_000 + self.drift_ppm);
+        let mut at = u64::try_from(guess.saturating_sub(2)).unwrap_or(0);
+        while self.local_us(at) < local {
+            at += 1;
+        }
+        at
     }
 
     /// Records that were acknowledged, with their numbers.
@@ -132,6 +161,9 @@ fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Option<Config>
         Kind::Host => config.rsvp.role = Role::Host,
         Kind::Ignorant => config.charging = None,
         Kind::Router => {}
+    }
+    if !shared.charging {
+        config.charging = None;
     }
     config.rsvp.refresh_ms = shared.refresh_ms;
     config.limits = shared.limits;

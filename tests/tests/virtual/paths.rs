@@ -6,6 +6,7 @@ use lcm_daemon::engine::SenderShare;
 use lcm_tests::sim::{
     Branching, Family, Kind, Net, NodeId, Options, Topology, group, reserve_up_to,
 };
+use rsvp_wire::object::Tspec;
 use rsvp_wire::{Message, MessageType};
 
 use crate::support::{price, seeds};
@@ -213,6 +214,81 @@ fn r037_sums_hold_across_a_policy_ignorant_router() {
     // P appears in the books as the neighbour that it is for RSVP.
     assert_eq!(rates[s] + rates[r] + rates[a] + rates[b] + rates[p], 0);
     assert_eq!((rates[s], rates[r]), (expected[s], expected[r]));
+}
+
+/// A payee that gave up a reservation says so, through a node that does not know what it carries:
+/// the payer comes back with a new one (RFC 2750 section 4, charging.md T17).
+#[test]
+fn what_was_given_up_behind_a_policy_ignorant_router_comes_back() {
+    for outage_s in (50..250).step_by(10) {
+        let (mut net, [s, _, p, _, r]) = chain(Kind::Ignorant);
+        let session = group(Family::V4, 1);
+        net.send(s, session, half());
+        net.receive(r, session);
+        net.run_ms(10_000);
+        // RESVs are lost, PATHs are not.
+        net.mute(p, true);
+        net.run_ms(outage_s * 1_000);
+        net.mute(p, false);
+        net.run_ms(400_000);
+        let rates = net.rates_over(10_000);
+        assert_eq!((rates[s], rates[r]), (-40, -120), "{outage_s} s");
+    }
+}
+
+/// A price that nobody confirms any more is refused to those who come anew; they ask again with
+/// their refreshes, not twice a second.
+#[test]
+fn an_expired_price_is_asked_for_once_a_refresh() {
+    let (mut net, [s, a, p, b, r]) = chain(Kind::Router);
+    let session = group(Family::V4, 1);
+    net.fix_members(session, [r]);
+    net.send(s, session, half());
+    net.receive(r, session);
+    net.run_ms(10_000);
+    let links = [net.topology.between(p, b), net.topology.between(s, a)];
+    links.into_iter().for_each(|link| net.set_link(link, false));
+    net.run_ms(70_000);
+    net.set_link(links[0], true);
+    net.run_ms(5_000);
+    let before = net.log.messages();
+    net.run_ms(60_000);
+    let sent = net.log.messages() - before;
+    assert!(sent < 60, "{sent} messages in a minute\n{}", net.story());
+}
+
+#[test]
+fn a_group_is_joined_on_an_interface_that_comes_up_later() {
+    let (mut net, [s, .., b, r]) = chain(Kind::Router);
+    let session = group(Family::V4, 1);
+    net.send(s, session, half());
+    let link = net.topology.between(b, r);
+    net.set_link(link, false);
+    net.receive(r, session);
+    net.run_ms(10_000);
+    net.set_link(link, true);
+    net.run_ms(10_000);
+    assert_eq!(net.node(r).engine().sizes(), (1, 1, 1));
+}
+
+/// A receiver that reserves what the sender describes hears of a new description, even when the
+/// sender came back unnoticed.
+#[test]
+fn a_reservation_in_the_senders_words_follows_them() {
+    let (mut net, [s, .., r]) = chain(Kind::Router);
+    let session = group(Family::V4, 1);
+    let sending = net.send(s, session, half());
+    net.receive(r, session);
+    net.run_ms(10_000);
+    net.mute(s, true);
+    net.close(s, sending);
+    net.mute(s, false);
+    net.send_traffic(s, session, Tspec::new(64_000, 4_000, 128, 1_000), half());
+    net.run_ms(10_000);
+    for node in 0..5 {
+        let reserved = net.node(node).engine().show_reservations(net.clock(node));
+        assert_eq!(reserved[0].traffic.rate, 64_000, "node {node}");
+    }
 }
 
 /// RESVCONF travels hop by hop back to the receiver that asked (RFC 2205 section 2.6).

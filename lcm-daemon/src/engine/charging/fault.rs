@@ -12,6 +12,11 @@ use super::super::Core;
 use super::super::psb::Psb;
 use super::downstream::dcpe_of;
 
+/// CHG_ERR: what we announced has expired, and nothing newer came from the previous hop. In the
+/// site range, beside the EXPIRED of a payment that names an instance of the past: whoever took one
+/// for the other would go through all instances there are.
+const ANNOUNCEMENT_EXPIRED: u16 = 0x8001;
+
 /// A refusal, with what the neighbour needs to do better.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
@@ -90,6 +95,9 @@ impl Fault {
         };
         let mut fault = Self::new(error_code::POLICY, value, reason);
         fault.explain(core, psb, key, refusal.required.0, ucpe);
+        if let (Reason::AnnouncementExpired, Some(detail)) = (&refusal.reason, &mut fault.detail) {
+            detail.error.reason = ANNOUNCEMENT_EXPIRED;
+        }
         fault
     }
 

@@ -89,6 +89,7 @@ impl SessionState {
             self.answer_locally(core, now, index);
             let Some(psb) = self.senders.get_mut(index) else { return told };
             let (phop, origin) = (psb.phop_address(), psb.phop.is_none());
+            let held_back = psb.held_back;
             let Some(flow) = psb.flow.as_mut() else { return told };
             let changes = flow.take_changes();
             core.books.take(phop, flow);
@@ -113,7 +114,7 @@ impl SessionState {
                     self.send_resv(core, now, phop);
                     told.upstream = true;
                 }
-            } else if changes.coalescable {
+            } else if changes.coalescable && !held_back {
                 self.refresh_resv_soon(core, now);
             }
         }

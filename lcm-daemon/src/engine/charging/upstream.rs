@@ -338,6 +338,7 @@ pub(super) fn own_payment(core: &mut Core, now: Now, psb: &mut Psb) -> Option<Uc
     if std::mem::take(&mut psb.outdated) {
         clock.unix_s = serials::further(flow.last_sequence(), clock.unix_s);
     }
+    psb.held_back = false;
     let paid = flow.own_payment(clock);
     core.books.take(phop, flow);
     Some(ucpe_of(core.charging.as_ref()?, &paid?))
@@ -366,6 +367,7 @@ pub(crate) fn own_refused(
     }
     flow.on_own_refused(clock(now), Rate(charging.required));
     psb.outdated = charging.reason == policy::EXPIRED;
+    psb.held_back = ![policy::EXPIRED, policy::EXCEED].contains(&charging.reason);
     core.books.take(phop, flow);
 }
 
