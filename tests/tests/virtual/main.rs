@@ -15,6 +15,7 @@ mod input;
 mod limits;
 
 mod multihomed;
+mod networks;
 mod paths;
 mod records;
 mod refreshes;
