@@ -75,6 +75,8 @@ pub struct Downstream {
     pub epoch: Option<u32>,
     /// The sequence of ours that stands end to end.
     pub established: Option<u32>,
+    /// Nothing was heard for 2H: what stood end to end no longer counts as standing (T12).
+    pub(super) lapsed: bool,
     /// bit/s that the prices are for; 0 if unknown.
     pub quantity: u64,
     /// End of the price's validity.
@@ -104,6 +106,7 @@ impl Downstream {
             sponsored,
             epoch: Some(said.epoch),
             established: said.established,
+            lapsed: false,
             quantity: said.quantity,
             expires: clock.now.after(said.validity),
             heard: clock.now,
@@ -124,6 +127,7 @@ impl Downstream {
             sponsored: Rate::ZERO,
             epoch: None,
             established: None,
+            lapsed: false,
             quantity,
             expires: Millis(u64::MAX),
             heard: clock.now,
@@ -165,7 +169,8 @@ impl Downstream {
 
     /// Whether `other`, which says the same, needs nothing to be settled anew.
     pub(super) fn refreshes_to(&self, other: &Self) -> bool {
-        self.max_total == other.max_total
+        !self.lapsed
+            && self.max_total == other.max_total
             && self.flags == other.flags
             && self.epoch == other.epoch
             && self.sender_account == other.sender_account

@@ -206,6 +206,12 @@ impl Flow {
         }
     }
 
+    /// When ESTABLISHED, which nobody refreshed, is withdrawn from those below (T12).
+    fn withdrawn_at(&self) -> Millis {
+        let told = self.down.as_ref().is_some_and(|d| d.established.is_some() && !d.lapsed);
+        if told && !self.branches.is_empty() { self.stands_until() } else { NEVER }
+    }
+
     /// Whether all that could follow from C_j, M_j, the local prices and the children's reports
     /// fits the wire, whoever joins or leaves.
     fn check_bounds(

@@ -244,6 +244,13 @@ impl Flow {
                 happenings.push(Happening::Uncovered(b.key));
             }
         }
+        if clock.now >= self.withdrawn_at() {
+            // Those below would go on to pay for as long as we repeat what nobody tells us.
+            if let Some(down) = &mut self.down {
+                down.lapsed = true;
+            }
+            self.settle(clock, Why::Terms);
+        }
         if lapsed {
             self.settle(clock, Why::Resplit);
             if self.sums().count == 0 {
@@ -267,7 +274,8 @@ impl Flow {
             deadline if carries && deadline != NEVER => deadline.before(self.config.margin),
             _ => NEVER,
         };
-        let first = self.branches.iter().map(of_branch).min().unwrap_or(NEVER).min(own);
+        let first = self.branches.iter().map(of_branch).min().unwrap_or(NEVER);
+        let first = first.min(own).min(self.withdrawn_at());
         (first != NEVER).then_some(first)
     }
 }

@@ -61,6 +61,9 @@ impl Flow {
         if down.epoch.is_none() {
             return true;
         }
+        if down.lapsed {
+            return false;
+        }
         match (down.established, branch.needs) {
             (Some(established), Some(needs)) => equal_or_newer(established, needs),
             _ => false,

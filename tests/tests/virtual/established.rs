@@ -1,11 +1,13 @@
 //! The setup gap: a reservation costs nothing before it stands end to end, nor long after it
 //! ceased to (charging.md T12).
 
+use std::collections::BTreeMap;
+
 use charging_model::Ppm;
 use charging_model::tree::Tree;
-use lcm_tests::sim::{NodeId, Options, Pair, TreeNet};
+use lcm_tests::sim::{Metered, NodeId, Options, Pair, TreeNet};
 
-use crate::support::link;
+use crate::support::{link, seeds};
 
 /// S 0 - A 1 - B 2 - R 3.
 const A: NodeId = 1;
@@ -81,4 +83,58 @@ fn r092_billing_ends_2h_after_the_path_above_was_heard_last() {
     assert!(cost > 0 && cost <= most, "{cost} of at most {most}");
     play.net.run_ms(R_MS);
     assert_eq!(charged(&mut play) - before, cost, "and it stays ended");
+}
+
+/// A chain of so many routers between the sender and one receiver, with its own prices.
+fn long_chain(rng: &mut fastrand::Rng, routers: usize, seed: u64) -> TreeNet {
+    let mut links = vec![link(0, 0, 0, false)];
+    for parent in 1..=routers {
+        let local = rng.u64(1..1_000);
+        links.push(link(parent, local, local, parent == routers));
+    }
+    let tree = Tree { links, fraction: Ppm::new(rng.u32(0..500_000)).unwrap(), ..Tree::default() };
+    TreeNet::new(&tree, Options { seed, ..Options::default() }, false)
+}
+
+/// What the node above debits a node per second.
+fn debited(play: &TreeNet, payer: NodeId) -> u64 {
+    let above = payer - 1;
+    let held = play.net.node(above).engine().show_reservations(play.net.clock(above));
+    held.first().and_then(|held| held.charging.as_ref()).map_or(0, |charging| charging.debited)
+}
+
+/// Wherever the path breaks, every payer below is charged for 2H and a moment more at most: the
+/// first hop below the break waits for 2H, the others hear of it at once.
+#[test]
+fn r092_the_time_to_notice_does_not_grow_with_the_depth() {
+    let mut longest = 0;
+    for seed in seeds(200) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let routers = rng.usize(2..=8);
+        let mut play = long_chain(&mut rng, routers, seed);
+        let receiver = routers + 1;
+        play.join(receiver);
+        play.rest();
+        play.net.run_ms(rng.u64(0..R_MS));
+        // The links below the broken router go on to work.
+        let broken = rng.usize(0..routers);
+        play.net.mute(broken, true);
+        let rates: Vec<u64> = (1..=receiver).map(|payer| debited(&play, payer)).collect();
+        let before = play.net.metered();
+        play.net.run_ms(2 * H_MS + 1_000);
+        let noticed = play.net.metered();
+        play.net.run_ms(4 * R_MS);
+        let after = play.net.metered();
+        for payer in broken + 2..=receiver {
+            let of = |books: &BTreeMap<Pair, Metered>| {
+                let pair = Pair { payee: payer - 1, payer };
+                books.get(&pair).map_or(0, |metered| metered.receiver_payment)
+            };
+            assert_eq!(of(&noticed), of(&after), "seed {seed}: {payer} is billed after 2H");
+            let cost = of(&noticed) - of(&before);
+            longest = longest.max(cost / i128::from(rates[payer - 1]).max(1));
+        }
+    }
+    println!("longest time billed after the break: {longest} ms; 2H is {} ms", 2 * H_MS);
+    assert!(longest > 0);
 }
