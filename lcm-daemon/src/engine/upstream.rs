@@ -230,7 +230,11 @@ impl SessionState {
             }
         }
         if onward.is_empty()
-            && let Some(node) = here.first().and_then(|psb| own_address(core, self.session, psb))
+            && let Some(first) = here.first()
+            && let Some(node) = core
+                .interfaces
+                .address(outgoing, self.session.destination)
+                .or_else(|| own_address(core, self.session, first))
         {
             let filters: Vec<Filter> = here.iter().map(|psb| psb.sender).collect();
             send_confirmation(core, self.session, node, confirm, rsb.flowspec, selection, &filters);
