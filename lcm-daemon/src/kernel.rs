@@ -28,10 +28,25 @@ pub struct RouteKey {
     pub destination: IpAddr,
     /// The data's source, for a multicast flow in transit: then the multicast forwarding cache is
     /// asked. `None` asks the unicast table (also for a multicast group that this host sends to).
+    /// With `transport`, the source of a unicast flow.
     pub source: Option<IpAddr>,
-    /// Interface on which the PATH came in, for kernels whose multicast routing daemon wants to be
-    /// asked with it (0 if unknown). Not part of the answer's meaning.
+    /// Interface on which the PATH came in (0 if unknown, or if the sender is on this node). Of a
+    /// multicast flow it is for kernels whose multicast routing daemon wants to be asked with it,
+    /// and not part of the answer's meaning.
     pub incoming: u32,
+    /// Asks for one unicast flow, where [`Route::PerFlow`] said that this makes a difference.
+    pub transport: Option<Transport>,
+}
+
+/// What tells the flows between two hosts apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Transport {
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Source port, 0 without one.
+    pub source_port: u16,
+    /// Destination port, 0 without one.
+    pub destination_port: u16,
 }
 
 /// The kernel's answer to a [`RouteKey`].
@@ -48,9 +63,11 @@ pub enum Route {
         interface: u32,
         /// Next hop, or `None` if the destination is on the link.
         gateway: Option<IpAddr>,
-        /// Source address that the kernel would pick, where it tells.
-        preferred_source: Option<IpAddr>,
     },
+    /// Several equal routes lead there, and the kernel picks one for each flow by its addresses
+    /// and, if the operator wishes, its ports: ask again with [`RouteKey::transport`]. Never the
+    /// answer to a key that has one.
+    PerFlow,
     /// A multicast forwarding cache entry.
     Multicast {
         /// Interface on which data of this source must arrive.

@@ -23,6 +23,9 @@ pub struct PacketMeta {
 pub struct TransmitMeta {
     /// Outgoing interface; `None` lets the kernel route by the destination (RESV and its kin).
     pub interface: Option<u32>,
+    /// Next hop on that interface, for what is to go another way than the kernel's routes lead;
+    /// `None` leaves it to them. Only with `interface`.
+    pub gateway: Option<IpAddr>,
     /// Source address of the IP header; `None` lets the kernel choose.
     pub source: Option<IpAddr>,
     /// Destination address of the IP header.

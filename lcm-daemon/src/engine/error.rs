@@ -127,6 +127,7 @@ impl Engine {
         }
         let onward = TransmitMeta {
             interface: None,
+            gateway: None,
             source: Some(meta.source),
             destination: meta.destination,
             ttl: meta.ttl - 1,
@@ -182,7 +183,14 @@ pub(crate) fn about(error: ErrorSpec, charging: Option<&ChgErr>) -> NoticeEvent 
 /// The IP header of a message to the hop `to`, reached over `interface`.
 pub(crate) fn towards(core: &Core, interface: u32, family: IpAddr, to: IpAddr) -> TransmitMeta {
     let source = core.interfaces.address(interface, family);
-    TransmitMeta { interface: None, source, destination: to, ttl: HOP_TTL, router_alert: false }
+    TransmitMeta {
+        interface: None,
+        gateway: None,
+        source,
+        destination: to,
+        ttl: HOP_TTL,
+        router_alert: false,
+    }
 }
 
 fn send_path_err(

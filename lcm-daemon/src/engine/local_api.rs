@@ -240,6 +240,7 @@ impl SessionState {
                 destination: self.session.destination,
                 source: None,
                 incoming: LOCAL,
+                transport: None,
             },
             pinned: request.interface,
             flow: None,

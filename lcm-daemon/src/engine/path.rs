@@ -10,7 +10,7 @@ use rsvp_wire::object::{Filter, FlowId, Hop, SenderTemplate, SenderTspec, Sessio
 use super::charging;
 use super::limits::Limit;
 use super::policy::{self, Carried, Elements, PathPolicy};
-use super::psb::{Outgoing, Psb, SenderFacts};
+use super::psb::{Outgoing, Psb, SenderFacts, Way};
 use super::session::SessionState;
 use super::time::{Instant, Now, lifetime};
 use super::{Core, Engine};
@@ -218,6 +218,7 @@ impl SessionState {
             destination: self.session.destination,
             source: multicast.then_some(arrived.sender.source),
             incoming: if multicast { arrived.incoming } else { 0 },
+            transport: None,
         };
         // Nearly every session has one sender; room for four would be wasted a million times.
         self.senders.reserve_exact(1);
@@ -253,6 +254,7 @@ impl SessionState {
         let slot = self.slot;
         let Some(psb) = self.senders.get_mut(index) else { return };
         charging::upstream_moved(core, now, psb);
+        leave_flow_route(core, self.session, psb, slot);
         psb.phop = Some(hop);
         psb.incoming = incoming;
         psb.seat = core.neighbours.seat_sender((incoming, hop.address));
@@ -268,8 +270,10 @@ impl SessionState {
     /// Follows the sender's route, and ends what is reserved where its data goes no longer.
     fn settle_outgoing(&mut self, core: &mut Core, now: Now, index: usize) {
         let Some(psb) = self.senders.get(index) else { return };
-        if psb.pinned.is_none() {
-            core.routes.follow(psb.route, self.slot);
+        if psb.pinned.is_none()
+            && let Some(Route::PerFlow) = core.routes.follow(psb.route, self.slot)
+        {
+            core.routes.follow(psb.flow_route(self.session), self.slot);
         }
         let outgoing = routed_to(core, self.session, psb);
         if outgoing == psb.outgoing {
@@ -306,11 +310,15 @@ impl SessionState {
         old: Option<&Route>,
     ) {
         for index in 0..self.senders.len() {
-            let follows = |psb: &&mut Psb| psb.route == *key && psb.pinned.is_none();
+            let session = self.session;
+            let follows = |psb: &&mut Psb| {
+                psb.pinned.is_none() && (psb.route == *key || psb.flow_route(session) == *key)
+            };
             let Some(psb) = self.senders.get_mut(index).filter(follows) else { continue };
-            let mut left = std::mem::take(&mut psb.left).into_vec();
-            left.extend(named_by(old, self.session, psb));
-            psb.left = left.into_boxed_slice();
+            leave_ways(session, psb, old);
+            if psb.route == *key && old == Some(&Route::PerFlow) {
+                leave_flow_route(core, session, psb, self.slot);
+            }
             self.follow_expected(core, now, index);
             self.reroute(core, now, index);
         }
@@ -334,20 +342,25 @@ impl SessionState {
     /// go on to refresh what lies behind it for the lifetime of its state, and where both meet
     /// again the previous hop, and who is paid, would flip with each PATH (RFC 2205 section 3.1.3).
     ///
-    /// That waits until there is a new way, since a route that is merely gone may come back, and
-    /// until the old interface is up, since what lies behind it may outlast its being down.
+    /// That waits until the kernel has said which way is new, and there is one, since a route that
+    /// is merely gone may come back, and until the old interface is up, since what lies behind it
+    /// may outlast its being down.
     fn end_old_ways(&mut self, core: &mut Core, index: usize) {
+        let session = self.session;
         let Some(psb) = self.senders.get_mut(index).filter(|psb| !psb.left.is_empty()) else {
             return;
         };
+        if psb.pinned.is_none() && route_of(core, session, psb).is_none() {
+            return;
+        }
         let taken = &psb.outgoing;
         let mut left = std::mem::take(&mut psb.left).into_vec();
         left.sort_unstable();
         left.dedup();
-        left.retain(|interface| !taken.contains(interface));
-        let is_up = |interface: &u32| core.interfaces.get(*interface).is_some_and(|p| p.usable());
-        let (over, waiting): (Vec<u32>, _) =
-            left.into_iter().partition(|interface| !taken.is_empty() && is_up(interface));
+        left.retain(|way| !taken.contains(&way.interface));
+        let is_up = |way: &Way| core.interfaces.get(way.interface).is_some_and(|p| p.usable());
+        let (over, waiting): (Vec<Way>, _) =
+            left.into_iter().partition(|way| !taken.is_empty() && is_up(way));
         psb.left = waiting.into_boxed_slice();
         self.tear_paths(core, index, &over);
     }
@@ -415,11 +428,39 @@ fn routed_to(core: &Core, session: Session, psb: &Psb) -> Outgoing {
     if let Some(interface) = psb.pinned {
         return Some(interface).into_iter().filter(usable).collect();
     }
-    let Some(route) = core.routes.get(&psb.route) else {
+    let Some(route) = route_of(core, session, psb) else {
         // The kernel has not answered yet: what is reserved stays until it does.
         return psb.outgoing.iter().copied().filter(usable).collect();
     };
     named_by(Some(route), session, psb).iter().copied().filter(usable).collect()
+}
+
+/// The route of a sender's data; `None` while the kernel has not answered.
+fn route_of<'c>(core: &'c Core, session: Session, psb: &Psb) -> Option<&'c Route> {
+    match core.routes.get(&psb.route) {
+        Some(Route::PerFlow) => core.routes.get(&psb.flow_route(session)),
+        route => route,
+    }
+}
+
+/// Forgets the route of one flow: the destination has one for all again, or the flow comes in
+/// elsewhere.
+fn leave_flow_route(core: &mut Core, session: Session, psb: &mut Psb, slot: usize) {
+    let flow = psb.flow_route(session);
+    leave_ways(session, psb, core.routes.get(&flow));
+    core.routes.leave(&flow, slot);
+}
+
+/// Notes the ways of a route that a sender's data may have left.
+fn leave_ways(session: Session, psb: &mut Psb, route: Option<&Route>) {
+    let gateway = match route {
+        Some(Route::Unicast { gateway, .. }) => *gateway,
+        _ => None,
+    };
+    let mut left = std::mem::take(&mut psb.left).into_vec();
+    let interfaces = named_by(route, session, psb);
+    left.extend(interfaces.iter().map(|interface| Way { interface: *interface, gateway }));
+    psb.left = left.into_boxed_slice();
 }
 
 /// Interfaces to which a route sends a sender's data.
@@ -447,6 +488,7 @@ fn send_path(core: &mut Core, now: Now, session: Session, psb: &mut Psb, interfa
     let mtu = port.kernel.mtu;
     let meta = TransmitMeta {
         interface: Some(interface),
+        gateway: None,
         source: Some(psb.sender.source),
         destination: session.destination,
         ttl: psb.facts.ttl,

@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use charging_model::flow::Flow;
-use rsvp_wire::object::{Filter, Hop, Tspec};
+use rsvp_wire::object::{Filter, FlowId, Hop, Session, Tspec};
 
 use super::blockade::Blockade;
 use super::limits::Seat;
 use super::policy::{Carried, Elements};
 use super::time::Instant;
-use crate::kernel::RouteKey;
+use crate::kernel::{RouteKey, Transport};
 
 /// What one PATH message says of its sender, whatever the hop that it came over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,14 +40,15 @@ pub(crate) struct Psb {
     /// Refresh period that the previous hop announced, in milliseconds.
     pub(crate) refresh_ms: u32,
     pub(crate) expires: Instant,
-    /// Where the data goes on, as a question to the kernel.
+    /// Where the data goes on, as a question to the kernel; where the answer is that each flow
+    /// has a path of its own, [`Psb::flow_route`] is the question behind it.
     pub(crate) route: RouteKey,
     /// Outgoing interface that a local sender insists on.
     pub(crate) pinned: Option<u32>,
     /// Where PATH goes out: OutInterface_list of RFC 2209.
     pub(crate) outgoing: Outgoing,
-    /// Interfaces that the data has left, and behind which nobody was told yet.
-    pub(crate) left: Box<[u32]>,
+    /// Ways that the data has left, and behind which nobody was told yet.
+    pub(crate) left: Box<[Way]>,
     /// Charging state of this sender here; `None` on a policy-ignorant router.
     pub(crate) flow: Option<Box<Flow>>,
     /// Reservations that the previous hop refused for want of resources.
@@ -66,6 +67,16 @@ pub(crate) struct Psb {
     pub(crate) held_back: bool,
     /// Counts this block as the previous hop's; `None` for a sender on this node.
     pub(crate) seat: Option<Seat>,
+}
+
+/// A way that data takes out of this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Way {
+    pub(crate) interface: u32,
+    /// The next hop of a unicast route. A message that is to go this way when the route leads
+    /// elsewhere would not get there without: the kernel would look for the destination itself
+    /// behind the interface.
+    pub(crate) gateway: Option<IpAddr>,
 }
 
 /// Interfaces, ascending. Nearly every sender of a million has one or none, so those cost no
@@ -104,6 +115,22 @@ impl FromIterator<u32> for Outgoing {
 }
 
 impl Psb {
+    /// Where the data of this very flow goes, as a question to the kernel.
+    pub(crate) fn flow_route(&self, session: Session) -> RouteKey {
+        let source_port = match self.sender.id {
+            FlowId::Port(port) => port,
+            _ => 0,
+        };
+        let destination_port = if session.generalized { 0 } else { session.destination_port };
+        let transport = Transport { protocol: session.protocol, source_port, destination_port };
+        RouteKey {
+            destination: session.destination,
+            source: Some(self.sender.source),
+            incoming: self.incoming,
+            transport: Some(transport),
+        }
+    }
+
     /// True if a message that names `hop`, received on `incoming`, comes from our previous hop.
     pub(crate) fn came_from(&self, hop: Hop, incoming: u32) -> bool {
         self.phop == Some(hop) && self.incoming == incoming

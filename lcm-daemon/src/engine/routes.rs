@@ -66,10 +66,12 @@ impl Routes {
         }
     }
 
-    /// Asks again for the unicast keys within `prefix`, or for all of them.
+    /// Asks again for the unicast keys within `prefix`, or for all of them. A destination is asked
+    /// about before its flows, and forgets them if it has one path now.
     pub(crate) fn unicast_changed(&mut self, prefix: Option<(IpAddr, u8)>) {
         let stale = self.entries.keys().filter(|key| {
-            key.source.is_none() && prefix.is_none_or(|p| contains(p, key.destination))
+            let unicast = key.source.is_none() || key.transport.is_some();
+            unicast && prefix.is_none_or(|p| contains(p, key.destination))
         });
         self.questions.extend(stale);
     }
@@ -79,7 +81,7 @@ impl Routes {
         let stale = self
             .entries
             .keys()
-            .filter(|key| key.destination == group && key.source.is_some_and(|s| s == source));
+            .filter(|key| key.destination == group && key.source == Some(source));
         self.questions.extend(stale);
     }
 
@@ -126,7 +128,8 @@ mod tests {
 
     #[test]
     fn a_key_is_asked_once_and_forgotten_with_its_last_user() {
-        let key = RouteKey { destination: ip("10.1.2.3"), source: None, incoming: 0 };
+        let key =
+            RouteKey { destination: ip("10.1.2.3"), source: None, incoming: 0, transport: None };
         let mut routes = Routes::new(RandomState::with_seed(1));
         assert_eq!(routes.follow(key, 1), None);
         assert_eq!(routes.follow(key, 2), None);

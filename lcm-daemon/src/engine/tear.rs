@@ -10,6 +10,7 @@ use rsvp_wire::{MessageType, Packet};
 use super::charging;
 use super::counters::bump;
 use super::local::NoticeEvent;
+use super::psb::Way;
 use super::resv::filter_specs;
 use super::rsb::{LOCAL, Selection};
 use super::session::SessionState;
@@ -266,6 +267,7 @@ impl SessionState {
             };
             let meta = TransmitMeta {
                 interface: None,
+                gateway: None,
                 source: Some(address),
                 destination: phop.address,
                 ttl: HOP_TTL,
@@ -299,6 +301,7 @@ impl SessionState {
         if !self.senders.iter().any(|other| other.route == psb.route) {
             core.routes.leave(&psb.route, self.slot);
         }
+        core.routes.leave(&psb.flow_route(session), self.slot);
         self.forget_filter(sender);
         let interfaces: Vec<u32> = self.reservations.iter().map(|rsb| rsb.outgoing).collect();
         for interface in interfaces {
@@ -325,19 +328,22 @@ impl SessionState {
 
     fn forward_path_tear(&self, core: &mut Core, index: usize) {
         let Some(psb) = self.senders.get(index) else { return };
-        self.tear_paths(core, index, &psb.outgoing);
+        let along = |interface: &u32| Way { interface: *interface, gateway: None };
+        let ways: Vec<Way> = psb.outgoing.iter().map(along).collect();
+        self.tear_paths(core, index, &ways);
     }
 
-    /// Tells those behind some interfaces that a sender's data does not come from here.
-    pub(crate) fn tear_paths(&self, core: &mut Core, index: usize, interfaces: &[u32]) {
+    /// Tells those on some ways that a sender's data does not come from here.
+    pub(crate) fn tear_paths(&self, core: &mut Core, index: usize, ways: &[Way]) {
         let session = self.session;
         let Some(psb) = self.senders.get(index) else { return };
-        for &interface in interfaces {
+        for &Way { interface, gateway } in ways {
             let Some(address) = core.interfaces.address(interface, session.destination) else {
                 continue;
             };
             let meta = TransmitMeta {
                 interface: Some(interface),
+                gateway,
                 source: Some(psb.sender.source),
                 destination: session.destination,
                 ttl: psb.facts.ttl.max(1),

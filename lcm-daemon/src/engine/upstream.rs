@@ -129,6 +129,7 @@ impl SessionState {
             self.upstream_extras(&parts, core.config.limits.max_policy_bytes as usize);
         let meta = TransmitMeta {
             interface: None,
+            gateway: None,
             source: Some(address),
             destination: phop.address,
             ttl: HOP_TTL,
@@ -277,6 +278,7 @@ fn send_confirmation(
 ) {
     let meta = TransmitMeta {
         interface: None,
+        gateway: None,
         source: Some(node),
         destination: confirm.receiver,
         ttl: HOP_TTL,

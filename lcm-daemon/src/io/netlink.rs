@@ -11,7 +11,7 @@ use super::rtnetlink::{
     FAMILY_IP6MR, FAMILY_IPMR, FAMILY_IPV4, FAMILY_IPV6, InterfaceAddress, Link, Message, Request,
     RouteEntry, messages, octets,
 };
-use crate::kernel::{Interface, Route, RouteKey};
+use crate::kernel::{Interface, Route, RouteKey, Transport};
 
 /// The kernel's answers are at most 32 KiB a datagram.
 const ANSWER_BYTES: usize = 64 << 10;
@@ -98,15 +98,18 @@ impl Kernel {
     /// Where the kernel would send a flow's data.
     ///
     /// No route, a route that forbids, and no multicast forwarding entry are answers, not errors.
-    /// A unicast route over several paths gives the one that the kernel's hash picks for this
-    /// destination.
+    /// A unicast route over several paths gives [`Route::PerFlow`], or asked with
+    /// [`RouteKey::transport`], the path that the kernel's hash picks for packets of that flow.
     ///
     /// # Errors
     /// Anything else that the kernel said.
     pub fn route(&mut self, key: &RouteKey) -> io::Result<Route> {
-        let result = match key.source {
-            Some(source) if key.destination.is_multicast() => {
+        let result = match (key.source, key.transport) {
+            (Some(source), _) if key.destination.is_multicast() => {
                 self.multicast_route(&source, &key.destination)
+            }
+            (source, Some(transport)) => {
+                self.flow_route(&key.destination, source.as_ref(), key.incoming, transport)
             }
             _ => self.unicast_route(&key.destination),
         };
@@ -117,18 +120,32 @@ impl Kernel {
     }
 
     fn unicast_route(&mut self, destination: &IpAddr) -> io::Result<Route> {
-        let family = if destination.is_ipv4() { FAMILY_IPV4 } else { FAMILY_IPV6 };
-        let request = |sequence| Request::get_route(sequence, family, destination, None);
-        let Some(entry) = self.lookup(request)? else { return Ok(Route::Unreachable) };
-        Ok(match (entry.kind, entry.outgoing) {
-            (libc::RTN_LOCAL, _) => Route::Local,
-            (libc::RTN_UNICAST | libc::RTN_MULTICAST, Some(interface)) => Route::Unicast {
-                interface,
-                gateway: entry.gateway,
-                preferred_source: entry.preferred_source,
-            },
-            _ => Route::Unreachable,
+        let multicast = destination.is_multicast();
+        let entry = self.lookup(|sequence| {
+            let request = Request::get_route(sequence, family(destination), destination, None);
+            // What this host sends to a group has no source to be hashed until it is sent.
+            if multicast { request } else { request.match_only() }
+        })?;
+        Ok(match entry {
+            // An entry that does not name its path is one of several, or of a group of next hops
+            // (net.ipv4.nexthop_compat_mode = 0).
+            Some(entry) if several_paths(&entry) => Route::PerFlow,
+            entry => picked(entry),
         })
+    }
+
+    fn flow_route(
+        &mut self,
+        destination: &IpAddr,
+        source: Option<&IpAddr>,
+        incoming: u32,
+        transport: Transport,
+    ) -> io::Result<Route> {
+        let entry = self.lookup(|sequence| {
+            Request::get_route(sequence, family(destination), destination, source)
+                .of_flow(incoming, transport)
+        })?;
+        Ok(picked(entry))
     }
 
     fn multicast_route(&mut self, source: &IpAddr, group: &IpAddr) -> io::Result<Route> {
@@ -265,6 +282,27 @@ impl Kernel {
                 }
             }
         }
+    }
+}
+
+fn family(address: &IpAddr) -> u8 {
+    if address.is_ipv4() { FAMILY_IPV4 } else { FAMILY_IPV6 }
+}
+
+/// Whether a unicast route leaves the choice of its path to a hash.
+fn several_paths(entry: &RouteEntry) -> bool {
+    entry.kind == libc::RTN_UNICAST && entry.outgoing.is_none()
+}
+
+/// The one path of a unicast route.
+fn picked(entry: Option<RouteEntry>) -> Route {
+    let Some(entry) = entry else { return Route::Unreachable };
+    match (entry.kind, entry.outgoing) {
+        (libc::RTN_LOCAL, _) => Route::Local,
+        (libc::RTN_UNICAST | libc::RTN_MULTICAST, Some(interface)) => {
+            Route::Unicast { interface, gateway: entry.gateway }
+        }
+        _ => Route::Unreachable,
     }
 }
 

@@ -7,6 +7,8 @@
 
 use std::net::IpAddr;
 
+use crate::kernel::Transport;
+
 /// Address family of IPv4 multicast forwarding entries (`RTNL_FAMILY_IPMR`).
 pub(super) const FAMILY_IPMR: u8 = 128;
 /// Address family of IPv6 multicast forwarding entries (`RTNL_FAMILY_IP6MR`).
@@ -29,6 +31,11 @@ const IFLA_EXT_MASK: u16 = 29;
 const RTEXT_FILTER_SKIP_STATS: u32 = 8;
 const IF_OPER_UNKNOWN: u8 = 0;
 const RTNH_F_UNRESOLVED: u32 = 32;
+// From linux/rtnetlink.h.
+const RTM_F_FIB_MATCH: u32 = 0x2000;
+const RTA_IP_PROTO: u16 = 27;
+const RTA_SPORT: u16 = 28;
+const RTA_DPORT: u16 = 29;
 
 fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
     bytes.get(offset..)?.first_chunk().map(|field| u16::from_ne_bytes(*field))
@@ -163,6 +170,31 @@ impl Request {
         request
     }
 
+    /// Makes a route lookup answer with the entry of the table that it finds, all next hops
+    /// included, instead of with the one path that it picks. Kernels before 4.13 pick all the same.
+    pub(super) fn match_only(mut self) -> Request {
+        // rtm_flags is the last field of the header.
+        let flags = self.bytes.get_mut(MESSAGE_HEADER + ROUTE_HEADER - 4..);
+        if let Some(field) = flags.and_then(<[u8]>::first_chunk_mut) {
+            *field = RTM_F_FIB_MATCH.to_ne_bytes();
+        }
+        self
+    }
+
+    /// Makes a route lookup one of a flow that comes in by an interface (0: from this node).
+    pub(super) fn of_flow(mut self, incoming: u32, transport: Transport) -> Request {
+        if incoming != 0 {
+            self.attribute(libc::RTA_IIF, &incoming.to_ne_bytes());
+        }
+        // The kernel takes no other protocol here, and hashes nobody else's ports.
+        if matches!(i32::from(transport.protocol), libc::IPPROTO_TCP | libc::IPPROTO_UDP) {
+            self.attribute(RTA_IP_PROTO, &[transport.protocol]);
+            self.attribute(RTA_SPORT, &transport.source_port.to_be_bytes());
+            self.attribute(RTA_DPORT, &transport.destination_port.to_be_bytes());
+        }
+        self
+    }
+
     /// Appends an attribute.
     pub(super) fn attribute(&mut self, kind: u16, data: &[u8]) {
         let length = u16::try_from(ATTRIBUTE_HEADER + data.len()).unwrap_or(u16::MAX);
@@ -286,7 +318,6 @@ pub(super) struct RouteEntry {
     pub(super) destination: Option<IpAddr>,
     pub(super) destination_prefix: u8,
     pub(super) source: Option<IpAddr>,
-    pub(super) preferred_source: Option<IpAddr>,
     pub(super) gateway: Option<IpAddr>,
     pub(super) incoming: Option<u32>,
     pub(super) outgoing: Option<u32>,
@@ -305,7 +336,6 @@ impl RouteEntry {
             destination: None,
             destination_prefix: *body.get(1)?,
             source: None,
-            preferred_source: None,
             gateway: None,
             incoming: None,
             outgoing: None,
@@ -315,7 +345,6 @@ impl RouteEntry {
             match kind {
                 libc::RTA_DST => route.destination = address(data),
                 libc::RTA_SRC => route.source = address(data),
-                libc::RTA_PREFSRC => route.preferred_source = address(data),
                 libc::RTA_GATEWAY => route.gateway = address(data),
                 // A gateway of the other family: the family in two octets, then the address.
                 libc::RTA_VIA => route.gateway = data.get(2..).and_then(address),

@@ -72,6 +72,9 @@ struct Slot {
     header: Header,
     octets: [u8; HEADER_BYTES_ROUTER_ALERT],
     interface: Option<u32>,
+    /// Whom the kernel gives the packet to: it goes by the socket address, not by the header
+    /// (`FLOWI_FLAG_KNOWN_NH`).
+    next_hop: Ipv4Addr,
     control: ControlBuffer,
 }
 
@@ -86,6 +89,7 @@ impl Slot {
         },
         octets: [0; HEADER_BYTES_ROUTER_ALERT],
         interface: None,
+        next_hop: Ipv4Addr::UNSPECIFIED,
         control: ControlBuffer::new(),
     };
 
@@ -102,6 +106,10 @@ impl Slot {
         self.octets = header.octets();
         self.header = header;
         self.interface = meta.interface;
+        self.next_hop = match meta.gateway {
+            Some(IpAddr::V4(gateway)) => gateway,
+            _ => destination,
+        };
         self.control.clear();
         // The source stands in the header; in the control message it would have to be ours.
         meta.interface
@@ -190,7 +198,7 @@ impl Transmitter {
         for (((header, name), vector), (slot, payload)) in
             places.zip(self.slots.iter().zip(payloads))
         {
-            *name = socket_address(slot.header.destination);
+            *name = socket_address(slot.next_hop);
             let octets = slot.octets.get(..slot.header.length()).unwrap_or_default();
             *vector = [io_vector(octets), io_vector(payload)];
             set_message(&mut header.msg_hdr, name, vector, slot.control.written());

@@ -135,6 +135,7 @@ fn rewrite(place: &Place, meta: &PacketMeta, message: &[u8], queue: &mut Transmi
     let meta = if is_path {
         TransmitMeta {
             interface: Some(place.downstream),
+            gateway: None,
             source: Some(meta.source),
             destination: meta.destination,
             ttl,
@@ -143,6 +144,7 @@ fn rewrite(place: &Place, meta: &PacketMeta, message: &[u8], queue: &mut Transmi
     } else {
         TransmitMeta {
             interface: None,
+            gateway: None,
             source: Some(place.upstream_address.into()),
             destination: place.generator.into(),
             ttl,

@@ -211,6 +211,7 @@ impl Traffic {
             .map_err(|error| LabError::caused("writing a PATH", error))?;
         let meta = TransmitMeta {
             interface: Some(end.interface),
+            gateway: None,
             source: Some(end.address.into()),
             destination: super::messages::session(number).destination,
             ttl: TTL,
@@ -353,6 +354,7 @@ impl End {
             let length = written.map_err(|error| LabError::caused("writing a RESV", error))?;
             let meta = TransmitMeta {
                 interface: Some(self.interface),
+                gateway: None,
                 source: Some(self.address.into()),
                 destination: self.router.into(),
                 ttl: TTL,

@@ -38,6 +38,8 @@ pub struct Options {
     pub record_us: (u64, u64),
     /// Least and greatest time until a kernel answers about a route; (0, 0) at once.
     pub route_us: (u64, u64),
+    /// Whether kernels have a route for each unicast flow instead of one for each destination.
+    pub route_per_flow: bool,
     /// Whether packets are kept for reading; the digest is made anyway.
     pub keep_packets: bool,
 }
@@ -51,6 +53,7 @@ impl Default for Options {
             weather: Weather::FAIR,
             record_us: (0, 0),
             route_us: (0, 0),
+            route_per_flow: false,
             keep_packets: true,
         }
     }

@@ -45,9 +45,23 @@ impl Net {
             return self.schedule(self.now_us(), Event::Arrival(id, None, packet));
         }
         let Some(link) = link else { return };
+        if !self.has_next_hop(id, link, &meta) {
+            return;
+        }
         let address = self.topology.address_on(self.options.family, id, link);
         let packet = packet(meta.source.unwrap_or(address));
         self.put(id, link, packet);
+    }
+
+    /// Whether somebody on a link takes a unicast message: the next hop that the daemon names, or
+    /// the one of the kernel's route. Where the route leads elsewhere, Linux takes the destination
+    /// to be on the link, and nobody there answers for it.
+    fn has_next_hop(&self, id: NodeId, link: LinkId, meta: &TransmitMeta) -> bool {
+        let other = self.topology.links[link].other(id);
+        let next_hop = meta.gateway.unwrap_or(meta.destination);
+        meta.destination.is_multicast()
+            || self.topology.owner(next_hop) == Some(other)
+            || (meta.gateway.is_none() && self.unicast(id, meta.destination) == Some(link))
     }
 
     /// Gives a message to a daemon as if its kernel had received it.
@@ -169,7 +183,7 @@ impl Net {
     /// What the kernel answers to a daemon's question.
     pub(super) fn route(&self, id: NodeId, key: &RouteKey) -> Route {
         let destination = key.destination;
-        if let Some(source) = key.source {
+        if let Some(source) = key.source.filter(|_| key.transport.is_none()) {
             if self.topology.nodes[id].kind == Kind::Host {
                 return Route::Unreachable;
             }
@@ -185,6 +199,9 @@ impl Net {
         if self.topology.owner(destination) == Some(id) {
             return Route::Local;
         }
+        if self.options.route_per_flow && key.transport.is_none() && !destination.is_multicast() {
+            return Route::PerFlow;
+        }
         let link = if destination.is_multicast() {
             self.topology.links_of(id).next()
         } else {
@@ -196,7 +213,6 @@ impl Net {
         Route::Unicast {
             interface: self.topology.interface(id, link),
             gateway: (peer != destination && !destination.is_multicast()).then_some(peer),
-            preferred_source: Some(self.topology.address_on(family, id, link)),
         }
     }
 

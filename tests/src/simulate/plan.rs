@@ -64,6 +64,7 @@ pub(super) fn build(plan: Plan) -> Ground {
         weather: Weather::FAIR,
         record_us: slow,
         route_us: slow,
+        route_per_flow: plan.seed % 4 == 3,
         keep_packets: true,
     };
     let mut net = Net::new(topology, options);

@@ -271,9 +271,7 @@ impl Node {
         }
         let matching = self.unicast.iter().filter(|(prefix, _)| within(**prefix, key.destination));
         match matching.max_by_key(|((_, length), _)| *length) {
-            Some((_, interface)) => {
-                Route::Unicast { interface: *interface, gateway: None, preferred_source: None }
-            }
+            Some((_, interface)) => Route::Unicast { interface: *interface, gateway: None },
             None => Route::Unreachable,
         }
     }

@@ -19,6 +19,7 @@ mod networks;
 mod paths;
 mod records;
 mod refreshes;
+mod routes;
 mod shared;
 mod support;
 mod traffic;

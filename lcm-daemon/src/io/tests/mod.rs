@@ -85,6 +85,7 @@ impl Node {
 fn path(source: &str, destination: &str) -> TransmitMeta {
     TransmitMeta {
         interface: None,
+        gateway: None,
         source: Some(ip(source)),
         destination: ip(destination),
         ttl: 64,

@@ -125,8 +125,12 @@ fn one_multicast_router_at_a_time_and_its_routes_go_with_it() {
         let line = Line::new();
         line.router.enter(|| {
             let mut kernel = Kernel::open().unwrap();
-            let key =
-                RouteKey { destination: GROUP.into(), source: Some(SOURCE.into()), incoming: 0 };
+            let key = RouteKey {
+                destination: GROUP.into(),
+                source: Some(SOURCE.into()),
+                incoming: 0,
+                transport: None,
+            };
             let mut first = MulticastRouter::open().unwrap();
             let error = MulticastRouter::open().unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
@@ -173,8 +177,12 @@ fn a_kick_reaches_the_multicast_routing_daemon() {
             for _ in 0..3 {
                 kernel.kick(SOURCE.into(), GROUP.into(), line.west).unwrap();
             }
-            let key =
-                RouteKey { destination: GROUP.into(), source: Some(SOURCE.into()), incoming: 0 };
+            let key = RouteKey {
+                destination: GROUP.into(),
+                source: Some(SOURCE.into()),
+                incoming: 0,
+                transport: None,
+            };
             assert_eq!(
                 kernel.route(&key).unwrap(),
                 Route::Multicast { incoming: line.west, outgoing: vec![line.east] }

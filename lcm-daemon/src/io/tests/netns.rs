@@ -195,6 +195,8 @@ pub(super) fn delete_address(name: &str, prefix: &str) {
 pub(super) enum To<'t> {
     /// A gateway.
     Via(&'t str),
+    /// Several gateways of the same rank.
+    AnyOf([&'t str; 2]),
     /// An interface.
     Dev(&'t str),
     /// Nowhere: `RTN_BLACKHOLE` and its kin.
@@ -207,6 +209,10 @@ fn route_order(kind: u16, flags: i32, prefix: &str, to: &To<'_>) {
         To::Via(gateway) => {
             (libc::RTN_UNICAST, Some((libc::RTA_GATEWAY, octets(&gateway.parse().unwrap()))))
         }
+        To::AnyOf(gateways) => {
+            let hops = gateways.iter().flat_map(|gateway| next_hop(&gateway.parse().unwrap()));
+            (libc::RTN_UNICAST, Some((libc::RTA_MULTIPATH, hops.collect())))
+        }
         To::Dev(name) => {
             (libc::RTN_UNICAST, Some((libc::RTA_OIF, index(name).to_ne_bytes().to_vec())))
         }
@@ -218,6 +224,19 @@ fn route_order(kind: u16, flags: i32, prefix: &str, to: &To<'_>) {
     let mut attributes = vec![(libc::RTA_DST, octets(&address))];
     attributes.extend(attribute);
     order(kind, flags, &header, &attributes).unwrap();
+}
+
+/// A next hop of several: `struct rtnexthop` without an interface, and its gateway.
+fn next_hop(gateway: &IpAddr) -> Vec<u8> {
+    let gateway = octets(gateway);
+    let attribute = u16::try_from(4 + gateway.len()).unwrap();
+    let mut hop = Vec::new();
+    hop.extend((8 + attribute).to_ne_bytes());
+    hop.extend([0; 6]);
+    hop.extend(attribute.to_ne_bytes());
+    hop.extend(libc::RTA_GATEWAY.to_ne_bytes());
+    hop.extend(gateway);
+    hop
 }
 
 /// Adds a route.

@@ -54,7 +54,8 @@ fn a_link_that_goes_down_is_told_with_its_routes() {
         let line = Line::new();
         let mut monitor = quiet_monitor(&line);
         let mut kernel = line.router.enter(|| Kernel::open().unwrap());
-        let key = RouteKey { destination: ip("10.2.0.2"), source: None, incoming: 0 };
+        let key =
+            RouteKey { destination: ip("10.2.0.2"), source: None, incoming: 0, transport: None };
         assert!(matches!(kernel.route(&key).unwrap(), Route::Unicast { .. }));
 
         line.router.enter(|| set_up("r1", false));

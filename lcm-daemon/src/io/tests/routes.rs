@@ -6,14 +6,14 @@ use super::netns::{add_address, index, isolated, set_up, sysctl};
 use super::{Line, To, add_route, eventually, ip};
 use crate::io::mroute::{MulticastRouter, ipv6};
 use crate::io::netlink::Kernel;
-use crate::kernel::{Route, RouteKey};
+use crate::kernel::{Route, RouteKey, Transport};
 
 fn unicast(destination: &str) -> RouteKey {
-    RouteKey { destination: ip(destination), source: None, incoming: 0 }
+    RouteKey { destination: ip(destination), source: None, incoming: 0, transport: None }
 }
 
 fn flow(source: &str, group: &str) -> RouteKey {
-    RouteKey { destination: ip(group), source: Some(ip(source)), incoming: 0 }
+    RouteKey { destination: ip(group), source: Some(ip(source)), incoming: 0, transport: None }
 }
 
 #[test]
@@ -32,7 +32,6 @@ fn unicast_routes_over_ipv4() {
             let east = |gateway: Option<&str>| Route::Unicast {
                 interface: line.east,
                 gateway: gateway.map(ip),
-                preferred_source: Some(ip("10.2.0.1")),
             };
             assert_eq!(route("10.2.0.2"), east(None));
             assert_eq!(route("198.51.100.9"), east(Some("10.2.0.2")));
@@ -57,6 +56,54 @@ fn unicast_routes_over_ipv4() {
     });
 }
 
+/// Where the kernel sends a flow of many paths is tested in `tests/tests/router/ecmp.rs`, by what it
+/// does with packets.
+#[test]
+fn several_equal_routes_are_told_by_flow() {
+    isolated(|| {
+        let line = Line::new();
+        line.router.enter(|| {
+            add_route("198.51.100.0/24", &To::AnyOf(["10.1.0.2", "10.2.0.2"]));
+            add_address("r1", "2001:db8:2::1/64");
+            add_route("2001:db8:9::/48", &To::AnyOf(["2001:db8:2::2", "2001:db8:2::3"]));
+            sysctl("ipv4/fib_multipath_hash_policy", "1");
+            let mut kernel = Kernel::open().unwrap();
+            assert_eq!(kernel.route(&unicast("198.51.100.9")).unwrap(), Route::PerFlow);
+            assert_eq!(kernel.route(&unicast("2001:db8:9::9")).unwrap(), Route::PerFlow);
+            let mut over = |source_port: u16, incoming, source| {
+                let protocol = u8::try_from(libc::IPPROTO_UDP).unwrap();
+                let transport = Transport { protocol, source_port, destination_port: 5000 };
+                let key = RouteKey {
+                    source: Some(ip(source)),
+                    incoming,
+                    transport: Some(transport),
+                    ..unicast("198.51.100.9")
+                };
+                match kernel.route(&key).unwrap() {
+                    Route::Unicast { interface, gateway } => {
+                        let east = interface == line.east;
+                        let gateway_is = if east { "10.2.0.2" } else { "10.1.0.2" };
+                        assert_eq!(gateway, Some(ip(gateway_is)));
+                        interface
+                    }
+                    other => panic!("{other:?}"),
+                }
+            };
+            // A source address of one of the two interfaces would settle it: kernels since 6.15
+            // prefer the path that has it.
+            for (incoming, source) in [(line.west, "10.1.0.7"), (0, "10.9.0.1")] {
+                let mut first: Vec<u32> =
+                    (0..64).map(|port| over(port, incoming, source)).collect();
+                let again: Vec<u32> = (0..64).map(|port| over(port, incoming, source)).collect();
+                assert_eq!(first, again, "a flow keeps its path");
+                first.sort_unstable();
+                first.dedup();
+                assert_eq!(first.len(), 2, "64 flows from {source} take both paths");
+            }
+        });
+    });
+}
+
 #[test]
 fn unicast_routes_over_ipv6() {
     isolated(|| {
@@ -71,7 +118,6 @@ fn unicast_routes_over_ipv6() {
             let east = |gateway: Option<&str>| Route::Unicast {
                 interface: line.east,
                 gateway: gateway.map(ip),
-                preferred_source: Some(ip("2001:db8:2::1")),
             };
             // The kernel completes a new IPv6 address in the background.
             let mut local = || Some(route("2001:db8:2::1")).filter(|found| *found == Route::Local);

@@ -2,7 +2,7 @@
 
 use nix::poll::PollFlags;
 
-use super::netns::{delete_route, index, isolated, set_mtu, sysctl};
+use super::netns::{add_address, delete_route, index, isolated, set_mtu, sysctl};
 use super::{Line, Node, To, await_ready, ip, path, resv};
 use crate::io::SocketSettings;
 use crate::packet::{TransmitMeta, TransmitQueue};
@@ -28,6 +28,27 @@ fn a_foreign_source_a_ttl_and_router_alert_leave_as_told() {
             assert_eq!(meta.router_alert, router_alert);
             assert_eq!(meta.interface, line.destination.enter(|| index("d0")));
         }
+    });
+}
+
+#[test]
+fn a_gateway_takes_what_no_route_leads_to() {
+    isolated(|| {
+        let line = Line::new();
+        let mut router = line.router.enter(Node::open);
+        let mut destination = line.destination.enter(|| {
+            // Another link's address: it does not answer for it here.
+            sysctl("ipv4/conf/all/arp_ignore", "1");
+            add_address("lo", "203.0.113.5/32");
+            Node::open()
+        });
+        let astray = TransmitMeta { interface: Some(line.east), ..path("10.1.0.2", "203.0.113.5") };
+        router.send(astray, b"nobody answers for it");
+        router.send(TransmitMeta { gateway: Some(ip("10.2.0.2")), ..astray }, b"by gateway");
+        let (meta, message) = destination.receive();
+        assert_eq!(message, b"by gateway");
+        assert_eq!((meta.source, meta.destination), (astray.source.unwrap(), astray.destination));
+        assert_eq!((meta.ttl, meta.router_alert), (64, true));
     });
 }
 
