@@ -1,6 +1,6 @@
 //! The play: phases A, C and B on real daemons, and what is checked in each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -104,6 +104,8 @@ fn play(args: &Figure2Args) -> Result<(), Failure> {
     let stage = Stage::start(Setup {
         topology: figure.topology.clone(),
         prices: figure.prices.clone(),
+        reservable: BTreeMap::new(),
+        ignorant: BTreeSet::new(),
         refresh_ms: args.refresh_ms,
         validity_ms: VALIDITY_MS,
         group: Some(GROUP),

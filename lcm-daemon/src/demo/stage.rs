@@ -1,6 +1,6 @@
 //! A network of namespaces with a daemon in each node that has one; also what the tests play on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -10,9 +10,9 @@ use crate::control::client::Client;
 use crate::control::protocol::{
     ReceiveRequest, Reply, Request, SendRequest, SessionName, Share, StyleName, TrafficSpec, What,
 };
-use crate::engine::show::{AccountsView, ReservationView, SessionView};
+use crate::engine::show::{AccountsView, InterfaceState, ReservationView, SessionView};
 use crate::lab::capture::Capture;
-use crate::lab::multicast::{self, MulticastRoutes};
+use crate::lab::multicast::{ForwardingEntry, MulticastRoutes};
 use crate::lab::process::DaemonProcess;
 use crate::lab::{LabError, Network, Role, Topology};
 
@@ -38,6 +38,11 @@ pub struct Setup {
     pub topology: Topology,
     /// Prices by (upstream end, downstream end); links not named cost nothing.
     pub prices: BTreeMap<(String, String), LinkPrice>,
+    /// What may be reserved in bits per second, by (upstream end, downstream end); no limit on
+    /// links not named.
+    pub reservable: BTreeMap<(String, String), u64>,
+    /// Nodes whose daemons do not charge.
+    pub ignorant: BTreeSet<String>,
     /// Refresh period of all daemons in milliseconds.
     pub refresh_ms: u32,
     /// Validity of prices in milliseconds.
@@ -61,7 +66,7 @@ pub struct Setup {
 pub struct Stage {
     daemons: BTreeMap<String, DaemonProcess>,
     capture: Capture,
-    _multicast: Option<MulticastRoutes>,
+    multicast: MulticastRoutes,
     network: Network,
     setup: Setup,
 }
@@ -73,22 +78,19 @@ impl Stage {
     /// If the kernel refuses a part, or a daemon does not come up: with its log.
     pub fn start(setup: Setup) -> Result<Self, LabError> {
         let network = setup.topology.build()?;
-        let multicast = match setup.group {
-            Some(group) => {
-                let receivers: Vec<&str> =
-                    setup.topology.receivers.iter().map(String::as_str).collect();
-                let sender = &setup.topology.sender;
-                let entries = network.multicast_entries(sender, group, &receivers)?;
-                Some(multicast::install(&network, &entries)?)
-            }
-            None => None,
-        };
+        let mut multicast = MulticastRoutes::new();
+        if let Some(group) = setup.group {
+            let receivers: Vec<&str> =
+                setup.topology.receivers.iter().map(String::as_str).collect();
+            let sender = &setup.topology.sender;
+            let entries = network.multicast_entries(sender, group, &receivers)?;
+            multicast.install(&network, &entries)?;
+        }
         if let Some(folder) = &setup.pcap {
             std::fs::create_dir_all(folder)?;
         }
         let capture = Capture::of_links(&network, setup.pcap.as_deref())?;
-        let mut stage =
-            Self { daemons: BTreeMap::new(), capture, _multicast: multicast, network, setup };
+        let mut stage = Self { daemons: BTreeMap::new(), capture, multicast, network, setup };
         for node in stage.setup.topology.nodes.clone() {
             if node.role != Role::Plain {
                 stage.start_daemon(&node.name)?;
@@ -148,6 +150,15 @@ impl Stage {
         &self.setup
     }
 
+    /// Changes multicast forwarding: adds entries, or replaces those of the same node, source and
+    /// group.
+    ///
+    /// # Errors
+    /// If a node or an interface is unknown, or the kernel refuses.
+    pub fn forward(&mut self, entries: &[ForwardingEntry]) -> Result<(), LabError> {
+        self.multicast.install(&self.network, entries)
+    }
+
     /// The packets on all links.
     pub fn capture(&self) -> &Capture {
         &self.capture
@@ -201,6 +212,17 @@ impl Stage {
     pub fn accounts(&self, name: &str) -> Result<AccountsView, LabError> {
         match self.ask(name, &Request::Show { what: What::Accounts })? {
             Reply::Accounts(accounts) => Ok(accounts),
+            other => Err(unexpected(name, &other)),
+        }
+    }
+
+    /// Interfaces of a node.
+    ///
+    /// # Errors
+    /// If its daemon cannot be asked.
+    pub fn interfaces(&self, name: &str) -> Result<Vec<InterfaceState>, LabError> {
+        match self.ask(name, &Request::Show { what: What::Interfaces })? {
+            Reply::Interfaces(list) => Ok(list),
             other => Err(unexpected(name, &other)),
         }
     }
@@ -293,11 +315,12 @@ impl Stage {
         let metrics = metrics_port
             .map(|port| format!("metrics_listen = \"127.0.0.1:{port}\"\n"))
             .unwrap_or_default();
+        let charges = !self.setup.ignorant.contains(name);
         let mut text = format!(
             "[daemon]\nname = \"{name}\"\ncontrol_socket = \"{}\"\nlog_level = \"{log_level}\"\n\
              {metrics}\n\
              [rsvp]\nrole = \"{role}\"\nrefresh_ms = {refresh_ms}\n\n\
-             [charging]\nenabled = true\ncurrency = \"EUR\"\nvalidity_ms = {validity_ms}\n\
+             [charging]\nenabled = {charges}\ncurrency = \"EUR\"\nvalidity_ms = {validity_ms}\n\
              account = {{ kind = \"nai\", id = \"{name}@figure2.example\" }}\n\n\
              [default_interface]\ncharging = false\n",
             socket.display(),
@@ -318,6 +341,9 @@ impl Stage {
                      tariff = {{ price_pico_per_s = {price}, max_price_pico_per_s = {max_price} }}\n",
                     end.interface
                 );
+                if let Some(most) = self.setup.reservable.get(&key) {
+                    let _ = writeln!(text, "reservable_bits_per_s = {most}");
+                }
             }
         }
         Ok(text)

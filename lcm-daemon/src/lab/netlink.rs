@@ -16,7 +16,8 @@ use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteNextHop, RouteProtocol,
+    RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -105,6 +106,27 @@ impl Rtnetlink {
         route.header.scope = if via.is_some() { RouteScope::Universe } else { RouteScope::Link };
         route.attributes.extend(via.map(|gateway| RouteAttribute::Gateway(gateway.into())));
         route.attributes.push(RouteAttribute::Oif(index));
+        self.request(RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_REPLACE)
+    }
+
+    /// Adds a route over several gateways of the same weight, or replaces the one to the same
+    /// prefix.
+    pub(crate) fn set_equal_routes(
+        &mut self,
+        prefix: Prefix,
+        gateways: &[(IpAddr, u32)],
+    ) -> io::Result<()> {
+        let hop = |&(gateway, index): &(IpAddr, u32)| {
+            let mut hop = RouteNextHop::default();
+            hop.interface_index = index;
+            hop.attributes.push(RouteAttribute::Gateway(gateway.into()));
+            hop
+        };
+        let mut route = route_to(prefix);
+        route.header.protocol = RouteProtocol::Static;
+        route.header.kind = RouteType::Unicast;
+        route.header.scope = RouteScope::Universe;
+        route.attributes.push(RouteAttribute::MultiPath(gateways.iter().map(hop).collect()));
         self.request(RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_REPLACE)
     }
 

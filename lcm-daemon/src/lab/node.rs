@@ -223,6 +223,22 @@ impl NodeHandle {
         self.attempt(&what, move || Rtnetlink::open()?.set_route(prefix, via, index))
     }
 
+    /// Adds the route to a prefix over several gateways of equal weight, or replaces it. Each is an
+    /// address and the interface behind which it is.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn equal_routes(
+        &self,
+        prefix: (IpAddr, u8),
+        gateways: &[(IpAddr, &str)],
+    ) -> Result<(), LabError> {
+        let hops = gateways.iter().map(|&(gateway, name)| Ok((gateway, self.ifindex(name)?)));
+        let hops = hops.collect::<Result<Vec<(IpAddr, u32)>, LabError>>()?;
+        let what = format!("setting the routes to {}/{}", prefix.0, prefix.1);
+        self.attempt(&what, move || Rtnetlink::open()?.set_equal_routes(prefix, &hops))
+    }
+
     /// Makes every address of a prefix one of the node's own, as if it were on the loopback.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use lcm_daemon::lab::{Role, Topology};
 use lcm_tests::harness::TestResult;
 
 use crate::support::play::{self, GROUP, Play};
-use crate::support::wire::{PATH, RESV};
+use crate::support::wire::{ADSPEC, Message, PATH, RESV};
 
 /// Flag B: a hop that does not charge was passed.
 const PASSED: u8 = 0x02;
@@ -25,6 +25,12 @@ pub(crate) fn unicast() -> TestResult {
     assert_eq!(path.ttl, path.message.send_ttl - 1, "X forwards it as any packet");
     let dcpe = play.wait_announced("IS2", "R1", 140, 200)?;
     assert_eq!(dcpe.flags & PASSED, PASSED, "{dcpe:?}");
+    let mut breaks = |from, to| {
+        let path = play.last(from, to, PATH).ok_or("no PATH")?;
+        break_bit(&path.message).ok_or("no ADSPEC")
+    };
+    let seen = [breaks("IS1", "X")?, breaks("X", "IS2")?, breaks("IS2", "R1")?];
+    assert_eq!(seen, [false, false, true], "IS2 says that there was a break of the services");
     let sessions = play.stage.sessions("IS2")?;
     assert!(sessions.iter().flat_map(|s| &s.senders).all(|sender| sender.non_rsvp_hop));
     let sessions = play.stage.sessions("IS1")?;
@@ -39,6 +45,14 @@ pub(crate) fn unicast() -> TestResult {
     play.wait_paid("IS1", "S", 98)?;
     let balances = [("S", -42), ("IS1", 100), ("IS2", 40), ("R1", -98)];
     play.wait_balances(&balances.map(|(name, rate)| (name.to_owned(), rate)).into())
+}
+
+/// The global break bit of a PATH's ADSPEC: the flag of the default general parameters, service 1,
+/// which come first (RFC 2210 section 3.3.1).
+fn break_bit(message: &Message) -> Option<bool> {
+    let body = message.object(ADSPEC)?;
+    let (service, flags) = (*body.get(4)?, *body.get(5)?);
+    (service == 1).then_some(flags & 0x80 != 0)
 }
 
 /// X copies one PATH to two hops that pay: each is quoted its own part of the price of IS1's one

@@ -1,6 +1,6 @@
 //! A network with a daemon in every node, and everything that was said on its links.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -53,6 +53,8 @@ pub(crate) fn setup(
     Setup {
         topology,
         prices: prices.iter().map(price).collect::<BTreeMap<_, _>>(),
+        reservable: BTreeMap::new(),
+        ignorant: BTreeSet::new(),
         refresh_ms: REFRESH_MS,
         validity_ms: 60_000,
         group: group.map(IpAddr::V4),
@@ -299,6 +301,27 @@ impl Play {
             metered.insert(name, i64::try_from(amount / ms)?);
         }
         Ok(metered)
+    }
+
+    /// Waits until this much is reserved on the link from one node to another, in bits per second.
+    pub(crate) fn wait_reserved(
+        &mut self,
+        from: &str,
+        to: &str,
+        bits_per_s: u64,
+    ) -> Result<(), Box<dyn Error>> {
+        self.wait(&format!("{bits_per_s} bits/s reserved {from}->{to}"), |play| {
+            let reserved = play.reserved(from, to).map_err(|e| e.to_string())?;
+            if reserved == bits_per_s { Ok(()) } else { Err(reserved.to_string()) }
+        })
+    }
+
+    /// What is reserved on the link from one node to another, in bits per second.
+    pub(crate) fn reserved(&self, from: &str, to: &str) -> Result<u64, Box<dyn Error>> {
+        let interfaces = self.stage.interfaces(from)?;
+        let name = format!("to-{to}");
+        let interface = interfaces.iter().find(|interface| interface.name == name);
+        Ok(interface.ok_or_else(|| format!("{from} has no {name}"))?.reserved_bits_per_s)
     }
 
     /// Waits until no node has any path or reservation state.

@@ -18,6 +18,7 @@ pub(crate) const ERROR_SPEC: u8 = 6;
 pub(crate) const STYLE: u8 = 8;
 pub(crate) const FLOWSPEC: u8 = 9;
 pub(crate) const SENDER_TSPEC: u8 = 12;
+pub(crate) const ADSPEC: u8 = 13;
 pub(crate) const POLICY_DATA: u8 = 14;
 
 /// P-Types of the charging elements.
