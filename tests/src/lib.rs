@@ -3,5 +3,6 @@
 pub mod bench;
 pub mod harness;
 pub mod node;
+pub mod requirements;
 pub mod sim;
 pub mod simulate;
