@@ -62,6 +62,11 @@ impl Meter {
         self.rate
     }
 
+    /// A meter that runs at the same rate and has come to nothing yet.
+    pub(crate) const fn emptied(&self) -> Self {
+        Self { settled: Settled { high: 0, low: 0 }, rate: self.rate, from: Millis(0) }
+    }
+
     /// What the meter has come to at `now`, for any `now` not before its last change.
     pub fn amount_at(&self, now: Millis, until: Millis) -> Amount {
         let open = Segment::between(self.rate, self.from, now.min(until));

@@ -37,7 +37,7 @@ pub struct TransmitMeta {
 }
 
 /// Messages waiting to be sent, in one contiguous buffer so that none costs an allocation.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct TransmitQueue {
     bytes: Vec<u8>,
     items: Vec<(TransmitMeta, Range<usize>)>,

@@ -15,6 +15,7 @@ mod branch;
 mod charge;
 mod downstream;
 mod extra;
+mod image;
 mod messages;
 mod report;
 mod reserve;

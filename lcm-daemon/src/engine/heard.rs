@@ -17,7 +17,7 @@ use super::time::{Instant, Now, Span, lifetime};
 use crate::kernel::Route;
 
 /// The last PATH of a sender over an interface that does not count at present.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Heard {
     arrived: Arrived,
     pub(crate) expires: Instant,

@@ -58,7 +58,7 @@ impl Port {
 }
 
 /// All interfaces by index.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Interfaces {
     ports: BTreeMap<u32, Port>,
     own: BTreeSet<IpAddr>,

@@ -114,7 +114,6 @@ impl Tally {
 }
 
 /// A place that is taken, given back when this is dropped.
-#[derive(Debug)]
 pub(crate) struct Seat {
     tally: Arc<Tally>,
     size: u32,
@@ -124,6 +123,20 @@ impl Seat {
     pub(crate) fn take(tally: &Arc<Tally>, size: u32) -> Self {
         tally.add(u64::from(size));
         Self { tally: Arc::clone(tally), size }
+    }
+}
+
+/// A copy of a block takes a place of its own in the same count.
+impl Clone for Seat {
+    fn clone(&self) -> Self {
+        Self::take(&self.tally, self.size)
+    }
+}
+
+/// What others count is no part of the block.
+impl std::fmt::Debug for Seat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Seat({})", self.size)
     }
 }
 

@@ -65,7 +65,7 @@ pub struct ReceiverRequest {
 }
 
 /// A receiving application as the session keeps it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct LocalReceiver {
     pub(crate) handle: Handle,
     pub(crate) request: ReceiverRequest,
@@ -77,7 +77,7 @@ pub(crate) struct LocalReceiver {
 }
 
 /// A sending application as the session keeps it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct LocalSender {
     pub(crate) handle: Handle,
     pub(crate) sender: Filter,

@@ -14,6 +14,7 @@ mod counters;
 mod error;
 mod flowspec;
 mod heard;
+mod image;
 mod interfaces;
 mod limits;
 mod local;
@@ -71,7 +72,10 @@ const HASH_SALT: u64 = 0x5253_5650;
 const SHORTEST_ALARM: Span = Span::from_millis(1);
 
 /// One RSVP node.
-#[derive(Debug)]
+///
+/// A copy counts its state against the same limits as the original: copies are for explorations
+/// of nodes that reach none.
+#[derive(Debug, Clone)]
 pub struct Engine {
     core: Core,
     sessions: Sessions,
@@ -79,7 +83,7 @@ pub struct Engine {
 
 /// Everything of a node but its sessions, so that one session and the rest can be borrowed at
 /// the same time.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Core {
     pub(crate) config: Config,
     /// `None` on a policy-ignorant node.
@@ -97,6 +101,8 @@ pub(crate) struct Core {
     pub(crate) books: Books,
     pub(crate) accounts: Accounts,
     pub(crate) rng: fastrand::Rng,
+    /// Refreshes come every R exactly.
+    pub(crate) steady: bool,
     /// Interfaces whose price changed while one session was in hand.
     pub(crate) repriced: Vec<u32>,
     /// Objects of unknown classes of the tear in hand: they go on in the tears that follow from it
@@ -131,6 +137,7 @@ impl Engine {
             books: Books::new(config.limits.max_accounts),
             accounts: Accounts::default(),
             rng: fastrand::Rng::with_seed(seed),
+            steady: false,
             repriced: Vec::new(),
             torn_with: Vec::new(),
             at: Instant::default(),
@@ -140,6 +147,15 @@ impl Engine {
             config,
         };
         Self { core, sessions: Sessions::new(hasher) }
+    }
+
+    /// As [`new`](Self::new), but refreshes come every R exactly, so that a network of such nodes
+    /// comes back to states that it was in before. Not for a real network, whose routers would fall
+    /// into step.
+    pub fn without_jitter(config: Config) -> Self {
+        let mut engine = Self::new(config, 0);
+        engine.core.steady = true;
+        engine
     }
 
     /// Takes one RSVP message, as it came off the wire.

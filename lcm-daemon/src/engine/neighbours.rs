@@ -64,7 +64,7 @@ impl Bucket {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Neighbour {
     senders: Arc<Tally>,
     reservations: Arc<Tally>,
@@ -73,14 +73,14 @@ struct Neighbour {
 }
 
 /// The neighbours of one interface.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Crowd {
     count: u64,
     searched: Option<Instant>,
 }
 
 /// All neighbours, and what is kept in all.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Neighbours {
     known: HashMap<(u32, IpAddr), Neighbour, RandomState>,
     crowds: BTreeMap<u32, Crowd>,

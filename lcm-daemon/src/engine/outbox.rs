@@ -51,26 +51,30 @@ pub enum Output {
 }
 
 /// Messages and other outputs, in the order in which they arose.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Outbox {
     ready: TransmitQueue,
     held: VecDeque<(RecordId, TransmitMeta, Box<[u8]>)>,
     outputs: VecDeque<Output>,
     last_record: RecordId,
     recorded: RecordId,
-    buffer: Box<[u8]>,
+    buffer: Buffer,
 }
 
-impl Default for Outbox {
-    fn default() -> Self {
-        Self {
-            ready: TransmitQueue::default(),
-            held: VecDeque::new(),
-            outputs: VecDeque::new(),
-            last_record: RecordId::default(),
-            recorded: RecordId::default(),
-            buffer: vec![0; MAX_MESSAGE].into_boxed_slice(),
-        }
+/// Room for one message, which is no state: a copy of a node starts without it.
+#[derive(Debug, Default)]
+struct Buffer(Vec<u8>);
+
+impl Clone for Buffer {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Buffer {
+    fn room(&mut self) -> &mut [u8] {
+        self.0.resize(MAX_MESSAGE, 0);
+        &mut self.0
     }
 }
 
@@ -85,7 +89,7 @@ impl Outbox {
         consent: bool,
         build: impl FnOnce(&mut MessageWriter<'_>) -> Result<(), BufferTooSmall>,
     ) {
-        let mut writer = MessageWriter::new(&mut self.buffer, message_type, meta.ttl);
+        let mut writer = MessageWriter::new(self.buffer.room(), message_type, meta.ttl);
         let length = match build(&mut writer).and_then(|()| writer.finish()) {
             Ok(length) => length,
             Err(BufferTooSmall { .. }) => return counters.drop("message_too_long"),
@@ -95,7 +99,7 @@ impl Outbox {
             return counters.drop("records_in_arrears");
         }
         counters.sent(message_type.into());
-        let message = self.buffer.get(..length).unwrap_or_default();
+        let message = self.buffer.0.get(..length).unwrap_or_default();
         if waits {
             self.held.push_back((self.last_record, meta, message.into()));
         } else {
@@ -116,6 +120,15 @@ impl Outbox {
                 self.ready.push(meta, &message);
             }
         }
+    }
+
+    /// What waits, to be printed; of the numbers of records how far the acknowledgements are behind.
+    pub(crate) fn image(&self) -> impl std::fmt::Debug + '_ {
+        let Self { ready, held, outputs, last_record, recorded, buffer: _ } = self;
+        let behind = |record: RecordId| last_record.0.saturating_sub(record.0);
+        let held: Vec<_> = held.iter().map(|(id, meta, sent)| (behind(*id), meta, sent)).collect();
+        let ready: Vec<_> = ready.iter().collect();
+        (ready, held, outputs, behind(*recorded))
     }
 
     pub(crate) fn push(&mut self, output: Output) {

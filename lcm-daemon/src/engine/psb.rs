@@ -29,7 +29,7 @@ pub(crate) struct SenderFacts {
 }
 
 /// Path state block.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Psb {
     pub(crate) sender: Filter,
     /// Previous hop, or `None` for a sender on this node.

@@ -106,6 +106,9 @@ impl SessionState {
 fn next_refresh(core: &mut Core, now: Now) -> Instant {
     let refresh_ms = core.interfaces.refresh_ms(core.config.rsvp.refresh_ms, now.at);
     let r = u64::from(refresh_ms).saturating_mul(1000);
+    if core.steady {
+        return now.at + Span::from_micros(r);
+    }
     now.at + Span::from_micros(core.rng.u64(r / 2..=r / 2 + r))
 }
 

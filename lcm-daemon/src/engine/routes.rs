@@ -1,13 +1,13 @@
 //! The kernel's answers about routes, cached and shared by the sessions that follow them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use ahash::RandomState;
 
 use crate::kernel::{Route, RouteKey};
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Entry {
     /// `None` while the kernel has not answered yet.
     route: Option<Route>,
@@ -15,7 +15,7 @@ struct Entry {
 }
 
 /// Routes in use.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Routes {
     entries: HashMap<RouteKey, Entry, RandomState>,
     /// Keys to ask the kernel about.
@@ -37,6 +37,12 @@ impl Routes {
         });
         entry.users.insert(slot);
         entry.route.as_ref()
+    }
+
+    /// All of it in a fixed order, to be printed.
+    pub(crate) fn image(&self) -> impl std::fmt::Debug + '_ {
+        let Self { entries, questions } = self;
+        (entries.iter().collect::<BTreeMap<_, _>>(), questions)
     }
 
     /// The route as last answered.

@@ -43,7 +43,7 @@ impl Selection {
 }
 
 /// Reservation state block.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Rsb {
     /// Outgoing interface of the data; [`LOCAL`] for a receiver on this node.
     pub(crate) outgoing: u32,

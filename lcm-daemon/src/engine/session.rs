@@ -17,7 +17,7 @@ use super::time::Instant;
 use super::traffic::Tcsb;
 
 /// The path and reservation state of one session.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct SessionState {
     pub(crate) session: Session,
     /// Slot in the table, by which alarms and routes refer to this session.
@@ -118,7 +118,7 @@ impl SessionState {
 }
 
 /// The session table.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Sessions {
     slots: Slab<Box<SessionState>>,
     index: HashMap<Session, usize, RandomState>,

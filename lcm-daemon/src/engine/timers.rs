@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 use super::time::Instant;
 
 /// Alarms of sessions, by slot number.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Timers {
     heap: BinaryHeap<Reverse<(Instant, usize)>>,
 }

@@ -203,7 +203,7 @@ fn dcpe(path: &Path<'_>) -> Option<Dcpe> {
 }
 
 /// The UCPEs of a RESV with the senders that they are for.
-pub(super) fn ucpes(resv: &Resv<'_>) -> Vec<(Filter, Ucpe)> {
+pub(crate) fn ucpes(resv: &Resv<'_>) -> Vec<(Filter, Ucpe)> {
     let mut found = Vec::new();
     for object in resv.policy_data() {
         let Some(element) = object.element(UCPE) else { continue };

@@ -41,3 +41,7 @@ pub use node::{Node, NodeConfig, Reserved};
 pub use topology::{Family, Kind, LinkId, LinkSpec, NodeId, NodeSpec, Topology};
 pub use tree::{Branching, TreeNet};
 pub use weather::Weather;
+
+pub(crate) use log::ucpes;
+pub(crate) use node::{config as node_config, interfaces};
+pub(crate) use routing::Routing;

@@ -153,7 +153,7 @@ fn template() -> &'static Config {
     })
 }
 
-fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Option<Config> {
+pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Option<Config> {
     let kind = topology.nodes[id].kind;
     let mut config = template().clone();
     match kind {
@@ -193,7 +193,7 @@ fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Option<Config>
 }
 
 /// The interfaces of a node as its kernel reports them.
-pub(super) fn interfaces(
+pub(crate) fn interfaces(
     topology: &Topology,
     family: Family,
     id: NodeId,

@@ -7,14 +7,14 @@ use super::topology::{Kind, LinkId, NodeId, Topology};
 
 /// The unicast tables of all nodes.
 #[derive(Debug, Default)]
-pub(super) struct Routing {
+pub(crate) struct Routing {
     /// `next[node][to]`: the link to take.
     next: Vec<Vec<Option<LinkId>>>,
 }
 
 impl Routing {
     /// Counts hops; of several shortest paths the one over the lowest link number is taken.
-    pub(super) fn new(topology: &Topology, up: &[bool]) -> Self {
+    pub(crate) fn new(topology: &Topology, up: &[bool]) -> Self {
         let count = topology.nodes.len();
         let mut links: Vec<Vec<LinkId>> = vec![Vec::new(); count];
         for (link, spec) in topology.links.iter().enumerate().filter(|(link, _)| up[*link]) {
@@ -43,13 +43,13 @@ impl Routing {
     }
 
     /// The link by which `node` reaches another one.
-    pub(super) fn unicast(&self, node: NodeId, to: NodeId) -> Option<LinkId> {
+    pub(crate) fn unicast(&self, node: NodeId, to: NodeId) -> Option<LinkId> {
         self.next[node][to]
     }
 
     /// The multicast forwarding entry of `node` for a source: the link that its data must come
     /// in on, and the links to which it is copied for these members.
-    pub(super) fn multicast(
+    pub(crate) fn multicast(
         &self,
         topology: &Topology,
         node: NodeId,

@@ -9,14 +9,14 @@ use charging_model::flow::Account;
 const MOST: usize = 4_096;
 
 /// The accounts seen so far, by id_type.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Accounts {
     known: BTreeMap<u8, HashSet<Named>>,
     count: usize,
 }
 
 /// An account that is found by its identifier.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Named(Account);
 
 impl std::hash::Hash for Named {

@@ -49,7 +49,7 @@ impl Account {
 /// Whoever reserves and pays under ever new addresses would make this grow for ever. Past a limit,
 /// the accounts that were posted to least lately are added up in one sum: what each of those
 /// neighbours owes stands in the records, which are exact and on disk.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Books {
     accounts: BTreeMap<IpAddr, Account>,
     /// Accounts that are kept apart.

@@ -205,6 +205,13 @@ pub(crate) type Handlers = Arc<[Box<dyn Handler>]>;
 #[derive(Debug, Default)]
 pub(crate) struct Out(Vec<u8>);
 
+/// The buffer is no state: a copy of a node starts with an empty one.
+impl Clone for Out {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
 impl Out {
     /// Appends a POLICY_DATA object of at most `room` bytes.
     pub(crate) fn object(

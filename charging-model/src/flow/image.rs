@@ -1,0 +1,22 @@
+//! What a flow decides by, apart from what it has metered.
+
+use std::fmt::Debug;
+
+use super::Flow;
+use super::upstream::Upstream;
+
+impl Flow {
+    /// Everything on which the answers to later inputs rest, to be printed: all but the
+    /// configuration and the sums of the meters, which only grow. Two flows of one configuration
+    /// with equal images behave alike.
+    pub fn image(&self) -> impl Debug + '_ {
+        // Without `..`: a new field must be thought about.
+        let Self { config: _, down, groups, branches, up, last_epoch, extra } = self;
+        let mut branches = branches.clone();
+        for branch in &mut branches {
+            (branch.rp, branch.sp) = (branch.rp.emptied(), branch.sp.emptied());
+        }
+        let up = Upstream { rp: up.rp.emptied(), sp: up.sp.emptied(), ..up.clone() };
+        (down, groups, branches, up, last_epoch, extra)
+    }
+}
