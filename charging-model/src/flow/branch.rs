@@ -19,12 +19,19 @@ pub(super) struct Offered {
 }
 
 impl Offered {
+    /// True if `now` is what was announced, but perhaps for what stands end to end.
+    pub(super) fn charges_as(&self, now: &Target) -> bool {
+        (self.charge.total(), self.charge.sponsored, self.fraction)
+            == (now.charge.total(), now.charge.sponsored, now.fraction)
+    }
+
     /// Takes what is to be announced now; true if that differs and so needs `epoch`.
     pub(super) fn update(&mut self, now: &Target, established: Option<u32>, force: bool) -> bool {
         let Target { charge, fraction, .. } = *now;
-        let same = (self.charge.total(), self.charge.sponsored, self.fraction)
-            == (charge.total(), charge.sponsored, fraction);
-        let changed = force || !same || self.established != established || self.epoch.is_none();
+        let changed = force
+            || !self.charges_as(now)
+            || self.established != established
+            || self.epoch.is_none();
         self.charge = charge;
         self.fraction = fraction;
         self.established = established;

@@ -156,7 +156,11 @@ impl Flow {
             let old = group.join;
             if group.join.update(&target, None, force) {
                 group.join.epoch = Some(epoch);
-                group.dirty = true;
+                // That nothing stands any more is no news to the hop that ended it. A PATH at once
+                // might call it back from another way, to which its data went (RFC 2205 section
+                // 3.6).
+                let ended = old.established.is_some() && old.charges_as(&target) && !force;
+                group.dirty |= !ended;
                 used = true;
                 self.extra.remember_quote(&self.config, clock.now, group, old);
             }

@@ -1,6 +1,7 @@
 //! Unicast routes that change under a session (RFC 2205 section 3.6).
 
-use lcm_tests::sim::{Kind, Net, Options, Topology};
+use lcm_daemon::engine::SenderShare;
+use lcm_tests::sim::{Kind, Net, Options, Topology, Weather};
 
 /// Refreshes are 15 s apart at least.
 const SOON_MS: u64 = 2_000;
@@ -17,25 +18,29 @@ fn both_ways_are_told_when_a_route_changes() {
     for route_per_flow in [false, true] {
         // A kernel that answers late leaves the old way in force meanwhile.
         for route_us in [(0, 0), (10, 300_000)] {
-            follows(Options { route_per_flow, route_us, ..Options::default() });
+            // A PATHTEAR may be the last to arrive.
+            for delay_us in [1_000, 200_000] {
+                follows(Options { route_per_flow, route_us, ..Options::default() }, delay_us);
+            }
         }
     }
 }
 
-fn follows(options: Options) {
+fn follows(options: Options, delay_us: u64) {
     let mut t = Topology::default();
     let s = t.node("S", Kind::Host);
     let [a, b, c, d] = ["A", "B", "C", "D"].map(|name| t.node(name, Kind::Router));
     let r = t.node("R", Kind::Host);
     t.link(s, a, (0, 0));
     let upper = t.link(a, b, (100, 100));
-    t.link(a, c, (70, 70));
+    let lower = t.link(a, c, (70, 70));
     t.link(b, d, (20, 20));
     t.link(c, d, (10, 10));
     t.link(d, r, (40, 40));
     let mut net = Net::new(t, options);
+    net.set_weather_of(lower, Weather::steady(delay_us));
     let session = net.session_to(r);
-    net.send(s, session, None);
+    net.send(s, session, Some(SenderShare::default()));
     net.run_ms(SOON_MS);
     net.receive(r, session);
     net.run_ms(SOON_MS);
