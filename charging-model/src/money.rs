@@ -127,6 +127,9 @@ impl Ppm {
 
     /// ⌈r·x⌉: rounding up, the sender absorbs the remainder. r ≤ 1, so the result is at most x.
     pub fn ceil_of(self, x: Rate) -> Rate {
+        if let Some(millionths) = x.0.checked_mul(u64::from(self.0)) {
+            return Rate(millionths.div_ceil(1_000_000));
+        }
         let millionths = u128::from(self.0) * x.wide();
         // At most x, hence within u64; the fallback is never taken.
         Rate::from_wide(millionths.div_ceil(1_000_000), "⌈r·C⌉").unwrap_or(x)

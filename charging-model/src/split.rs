@@ -102,15 +102,14 @@ impl SplitPolicy for ByReceivers {
     }
 }
 
-/// The part of `total` that branch `index` of `count` equal ones carries: the first
-/// `total mod count` branches carry one unit more. Zero branches carry nothing.
-pub fn equal_share(total: u64, index: usize, count: usize) -> u64 {
+/// The parts of `total` that `count` equal branches carry, in their order: the first
+/// `total mod count` branches carry one unit more.
+pub fn equal_parts(total: u64, count: usize) -> impl Iterator<Item = u64> {
     // usize is at most 64 bits on every supported target.
-    let (index, count) = (index as u64, count as u64);
-    match (total.checked_div(count), total.checked_rem(count)) {
-        (Some(share), Some(rest)) if index < count => share + u64::from(index < rest),
-        _ => 0,
-    }
+    let branches = count as u64;
+    let share = total.checked_div(branches).unwrap_or(0);
+    let rest = total.checked_rem(branches).unwrap_or(0);
+    (0..branches).map(move |index| share + u64::from(index < rest))
 }
 
 /// Replaces `shares` by whole parts of `total`, one for each weight, whose sum is exactly `total`
@@ -122,7 +121,7 @@ pub fn largest_remainder(total: u64, weights: &[u64], shares: &mut Vec<u64>) {
     let sum: u128 = weights.iter().map(|w| u128::from(*w)).sum();
     let first = weights.first().copied().unwrap_or(0);
     if sum == 0 || weights.iter().all(|w| *w == first) {
-        shares.extend((0..count).map(|i| equal_share(total, i, count)));
+        shares.extend(equal_parts(total, count));
         return;
     }
     let mut left = total;
@@ -182,11 +181,11 @@ mod tests {
         for total in 0..40 {
             for count in 1..9 {
                 let slow = split(total, &vec![3; count]);
-                let quick: Vec<_> = (0..count).map(|i| equal_share(total, i, count)).collect();
+                let quick: Vec<_> = equal_parts(total, count).collect();
                 assert_eq!(slow, quick);
                 assert_eq!(quick.iter().sum::<u64>(), total);
             }
         }
-        assert_eq!(equal_share(7, 0, 0), 0);
+        assert_eq!(equal_parts(7, 0).count(), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! The largest numbers that the wire can say, and every small tree.
+//! The largest numbers that the wire can say.
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use charging_model::flow::{BadAnnouncement, Limits};
 use charging_model::tree::{Tree, TreeError};
 use charging_model::*;
-use common::{Net, Will, link};
+use common::link;
 use proptest::prelude::*;
 
 fn huge() -> impl Strategy<Value = u64> {
@@ -224,53 +224,68 @@ fn r049_cycles_of_any_length_are_rejected() {
     assert_eq!(fine.check(), Err(TreeError::Misplaced { node: 1 }));
 }
 
-/// Every tree of up to four routers (by the previous hops of the routers) with up to two receivers
-/// a router, for every fraction: every join in turn, then every leave, agrees with the whole tree.
+/// A thousand branches that report and offer the most that the wire can say, split by the largest
+/// weights, for the longest time.
 #[test]
-fn every_small_tree_every_join_and_leave() {
-    let mut checked = 0_u32;
-    for routers in 1..=4_usize {
-        for shape in 0..(1..routers).product::<usize>().max(1) {
-            for population in 1..3_usize.pow(routers as u32) {
-                for ppm in [0, 333_333, 500_000, 1_000_000] {
-                    if let Some(tree) = small_tree(routers, shape, population, ppm) {
-                        join_and_leave(&tree);
-                        checked += 1;
-                    }
-                }
-            }
+fn r024_the_highest_fan_out_at_the_largest_rates_for_the_longest_time() {
+    use charging_model::split::{ByQuantity, ByReceivers};
+    const COUNT: u32 = 1_000;
+    let policies: [Arc<dyn SplitPolicy>; 3] =
+        [Arc::new(EqualNextHop), Arc::new(ByQuantity), Arc::new(ByReceivers)];
+    for policy in policies {
+        let clock = Clock { now: Millis(0), unix_s: u32::MAX };
+        let mut flow = Flow::new(Arc::new(FlowConfig { policy, ..FlowConfig::default() }));
+        let said = Announcement {
+            total: Rate::MAX,
+            max_total: Rate::MAX,
+            fraction: Ppm::new(333_333).unwrap(),
+            epoch: u32::MAX,
+            validity: Span(u64::MAX),
+            refresh: Span(u64::MAX),
+            ..Announcement::default()
+        };
+        let _ = flow.on_dcpe(clock, &said).unwrap();
+        for group in 1..=COUNT {
+            flow.set_group(clock, group, priced(0)).unwrap();
+            let payment = Payment {
+                payment: Rate::MAX,
+                announced_total: Rate::MAX.0.checked_div(COUNT.into()).map(Rate).unwrap(),
+                sender_payment: Rate::ZERO,
+                local_sum: Rate::MAX.0.checked_div(COUNT.into()).map(Rate).unwrap(),
+                epoch_echo: u32::MAX,
+                sequence: u32::MAX,
+                instance: u32::MAX,
+                account: common::account(1),
+                refresh: Span(u32::MAX.into()),
+                quantity: u64::MAX - u64::from(group),
+                receivers_below: u32::MAX - group,
+            };
+            let verdict = flow.on_ucpe(clock, key(group), &payment);
+            assert_eq!(verdict, Verdict::Accepted { new: true }, "branch {group}");
         }
+        let sum = |f: fn(&BranchView) -> Rate| flow.branches().map(|b| f(&b).wide()).sum::<u128>();
+        assert_eq!(sum(|b| b.carried), Rate::MAX.wide(), "Σc = C_j");
+        let sponsored = sum(|b| b.sponsored);
+        assert_eq!(sum(|b| b.receiver_payment) + sponsored, Rate::MAX.wide());
+        assert_eq!(flow.carried_by_hop(), 0);
+        let own = flow.own_payment(clock).unwrap();
+        assert_eq!((own.receivers_below, own.quantity), (u32::MAX, u64::MAX - 1));
+        assert_eq!(own.payment.wide() + said.fraction.ceil_of(Rate::MAX).wide(), Rate::MAX.wide());
+        // One unit more in any report does not fit, and is refused to the one who reports it.
+        let later = Clock { now: Millis(u64::MAX), unix_s: 0 };
+        flow.checkpoint(later.now);
+        let metered: Option<i128> = flow
+            .take_postings()
+            .iter()
+            .filter(|p| matches!(p.entry, Entry::ReceiverPaymentFrom(_)))
+            .try_fold(0_i128, |sum, p| sum.checked_add(p.segment.amount.0));
+        let paid: u128 = flow.branches().map(|b| b.receiver_payment.wide()).sum();
+        // Each approved to the end of its H, 1.5 · 2³² ms and 2 s.
+        let approved = u128::from(Span(u32::MAX.into()).approval().0);
+        assert_eq!(metered, i128::try_from(paid * approved).ok());
+        let _ = flow.tick(later);
+        assert_eq!(flow.branches().filter(|b| b.status == "ACTIVE").count(), 0, "lapsed at 2H");
     }
-    assert!(checked > 500, "{checked}");
-}
-
-fn small_tree(routers: usize, mut shape: usize, mut population: usize, ppm: u32) -> Option<Tree> {
-    let mut links = vec![link(0, 0, 0, false)];
-    for node in 2..=routers {
-        links.push(link(1 + shape % (node - 1), 7 * node as u64, 90, false));
-        shape /= node - 1;
-    }
-    for router in 1..=routers {
-        for receiver in 0..population % 3 {
-            links.push(link(router, 10 + 3 * receiver as u64 + router as u64, 90, true));
-        }
-        population /= 3;
-    }
-    let tree = Tree { links, fraction: Ppm::new(ppm).unwrap(), limits: Limits::default() };
-    tree.check().is_ok().then_some(tree)
-}
-
-fn join_and_leave(tree: &Tree) {
-    let mut net = Net::new(tree);
-    let receivers: Vec<_> = (1..net.nodes.len()).filter(|n| net.nodes[*n].receives).collect();
-    for node in &receivers {
-        net.join(*node, Will::Any);
-        net.pump();
-        net.assert_agrees(tree);
-    }
-    for node in &receivers {
-        net.leave(*node);
-        net.pump();
-        net.assert_agrees(tree);
-    }
+    let dear = vec![Rate::MAX; 1_000];
+    assert_eq!(shared_local_prices(&dear).iter().map(|r| r.wide()).sum::<u128>(), Rate::MAX.wide());
 }

@@ -3,7 +3,7 @@
 use super::messages::Limits;
 use crate::equations::{sponsored, total_charge};
 use crate::money::{Overflow, Ppm, Rate};
-use crate::split::{BranchFacts, SplitPolicy, equal_share, largest_remainder};
+use crate::split::{BranchFacts, SplitPolicy, equal_parts, largest_remainder};
 
 /// What the previous hop claims: C_j and S_j; the claim on this hop is C_j − S_j (paper 3.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub(super) fn charges(
 fn carried_parts(terms: &Terms, members: &[Member], policy: &dyn SplitPolicy) -> Vec<Rate> {
     let (total, count) = (terms.claim.total.0, members.len());
     if count <= 1 || policy.is_equal() {
-        return (0..count).map(|index| Rate(equal_share(total, index, count))).collect();
+        return equal_parts(total, count).map(Rate).collect();
     }
     let facts: Vec<_> = members.iter().map(|m| m.facts).collect();
     let mut weights = Vec::with_capacity(count);
@@ -116,7 +116,7 @@ fn carried_parts(terms: &Terms, members: &[Member], policy: &dyn SplitPolicy) ->
 fn locals(members: &[Member]) -> impl Iterator<Item = Rate> {
     members.chunk_by(|a, b| a.facts.key.group == b.facts.key.group).flat_map(|run| {
         let price = run.first().map_or(0, |m| m.price.0);
-        (0..run.len()).map(move |index| Rate(equal_share(price, index, run.len())))
+        equal_parts(price, run.len()).map(Rate)
     })
 }
 

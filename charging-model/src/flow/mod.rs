@@ -146,14 +146,19 @@ impl Flow {
     }
 
     fn mark_dirty(&mut self, group: u32) {
-        if let Some(group) = self.groups.iter_mut().find(|g| g.id == group) {
+        let place = self.groups.binary_search_by_key(&group, |g| g.id);
+        if let Some(group) = place.ok().and_then(|index| self.groups.get_mut(index)) {
             group.dirty = true;
         }
     }
 
     fn has_branch(&self, group: u32) -> bool {
+        self.first_branch(group).is_some()
+    }
+
+    fn first_branch(&self, group: u32) -> Option<&Branch> {
         let place = self.branches.partition_point(|b| b.key.group < group);
-        self.branches.get(place).is_some_and(|b| b.key.group == group)
+        self.branches.get(place).filter(|b| b.key.group == group)
     }
 
     /// A hop that nobody knows yet, in the first place of its group.

@@ -41,10 +41,10 @@ impl Flow {
     /// The quote for a PATH on `group`: that of its branch, or of the first of several, or for a
     /// hop that would join. `None` while nothing was announced or the group is unknown.
     pub fn quote(&self, group: u32) -> Option<Quote> {
-        let branch = self.branches.iter().find(|b| b.key.group == group);
-        match branch {
-            Some(b) => self.quote_for(b.key),
-            None => self.make_quote(self.group(group)?, &self.group(group)?.join, 0),
+        let place = self.group(group)?;
+        match self.first_branch(group) {
+            Some(b) => self.make_quote(place, &b.offered, b.quantity),
+            None => self.make_quote(place, &place.join, 0),
         }
     }
 
@@ -192,7 +192,7 @@ impl Flow {
         let approved = self.up.approved?;
         let sums = self.sums();
         let fit = |sum| Rate::from_wide(sum, "own UCPE").unwrap_or(Rate::MAX);
-        let sender_payment = self.sender_payment_due();
+        let sender_payment = self.sender_payment_due(&sums);
         let claim = approved.receiver_payment();
         let payment = if self.next_to_sender() {
             // D3: what the receivers pay, A − S_j − SP; nothing is debited.

@@ -4,7 +4,7 @@
 //! itself approved there. A branch whose target is covered by its ceiling agrees at once; any
 //! other keeps what it agreed to, a deadline runs, and this hop carries U_j (T4, T5, T7, T8).
 
-use super::branch::{Branch, NEVER, Status};
+use super::branch::{Branch, Group, NEVER, Status, Sums};
 use super::charge::{Charge, Claim, Member, Target, charges};
 use super::downstream::Downstream;
 use super::{Flow, equal_or_newer};
@@ -173,10 +173,14 @@ impl Flow {
 
     /// The join charges of the interfaces that have no installed branch, in their order.
     fn join_charges(&self, down: &Downstream) -> Result<Vec<Option<Target>>, Overflow> {
+        let idle = |group: &Group| !self.has_branch(group.id);
+        if !self.groups.iter().any(idle) {
+            return Ok(vec![None; self.groups.len()]);
+        }
         let members = self.members();
         let mut joins = Vec::with_capacity(self.groups.len());
         for group in &self.groups {
-            joins.push(if self.has_branch(group.id) {
+            joins.push(if !idle(group) {
                 None
             } else {
                 let joiner = self.anyone_in(group.id, group.price.local);
@@ -272,22 +276,21 @@ impl Flow {
             _ => Rate::ZERO,
         };
         let rp = if self.next_to_sender() { Rate::ZERO } else { rp };
-        (rp, self.sender_payment_due())
+        (rp, self.sender_payment_due(&self.sums()))
     }
 
     /// X_j = ΣS_k − S_j of the approved claim.
-    pub(super) fn sender_take(&self) -> Rate {
-        let sums = self.sums();
+    fn sender_take(&self, sums: &Sums) -> Rate {
         let here = self.up.approved.map_or(Rate::ZERO, |claim| claim.sponsored);
         sender_take(sums.sponsored, here).unwrap_or_default()
     }
 
     /// SP_{i,j} = ΣSP_k + X_j.
-    pub(super) fn sender_payment_due(&self) -> Rate {
+    pub(super) fn sender_payment_due(&self, sums: &Sums) -> Rate {
         if self.up.approved.is_none() || self.config.origin {
             return Rate::ZERO;
         }
-        sender_payment(self.sums().sender_payment, self.sender_take()).unwrap_or(Rate::MAX)
+        sender_payment(sums.sender_payment, self.sender_take(sums)).unwrap_or(Rate::MAX)
     }
 
     /// Ends of the approvals of a branch: for RP and for SP.

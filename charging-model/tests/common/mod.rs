@@ -256,6 +256,7 @@ impl Net {
         let Some(said) = self.path(parent, child) else { return };
         self.messages += 1;
         let heard = self.nodes[child].flow.on_dcpe(clock, &said).unwrap();
+        self.assert_conserves(child);
         assert_ne!(heard, flow::Heard::EpochReused, "{parent} -> {child}: {said:?}");
         assert_ne!(heard, flow::Heard::Stale, "{parent} -> {child}: {said:?}");
         if self.nodes[child].receives && heard == flow::Heard::Changed {
@@ -268,7 +269,9 @@ impl Net {
         let parent = self.nodes[child].parent;
         let Some(payment) = self.resv(child) else { return };
         self.messages += 1;
-        match self.nodes[parent].flow.on_ucpe(clock, key(child), &payment) {
+        let verdict = self.nodes[parent].flow.on_ucpe(clock, key(child), &payment);
+        self.assert_conserves(parent);
+        match verdict {
             Verdict::Refused(refusal) => {
                 self.refusals += 1;
                 self.nodes[child].flow.on_own_refused(clock, refusal.required);
@@ -301,6 +304,7 @@ impl Net {
                     quiet = false;
                     let (clock, parent) = (self.clock(), self.nodes[node].parent);
                     self.nodes[parent].flow.remove_branch(clock, key(node), Cause::Tear);
+                    self.assert_conserves(parent);
                 }
             }
             self.book();
@@ -313,21 +317,27 @@ impl Net {
 
     /// Moves time, refreshing everything every 30 s and honouring every deadline.
     pub(crate) fn run_to(&mut self, ms: u64) {
-        loop {
-            let refresh = (self.now / 30_000 + 1) * 30_000;
-            let deadlines = self.nodes.iter().filter_map(|n| n.flow.next_deadline());
-            let next = deadlines.map(|d| d.0).filter(|d| *d > self.now).min().unwrap_or(u64::MAX);
-            let next = next.min(refresh).min(ms);
-            self.now = next;
-            if next == refresh {
-                self.refresh();
-            }
-            self.tick();
-            self.pump();
-            if next == ms {
-                return;
-            }
+        while self.now < ms {
+            let next = self.next_event().min(ms);
+            self.step_to(next);
         }
+    }
+
+    /// When something is due next.
+    pub(crate) fn next_event(&self) -> u64 {
+        let refresh = (self.now / 30_000 + 1) * 30_000;
+        let deadlines = self.nodes.iter().filter_map(|n| n.flow.next_deadline());
+        deadlines.map(|d| d.0).filter(|d| *d > self.now).min().unwrap_or(u64::MAX).min(refresh)
+    }
+
+    /// Moves time to `ms`, not beyond the next event, and does what is due then.
+    pub(crate) fn step_to(&mut self, ms: u64) {
+        self.now = ms;
+        if ms.is_multiple_of(30_000) {
+            self.refresh();
+        }
+        self.tick();
+        self.pump();
     }
 
     pub(crate) fn tick(&mut self) {
@@ -469,6 +479,41 @@ impl Net {
             assert!(b.consistent && b.deadline.is_none());
         }
         assert_eq!(self.rates(), solution.balances);
+    }
+
+    /// What must hold at a node at any instant, between any two messages, whoever holds out:
+    /// E_j = ΣL − U_j, no negative take, and no payment above its ceiling.
+    pub(crate) fn assert_conserves(&self, node: usize) {
+        let flow = &self.nodes[node].flow;
+        let (Some((total, sponsored)), true) = (flow.approved_claim(), node != SENDER) else {
+            return;
+        };
+        // Before the first branch is ACTIVE, the PENDING ones share.
+        let any = flow.branches().any(|b| b.status == "ACTIVE");
+        let counts = if any { "ACTIVE" } else { "PENDING" };
+        let counted: Vec<_> = flow.branches().filter(|b| b.status == counts).collect();
+        let sum = |f: fn(&BranchView) -> Rate| counted.iter().map(|b| f(b).wide()).sum::<u128>();
+        assert!(sum(|b| b.sponsored) >= sponsored.wide(), "negative take at {node}");
+        for b in &counted {
+            assert!(b.receiver_payment <= b.ceiling, "above the ceiling: {node} -> {}", b.key);
+            let quote = flow.quote_for(b.key).unwrap();
+            assert!(quote.total <= quote.max_total, "C > M: {node} -> {}", b.key);
+            assert!(quote.sponsored <= quote.total, "S > C: {node} -> {}", b.key);
+        }
+        let Some(own) = flow.preview_payment() else { return };
+        let claim = total.minus(sponsored, "claim").unwrap();
+        let paid = sum(|b| b.sender_payment);
+        let earned =
+            equations::earnings(sum(|b| b.receiver_payment), own.sender_payment, paid, claim);
+        let due = sum(|b| b.local) as i128 - flow.carried_by_hop();
+        assert_eq!(earned, Ok(due), "E_j = ΣL − U_j at {node}");
+    }
+
+    /// The same at every node, and between them: all rates, and all accounts, sum to zero.
+    pub(crate) fn assert_invariants(&self) {
+        (0..self.nodes.len()).for_each(|node| self.assert_conserves(node));
+        assert_eq!(self.ledger.total(), Some(Amount::ZERO));
+        assert_eq!(self.rates().iter().sum::<i128>(), 0);
     }
 
     pub(crate) fn solution(&self, tree: &Tree) -> Solution {
