@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_quick_equal_share_is_the_largest_remainder() {
+    fn the_quick_equal_parts_are_the_largest_remainder() {
         for total in 0..40 {
             for count in 1..9 {
                 let slow = split(total, &vec![3; count]);

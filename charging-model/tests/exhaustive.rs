@@ -232,5 +232,5 @@ fn r060_r061_every_join_and_leave_of_every_conference_of_up_to_three_routers() {
 #[test]
 #[ignore = "plays every membership of every conference of three and four routers"]
 fn r060_r061_every_membership_of_every_conference_of_up_to_four_routers() {
-    play_all(Walk::Everywhere, &[(3, count(1_056, 75_120)), (4, count(10_080, 2_521_040))]);
+    play_all(Walk::Everywhere, &[(3, count(1_080, 75_640)), (4, count(10_464, 2_551_920))]);
 }

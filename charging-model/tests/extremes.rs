@@ -224,12 +224,12 @@ fn r049_cycles_of_any_length_are_rejected() {
     assert_eq!(fine.check(), Err(TreeError::Misplaced { node: 1 }));
 }
 
-/// A thousand branches that report and offer the most that the wire can say, split by the largest
+/// 256 branches that report and offer the most that the wire can say, split by the largest
 /// weights, for the longest time.
 #[test]
 fn r024_the_highest_fan_out_at_the_largest_rates_for_the_longest_time() {
     use charging_model::split::{ByQuantity, ByReceivers};
-    const COUNT: u32 = 1_000;
+    const COUNT: u32 = 256;
     let policies: [Arc<dyn SplitPolicy>; 3] =
         [Arc::new(EqualNextHop), Arc::new(ByQuantity), Arc::new(ByReceivers)];
     for policy in policies {
@@ -271,7 +271,6 @@ fn r024_the_highest_fan_out_at_the_largest_rates_for_the_longest_time() {
         let own = flow.own_payment(clock).unwrap();
         assert_eq!((own.receivers_below, own.quantity), (u32::MAX, u64::MAX - 1));
         assert_eq!(own.payment.wide() + said.fraction.ceil_of(Rate::MAX).wide(), Rate::MAX.wide());
-        // One unit more in any report does not fit, and is refused to the one who reports it.
         let later = Clock { now: Millis(u64::MAX), unix_s: 0 };
         flow.checkpoint(later.now);
         let metered: Option<i128> = flow
