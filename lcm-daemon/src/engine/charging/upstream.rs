@@ -7,7 +7,7 @@ use charging_model::time::next_serial;
 use charging_model::{BranchKey, Rate, Span};
 use rsvp_wire::charging::Ucpe;
 use rsvp_wire::iana::{error_code, policy};
-use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, Session};
+use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, Session, Style};
 
 use super::super::Core;
 use super::super::counters::bump;
@@ -173,8 +173,15 @@ pub(super) fn admit(
     }
 }
 
+/// What is reserved for one flow, in bits per second; 0 where flows share it. The flowspec of a
+/// shared reservation travels with whichever sender was paid for first: a hop that took it for the
+/// growth of each flow would wait for an ESTABLISHED that the previous hop, which saw nothing grow,
+/// has no reason to send (T12).
 fn bits(request: &Request) -> u64 {
-    request.flowspec.tspec().rate.to_integer().saturating_mul(8)
+    match request.selection.style() {
+        Style::FixedFilter => request.flowspec.tspec().rate.to_integer().saturating_mul(8),
+        _ => 0,
+    }
 }
 
 /// Hands a payment to the model, and records the consent if it changes what is debited.
@@ -275,7 +282,8 @@ fn renew(
         instance: known.as_ref().map_or(sequence, |branch| branch.instance),
         account: core.accounts.get(account.kind.into(), account.id.as_bytes()),
         refresh: Span(u64::from(core.config.rsvp.refresh_ms)),
-        quantity: psb.facts.tspec.rate.to_integer().saturating_mul(8),
+        // What is reserved grows at the previous hop, if anywhere.
+        quantity: 0,
         receivers_below: 1,
     };
     let ucpe = || {
