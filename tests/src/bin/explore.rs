@@ -16,6 +16,9 @@ struct Args {
     /// Messages that are lost, doubled or late in one play.
     #[arg(long, default_value_t = 2)]
     faults: u8,
+    /// Messages on a link keep their order.
+    #[arg(long)]
+    in_order: bool,
     /// Only scenarios whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
@@ -24,7 +27,10 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let mut failed = false;
-    for scenario in scenarios(args.faults).iter().filter(|s| s.name.contains(&args.only)) {
+    let mut scenarios = scenarios(args.faults);
+    scenarios.retain(|scenario| scenario.name.contains(&args.only));
+    for scenario in &mut scenarios {
+        scenario.budget.in_order = args.in_order;
         let start = Instant::now();
         let report = explore(scenario, Limits::states(args.states));
         println!("{}", report.line(scenario));

@@ -14,6 +14,12 @@ fn chain(names: &[&str], prices: &[u64]) -> Topology {
     topology
 }
 
+/// The same where messages keep their order.
+pub fn in_order(mut scenario: Scenario) -> Scenario {
+    scenario.budget.in_order = true;
+    scenario
+}
+
 fn to(topology: &Topology, node: usize, port: u16) -> Session {
     Session::new(topology.address(Family::V4, node), 17, port)
 }
@@ -42,19 +48,23 @@ fn unicast(name: &'static str, topology: Topology, budget: Budget) -> Scenario {
 /// Two routers, one FF reservation.
 pub fn pair(faults: u8) -> Scenario {
     let topology = chain(&["A", "B"], &[5]);
-    unicast("unicast FF over 2 routers", topology, Budget { faults, late: true, crash: None })
+    unicast(
+        "unicast FF over 2 routers",
+        topology,
+        Budget { faults, late: true, ..Budget::default() },
+    )
 }
 
 /// Three routers, one FF reservation.
 pub fn line(faults: u8, late: bool) -> Scenario {
     let topology = chain(&["A", "B", "C"], &[5, 7]);
-    unicast("unicast FF over 3 routers", topology, Budget { faults, late, crash: None })
+    unicast("unicast FF over 3 routers", topology, Budget { faults, late, ..Budget::default() })
 }
 
 /// The ends of a reservation over three routers: PATHTEAR and RESVTEAR may cross anything.
 pub fn tears(faults: u8) -> Scenario {
     let topology = chain(&["A", "B", "C"], &[5, 7]);
-    let budget = Budget { faults, late: true, crash: None };
+    let budget = Budget { faults, late: true, ..Budget::default() };
     let mut scenario = unicast("tears over 3 routers", topology, budget);
     scenario.prelude = vec![1, 1];
     scenario
@@ -63,7 +73,7 @@ pub fn tears(faults: u8) -> Scenario {
 /// The router in the middle dies and comes back.
 pub fn crash(faults: u8) -> Scenario {
     let topology = chain(&["A", "B", "C"], &[5, 7]);
-    let budget = Budget { faults, late: false, crash: Some(1) };
+    let budget = Budget { faults, crash: Some(1), ..Budget::default() };
     let mut scenario = unicast("crash and restart in the middle", topology, budget);
     scenario.prelude = vec![1, 1];
     scenario.scripts.iter_mut().for_each(|script| script.truncate(1));

@@ -64,6 +64,8 @@ pub struct Budget {
     pub faults: u8,
     /// Messages may be late, and second copies of doubled ones too: up to [`LATE_US`] behind.
     pub late: bool,
+    /// Messages on a link keep their order; otherwise any may overtake any other.
+    pub in_order: bool,
     /// A router that may die once, and come back at any time.
     pub crash: Option<NodeId>,
 }

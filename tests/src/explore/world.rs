@@ -193,6 +193,9 @@ impl<'s> World<'s> {
         let mut seen = BTreeSet::new();
         let relative = self.relative();
         for (at, flying) in (0..).zip(&self.flying) {
+            if self.scenario.budget.in_order && self.is_behind(usize::from(at)) {
+                continue;
+            }
             // Of two copies it does not matter which one arrives.
             if !seen.insert(flying.print(&relative)) {
                 continue;
@@ -206,6 +209,15 @@ impl<'s> World<'s> {
                 }
             }
         }
+    }
+
+    /// True if a message was sent after another one that is on its way over the same link.
+    fn is_behind(&self, at: usize) -> bool {
+        let flying = &self.flying[at];
+        let way = (flying.from, flying.to, flying.packet.interface);
+        let before = self.flying[..at].iter().filter(|f| f.late_until_us.is_none());
+        flying.late_until_us.is_none()
+            && before.into_iter().any(|f| (f.from, f.to, f.packet.interface) == way)
     }
 
     /// When time next stops.
@@ -447,8 +459,17 @@ impl<'s> World<'s> {
                 None => print.add("dead"),
             }
         }
-        let mut flying: Vec<_> = self.flying.iter().map(|f| f.print(&relative)).collect();
-        flying.sort_unstable();
+        let mut flying: Vec<_> = self
+            .flying
+            .iter()
+            .map(|f| (f.from, f.to, f.packet.interface, f.print(&relative)))
+            .collect();
+        if self.scenario.budget.in_order {
+            // By link, and on a link in the order in which they were sent.
+            flying.sort_by_key(|(from, to, interface, _)| (*from, *to, *interface));
+        } else {
+            flying.sort_unstable();
+        }
         print.add(&flying);
         print.add(&relative.phase());
         print.add(&(&self.steps, self.kernels.changes, self.faults, self.crashed));
