@@ -24,7 +24,7 @@ pub fn rest_bound_us(scenario: &Scenario) -> u64 {
     let mut steps = scenario.scripts.iter().flatten();
     let repriced = steps.any(|(_, step)| matches!(step, Step::Price(..)));
     // What is not covered by a new price may stand until its deadline (T8).
-    if in_order && faults == 0 && crash.is_none() && scenario.changes.is_empty() && !repriced {
+    if in_order && faults == 0 && crash.is_none() && !repriced {
         return COALESCED_US;
     }
     let depth = scenario.topology.nodes.len() as u64 - 1;

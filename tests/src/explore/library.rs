@@ -125,20 +125,22 @@ pub fn two_sessions(faults: u8) -> Scenario {
     }
 }
 
-/// The price of the second link rises above what the receiver pays, and falls again.
+/// The price of the second link rises above what the receiver pays, and falls again,
+/// while it joins.
 pub fn refusal(faults: u8) -> Scenario {
     let topology = chain(&["A", "B", "C"], &[5, 7]);
     let session = to(&topology, 2, 5_000);
     Scenario {
         name: "price above the receiver's maximum",
-        scripts: vec![vec![
-            (0, Step::Send(session)),
-            (2, Step::receive(session, Style::FixedFilter, Some(20))),
-            (1, Step::Price(1, 100)),
-            (1, Step::Price(1, 8)),
-        ]],
+        scripts: vec![
+            vec![
+                (0, Step::Send(session)),
+                (2, Step::receive(session, Style::FixedFilter, Some(20))),
+            ],
+            vec![(1, Step::Price(1, 100)), (1, Step::Price(1, 8))],
+        ],
         topology,
-        prelude: vec![2],
+        prelude: vec![1, 0],
         members: Vec::new(),
         changes: Vec::new(),
         budget: Budget { faults, ..Budget::default() },
