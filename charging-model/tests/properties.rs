@@ -147,6 +147,22 @@ proptest! {
     }
 
     #[test]
+    fn r051_any_split_sums_exactly(
+        total in any::<u64>(),
+        weights in proptest::collection::vec(prop_oneof![0..9_u64, any::<u64>()], 1..9),
+    ) {
+        let mut shares = Vec::new();
+        split::largest_remainder(total, &weights, &mut shares);
+        prop_assert_eq!(shares.len(), weights.len());
+        prop_assert_eq!(shares.iter().map(|s| u128::from(*s)).sum::<u128>(), u128::from(total));
+        let sum: u128 = weights.iter().map(|w| u128::from(*w)).sum();
+        for (share, weight) in shares.iter().zip(&weights).filter(|_| sum > 0) {
+            let floor = u128::from(total) * u128::from(*weight) / sum;
+            prop_assert!((floor..=floor + 1).contains(&u128::from(*share)));
+        }
+    }
+
+    #[test]
     fn r055_r061_flows_agree_with_the_whole_tree(
         start in tree(limits()),
         ops in ops(12),

@@ -44,6 +44,23 @@ fn r078_r081_r083_r085_limit_per_receiver_cuts_the_branch_and_carries_what_was_s
     }
 }
 
+/// 0.3 × 100 = 30 is above 29, though neither branch comes to more than 0.3 × 90 = 27.
+#[test]
+fn r083_r085_what_came_in_above_the_limit_is_cut_for_all_branches() {
+    for (limit, fraction, sponsored) in [(30, 300_000, 27), (29, 0, 15)] {
+        let limits = Limits { per_receiver: Some(Rate(limit)), ..Limits::default() };
+        let mut flow = flow_with(FlowConfig::default(), &limited(limits), &[(1, 40), (2, 40)]);
+        for group in [1, 2] {
+            let payment = required(&flow, group);
+            assert_eq!(flow.on_ucpe(at(0), key(group), &ucpe(payment, 1, 1)), new());
+        }
+        for group in [1, 2] {
+            let quote = flow.quote(group).unwrap();
+            assert_eq!((quote.fraction.get(), quote.sponsored.0), (fraction, sponsored));
+        }
+    }
+}
+
 #[test]
 fn r079_r084_limit_per_hop_is_about_the_whole_local_price() {
     for (limit, fraction) in [(60, 300_000), (59, 0)] {

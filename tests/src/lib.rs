@@ -1,6 +1,7 @@
 //! Support for the tests that drive real daemons, and the benchmark.
 
 pub mod bench;
+pub mod breakings;
 pub mod explore;
 pub mod harness;
 pub mod node;

@@ -19,6 +19,7 @@ mod networks;
 mod paths;
 mod records;
 mod refreshes;
+mod requirements;
 mod routes;
 mod shared;
 mod support;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use rsvp_wire::iana::{error_code, policy, ptype};
+use rsvp_wire::iana::{class, error_code, policy, ptype};
 use rsvp_wire::message::ResvErr;
 use rsvp_wire::object::{
     ErrorFlags, ErrorSpec, Integrity, SenderTemplate, SenderTspec, Style, TimeValues, Tspec,
@@ -247,7 +247,7 @@ fn resvs(messages: &[Vec<u8>]) -> Vec<Vec<Vec<u8>>> {
 
 /// RFC 2750 section 4.2: as is, copied to all branches.
 #[test]
-fn unknown_policy_data_goes_to_all_branches_as_it_came() {
+fn r033_unknown_policy_data_goes_to_all_branches_as_it_came() {
     let own = PolicyOptions { destination: Some(hop(1, 2)), ..PolicyOptions::from_hop(hop(99, 9)) };
     let other = PolicyOptions { destination: Some(hop(77, 7)), ..own };
     let sealed = PolicyOptions { integrity: Some(integrity()), ..other };
@@ -264,6 +264,32 @@ fn unknown_policy_data_goes_to_all_branches_as_it_came() {
 
 fn integrity() -> Integrity<'static> {
     Integrity { flags: 0, key_id: 1, sequence: 7, digest: &[9; 16] }
+}
+
+/// A message without its POLICY_DATA.
+fn bare(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let message = Message::parse(bytes).unwrap();
+    let objects = message.packet().objects().filter(|object| object.class != class::POLICY_DATA);
+    objects.map(|object| object.bytes.to_vec()).collect()
+}
+
+/// What RSVP itself says and keeps does not depend on a byte of the elements.
+#[test]
+fn r033_reservations_are_the_same_whatever_policy_data_says() {
+    let play = |objects: &[Vec<u8>]| {
+        let mut node = Node::new(vec![]);
+        let mut sent = node.path(1, objects);
+        sent.extend(node.resv(hop(21, 3), 10, &[1], objects));
+        sent.extend(node.resv(hop(31, 4), 20, &[1], objects));
+        let sent: Vec<_> = sent.iter().map(|bytes| bare(bytes)).collect();
+        (sent, node.engine.sizes())
+    };
+    let without = play(&[]);
+    assert_eq!(without.1, (1, 1, 2));
+    for value in [0, 1, 0x7F, 0xFF] {
+        let several = [plain(STRANGE, value), plain(STAMP, value), plain(0xD001, value)];
+        assert_eq!(play(&several), without);
+    }
 }
 
 /// Upstream they are put one after the other (section 4.2).
@@ -323,7 +349,7 @@ fn stamps(messages: &[Vec<Vec<u8>>]) -> Vec<Vec<u8>> {
 
 /// A second handler beside charging's place: its own elements are its to change and merge.
 #[test]
-fn a_handler_changes_what_goes_down_and_merges_what_goes_up() {
+fn r042_a_handler_changes_what_goes_down_and_merges_what_goes_up() {
     let mut node = Node::new(vec![Box::new(Stamp)]);
     let mixed = object(&PolicyOptions::from_hop(hop(99, 9)), &[(STAMP, 1), (STRANGE, 8)]);
     let sent = paths(&node.path(1, &[mixed]));
@@ -405,7 +431,7 @@ fn errors(messages: &[Vec<u8>], wanted: MessageType) -> Vec<(u8, u16, usize)> {
 /// Section 4.3: a policy error includes POLICY_DATA; section 3.4: nothing of what was refused is
 /// there.
 #[test]
-fn a_handler_s_refusal_is_a_policy_error_with_policy_data() {
+fn r076_a_handler_s_refusal_is_a_policy_error_with_policy_data() {
     let refusal = (error_code::POLICY, policy::REJECT, 1);
     let mut node = Node::new(vec![Box::new(Stamp)]);
     let sent = node.path(1, &[plain(STAMP, 0xFF)]);
