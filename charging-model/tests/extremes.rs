@@ -67,6 +67,10 @@ fn input() -> impl Strategy<Value = Input> {
                 refresh: Span(refresh),
                 quantity: refresh,
                 receivers_below: u32::MAX,
+                limits: Limits {
+                    per_receiver: Some(Rate(u64::from(sequence))),
+                    ..Limits::default()
+                },
             };
             Input::Ucpe(group, payment)
         });
@@ -97,7 +101,8 @@ proptest! {
         origin in any::<bool>(),
         require_established in any::<bool>(),
     ) {
-        let config = FlowConfig { origin, require_established, ..FlowConfig::default() };
+        let config =
+            FlowConfig { origin, require_established, audit: true, ..FlowConfig::default() };
         let mut flow = Flow::new(Arc::new(config));
         let mut now = 0_u64;
         for input in inputs {
@@ -184,6 +189,7 @@ fn an_overflow_is_refused_by_the_one_who_says_it() {
         refresh: Span(30_000),
         quantity: 0,
         receivers_below: 1,
+        limits: Limits::default(),
     };
     assert_eq!(flow.on_ucpe(clock, key(1), &payment(1)), Verdict::Accepted { new: true });
     // The child that says too much is refused; its sibling and the merge are untouched.
@@ -259,6 +265,7 @@ fn r024_the_highest_fan_out_at_the_largest_rates_for_the_longest_time() {
                 refresh: Span(u32::MAX.into()),
                 quantity: u64::MAX - u64::from(group),
                 receivers_below: u32::MAX - group,
+                limits: Limits::default(),
             };
             let verdict = flow.on_ucpe(clock, key(group), &payment);
             assert_eq!(verdict, Verdict::Accepted { new: true }, "branch {group}");

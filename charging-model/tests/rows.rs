@@ -196,6 +196,7 @@ fn split_by(policy: impl SplitPolicy + 'static) -> [u64; 2] {
             refresh: Span(30_000),
             quantity: 1_000 * u64::from(times),
             receivers_below: times,
+            limits: Limits::default(),
         };
         let verdict = flow.on_ucpe(clock, key(node as usize), &payment);
         assert_eq!(verdict, Verdict::Accepted { new: true });

@@ -4,7 +4,7 @@
 #[path = "common/one.rs"]
 mod one;
 
-use charging_model::flow::Heard;
+use charging_model::flow::{Heard, Inconsistency};
 use charging_model::*;
 use one::*;
 
@@ -229,7 +229,10 @@ fn t8_an_upstream_rise_waits_for_the_branches_and_then_for_the_deadline() {
     assert_eq!(flow.on_ucpe(at(0), key(2), &ucpe(90, 2, 1)), again());
     assert_eq!(flow.own_payment(at(0)).unwrap().payment, Rate(100));
     let _ = flow.take_changes();
-    assert_eq!(flow.on_dcpe(at(1_000), &dcpe(200, 0, UNIX + 1)), Ok(Heard::Changed));
+    assert_eq!(
+        flow.on_dcpe(at(1_000), &dcpe(200, 0, UNIX + 1)),
+        Ok(Heard::Inconsistent { how: Inconsistency::AboveMaximum, taken: true })
+    );
     assert_eq!(flow.take_changes().groups, [1, 2]);
     // One approves: nothing is debited yet beyond the claim that we approved, 50 of 100 each.
     assert_eq!(flow.on_ucpe(at(2_000), key(1), &ucpe(160, 3, 1)), again());
@@ -250,7 +253,10 @@ fn t8_the_hold_out_is_carried_from_the_deadline_on() {
     assert_eq!(flow.on_ucpe(at(0), key(1), &ucpe(160, 1, 1)), new());
     assert_eq!(flow.own_payment(at(0)).unwrap().payment, Rate(100));
     let _ = flow.take_changes();
-    assert_eq!(flow.on_dcpe(at(1_000), &dcpe(200, 0, UNIX + 1)), Ok(Heard::Changed));
+    assert_eq!(
+        flow.on_dcpe(at(1_000), &dcpe(200, 0, UNIX + 1)),
+        Ok(Heard::Inconsistent { how: Inconsistency::AboveMaximum, taken: true })
+    );
     assert_eq!(flow.own_payment(at(1_000)).unwrap().payment, Rate(100));
     let mine = 1_000 + H - 2_000;
     assert_eq!(flow.next_deadline(), Some(Millis(mine)));
@@ -302,7 +308,10 @@ fn t17_older_sequences_and_epochs_are_ignored_and_removed_instances_stay_removed
     assert_eq!(flow.on_ucpe(at(0), key(1), &ucpe(160, 5, 5)), new());
     assert_eq!(flow.on_ucpe(at(1), key(1), &ucpe(999, 4, 4)), Verdict::Stale);
     assert_eq!(flow.on_dcpe(at(1), &dcpe(7, 0, UNIX - 1)), Ok(Heard::Stale));
-    assert_eq!(flow.on_dcpe(at(1), &dcpe(7, 0, UNIX)), Ok(Heard::EpochReused));
+    assert_eq!(
+        flow.on_dcpe(at(1), &dcpe(7, 0, UNIX)),
+        Ok(Heard::Inconsistent { how: Inconsistency::EpochReused, taken: true })
+    );
     flow.remove_branch(at(2), key(1), Cause::Tear).unwrap();
     for late in [ucpe(160, 6, 5), ucpe(160, 3, 3)] {
         assert_eq!(refused(flow.on_ucpe(at(3), key(1), &late)).reason, Reason::InstanceRemoved);

@@ -111,7 +111,7 @@ proptest! {
         require_established in any::<bool>(),
     ) {
         let mut tree = start;
-        let config = FlowConfig { require_established, ..FlowConfig::default() };
+        let config = FlowConfig { require_established, audit: true, ..FlowConfig::default() };
         let mut storm = Storm::new(&tree, config, seed);
         for (op, wait) in ops {
             apply(&mut storm, &mut tree, op);

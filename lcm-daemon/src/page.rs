@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rsvp_wire::MessageType;
 
-use crate::engine::{Counters, Engine};
+use crate::engine::{AuditView, Counters, Engine};
 use crate::io::{SendFailure, SkipCounters};
 use crate::metrics::Metrics;
 
@@ -43,6 +43,7 @@ impl Page {
         self.drops += u64::from(drops.wrapping_sub(self.drops_seen));
         self.drops_seen = drops;
         self.engine(engine.counters());
+        self.audit(&engine.show_audit());
         let m = &self.metrics;
         let (sessions, senders, reservations) = engine.sizes();
         m.sessions.set([], sessions as u64);
@@ -59,6 +60,19 @@ impl Page {
             m.send_errors.set([&name], *count);
         }
         m.text().map_err(|error| error.to_string())
+    }
+
+    fn audit(&self, views: &[AuditView]) {
+        for AuditView { link, open, counts } in views {
+            let named = link.as_ref().map(|(name, hop)| (name.clone(), hop.to_string()));
+            let (interface, neighbour) =
+                named.unwrap_or_else(|| ("other".to_owned(), "other".to_owned()));
+            self.metrics.charging_alarms.set([&interface, &neighbour], *open);
+            for (kind, count) in counts.iter().filter(|(_, count)| *count > 0) {
+                let labels = [interface.as_str(), kind.name(), neighbour.as_str()];
+                self.metrics.charging_inconsistencies.set(labels, *count);
+            }
+        }
     }
 
     fn engine(&self, counters: &Counters) {

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::control::convert;
 use crate::control::protocol::{NoticeLine, Reply, Request, What};
 use crate::control::server::Call;
-use crate::engine::{Engine, Handle, Instant, Now, Output, PriceChange};
+use crate::engine::{AlarmKind, Engine, Handle, Instant, Now, Output, PriceChange};
 use crate::io::{Kernel, Monitor, RawSocket, RecvBatch, SocketSettings, clock, watch};
 use crate::kernel::{KernelNews, Route};
 use crate::page::Page;
@@ -169,6 +169,11 @@ impl Node {
                     if let Err(error) = self.socket.get_ref().leave_group(group, interface) {
                         tracing::warn!(%group, interface, %error, "leaving failed");
                     }
+                }
+                Output::Alarm(alarm) => {
+                    let (session, sender) = (&alarm.session, &alarm.sender);
+                    let kind = alarm.kind.map_or("over", AlarmKind::name);
+                    tracing::warn!(kind, %session, %sender, "{alarm}");
                 }
                 Output::Traffic(change) => tracing::debug!(?change, "traffic control"),
                 Output::Notice(notice) => {

@@ -1,11 +1,11 @@
 //! Inputs from upstream: announcements, route changes, refusals.
 
 use super::Flow;
-use super::downstream::{BadAnnouncement, Downstream, Heard};
+use super::downstream::{BadAnnouncement, Downstream, Heard, Inconsistency};
 use super::messages::Announcement;
 use super::settle::Why;
 use crate::ledger::Entry;
-use crate::money::Rate;
+use crate::money::{Ppm, Rate};
 use crate::time::{Clock, Span, serial_newer};
 
 impl Flow {
@@ -14,19 +14,34 @@ impl Flow {
         let mut next = Downstream::new(clock, said)?;
         let Some(old) = &self.down else {
             self.check_bounds(next.total, next.max_total, &self.groups, None)?;
+            self.groups.iter_mut().for_each(|group| group.refused = false);
             self.replace_downstream(clock, next, Why::AllQuotes);
             return Ok(Heard::Changed);
         };
         if old.epoch.is_some_and(|epoch| serial_newer(epoch, said.epoch)) {
             return Ok(Heard::Stale);
         }
+        let valid = old.epoch.is_some() && clock.now <= old.expires;
+        let above = valid && next.total > old.max_total;
         next.max_total = next.max_total.max(old.max_total);
         let same_epoch = old.epoch == next.epoch;
+        // Once the old price is no longer valid, whatever is said is an offer of its own.
+        let taken = !(valid && self.config.refuse_inconsistent);
         let heard = match (old.same_content(&next), same_epoch) {
+            _ if above => Heard::Inconsistent { how: Inconsistency::AboveMaximum, taken },
             (true, _) => Heard::Refreshed,
-            (false, false) => Heard::Changed,
-            (false, true) => Heard::EpochReused,
+            (false, true) if !old.same_words(&next) => {
+                Heard::Inconsistent { how: Inconsistency::EpochReused, taken }
+            }
+            (false, _) => Heard::Changed,
         };
+        if matches!(heard, Heard::Inconsistent { taken: false, .. }) {
+            return Ok(heard);
+        }
+        if old.fraction != next.fraction || old.sender_account != next.sender_account {
+            // Whoever refused the old terms is asked anew.
+            self.groups.iter_mut().for_each(|group| group.refused = false);
+        }
         let in_time = clock.now <= self.upstream_ends().1;
         if heard == Heard::Refreshed && in_time && old.refreshes_to(&next) {
             // The common case: nothing to settle.
@@ -41,6 +56,18 @@ impl Flow {
         }
         self.replace_downstream(clock, next, why);
         Ok(heard)
+    }
+
+    /// The next hops on `group` refuse the account that sender payments would debit: the sender's
+    /// side pays nothing of what lies behind it, as where a limit is hit (charging.md section 6),
+    /// until r or the sender's account changes. False if it pays nothing there already.
+    pub fn on_sender_refused(&mut self, clock: Clock, group: u32) -> bool {
+        let pays = self.down.as_ref().is_some_and(|down| down.fraction > Ppm::ZERO);
+        let found = self.groups.iter_mut().find(|g| g.id == group && !g.refused);
+        let Some(found) = found.filter(|_| pays) else { return false };
+        found.refused = true;
+        self.settle(clock, Why::Terms);
+        true
     }
 
     /// A PATH brought no DCPE: this is the first charging hop, C = 0 and no sender pays. `refresh`

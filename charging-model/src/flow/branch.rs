@@ -1,7 +1,7 @@
 //! Upstream charging state: one installed branch (paper 3.3, three fields and ours).
 
 use super::charge::{Charge, Member, Target};
-use super::messages::{Account, BranchView, Payment, Price};
+use super::messages::{Account, BranchView, Mismatch, Payment, Price};
 use crate::meter::Meter;
 use crate::money::{Overflow, Ppm, Rate};
 use crate::split::{BranchFacts, BranchKey, LOCAL_GROUP};
@@ -44,6 +44,8 @@ impl Offered {
 pub(super) struct Group {
     pub(super) id: u32,
     pub(super) price: Price,
+    /// The next hops here refuse the account that sender payments would debit.
+    pub(super) refused: bool,
     /// The quote for a hop that would join here.
     pub(super) join: Offered,
     /// A quote on this interface changed since the changes were last taken.
@@ -227,8 +229,8 @@ impl Branch {
     }
 
     /// This branch as a member of the split.
-    pub(super) fn member(&self, price: Rate) -> Member {
-        Member { facts: self.facts(), price }
+    pub(super) fn member(&self, group: Option<&Group>) -> Member {
+        Member::new(self.facts(), group)
     }
 
     fn facts(&self) -> BranchFacts {
@@ -239,12 +241,34 @@ impl Branch {
     /// Whether what k reports agrees with what it was told: A − B = C_k, and the receivers below
     /// did not pay a negative sum.
     pub(super) fn is_consistent(&self) -> bool {
-        if self.key.group == LOCAL_GROUP {
-            return true;
+        self.key.group == LOCAL_GROUP || self.mismatch() == 0
+    }
+
+    /// (A − B) − C_k.
+    pub(super) fn imbalance(&self) -> i128 {
+        let signed = |rate: Rate| i128::from(rate.0);
+        signed(self.announced_total) - signed(self.local_sum) - signed(self.agreed.total())
+    }
+
+    /// (A − B) − C_k; where that fits, A − (S_k + SP) if the receivers below paid a negative sum.
+    pub(super) fn mismatch(&self) -> i128 {
+        let signed = |rate: Rate| i128::from(rate.0);
+        match self.imbalance() {
+            0 => {
+                let covered = signed(self.agreed.sponsored) + signed(self.sender_payment);
+                (signed(self.announced_total) - covered).min(0)
+            }
+            imbalance => imbalance,
         }
-        let (a, b) = (self.announced_total.wide(), self.local_sum.wide());
-        a == b + self.agreed.total().wide()
-            && a >= self.agreed.sponsored.wide() + self.sender_payment.wide()
+    }
+
+    /// What k reports beside what it was told.
+    pub(super) fn reported(&self) -> Mismatch {
+        Mismatch::Totals {
+            told: self.agreed.total(),
+            announced_total: self.announced_total,
+            local_sum: self.local_sum,
+        }
     }
 
     pub(super) fn view(&self) -> BranchView {

@@ -1,5 +1,6 @@
 //! What each branch of a set is charged under one claim.
 
+use super::branch::Group;
 use super::messages::Limits;
 use crate::equations::{sponsored, total_charge};
 use crate::money::{Overflow, Ppm, Rate};
@@ -35,6 +36,16 @@ pub(super) struct Member {
     pub(super) facts: BranchFacts,
     /// L of its interface, which all branches there share.
     pub(super) price: Rate,
+    /// Sender payments are refused there: r := 0 from here on.
+    pub(super) cut: bool,
+}
+
+impl Member {
+    /// A branch on `group`.
+    pub(super) fn new(facts: BranchFacts, group: Option<&Group>) -> Self {
+        let price = group.map_or(Rate::ZERO, |g| g.price.local);
+        Self { facts, price, cut: group.is_some_and(|g| g.refused) }
+    }
 }
 
 /// What one branch is charged.
@@ -86,8 +97,8 @@ pub(super) fn charges(
     }
     share_sponsorship(terms, &mut out);
     let all_cut = cut_for_all(terms, &out);
-    for Target { charge, share, fraction } in &mut out {
-        if all_cut || exceeds(charge.sponsored, terms, terms.limits.per_receiver) {
+    for (Target { charge, share, fraction }, member) in out.iter_mut().zip(members) {
+        if all_cut || member.cut || exceeds(charge.sponsored, terms, terms.limits.per_receiver) {
             charge.sponsored = *share;
             *fraction = Ppm::ZERO;
         } else {

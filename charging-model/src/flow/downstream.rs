@@ -16,10 +16,24 @@ pub enum Heard {
     Refreshed,
     /// The announcement changed the state.
     Changed,
-    /// The content changed under an old epoch: taken, but the neighbour is inconsistent.
-    EpochReused,
+    /// The previous hop contradicts what it said before, and what it said is still valid.
+    Inconsistent {
+        /// In what.
+        how: Inconsistency,
+        /// It was taken nevertheless; inconsistent neighbours are not refused.
+        taken: bool,
+    },
     /// An older epoch: ignored (T17).
     Stale,
+}
+
+/// How a previous hop contradicts itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inconsistency {
+    /// The content changed under an old epoch.
+    EpochReused,
+    /// C rose above the maximum that was announced before.
+    AboveMaximum,
 }
 
 /// An announcement that cannot be taken; the state is untouched.
@@ -159,11 +173,17 @@ impl Downstream {
         Terms { claim, fraction: self.fraction, limits: self.limits(), origin }
     }
 
-    /// Whether `other` says the same in everything that makes an epoch.
+    /// Whether `other` says the same, and came the same way.
     pub(super) fn same_content(&self, other: &Self) -> bool {
+        self.same_words(other) && self.flags == other.flags
+    }
+
+    /// Whether `other` says the same in everything that makes an epoch.
+    pub(super) fn same_words(&self, other: &Self) -> bool {
         self.newest() == other.newest()
             && self.fraction == other.fraction
-            && self.same_terms(other)
+            && self.limits == other.limits
+            && self.quantity == other.quantity
             && self.established == other.established
     }
 

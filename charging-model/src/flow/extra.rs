@@ -1,8 +1,10 @@
 //! What most flows have none of most of the time: kept in one box, so that the others stay small.
 
 use super::FlowConfig;
+use super::audit::Suspicion;
 use super::branch::{Group, Offered};
 use super::charge::Charge;
+use super::messages::{Finding, Limits};
 use crate::ledger::Posting;
 use crate::money::Rate;
 use crate::split::BranchKey;
@@ -31,6 +33,24 @@ struct Content {
     /// Payment and epoch of the offer of ours that was refused last: said again at once it would
     /// be refused again, so it waits for a refresh (T18).
     refused: Option<(Rate, u32)>,
+    /// What does not fit in the reports of branches.
+    suspicions: Vec<Suspicion>,
+    /// Alarms that nobody has been told of yet.
+    findings: Vec<Finding>,
+    /// The limits that branches echo, where they echo any.
+    echoes: Vec<(BranchKey, Limits)>,
+}
+
+impl Content {
+    fn is_empty(&self) -> bool {
+        self.postings.is_empty()
+            && self.removed.is_empty()
+            && self.quotes.is_empty()
+            && self.refused.is_none()
+            && self.suspicions.is_empty()
+            && self.findings.is_empty()
+            && self.echoes.is_empty()
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -48,11 +68,61 @@ impl Extra {
     pub(super) fn take_postings(&mut self) -> Vec<Posting> {
         let Some(content) = &mut self.0 else { return Vec::new() };
         let postings = std::mem::take(&mut content.postings);
-        let empty = content.removed.is_empty() && content.quotes.is_empty();
-        if empty && content.refused.is_none() {
+        self.tidy();
+        postings
+    }
+
+    /// Gives back what is no longer needed.
+    fn tidy(&mut self) {
+        if self.0.as_deref().is_some_and(Content::is_empty) {
             self.0 = None;
         }
-        postings
+    }
+
+    pub(super) fn suspicions(&self) -> &[Suspicion] {
+        self.0.as_deref().map(|content| content.suspicions.as_slice()).unwrap_or_default()
+    }
+
+    pub(super) fn take_suspicions(&mut self) -> Vec<Suspicion> {
+        self.0.as_mut().map(|c| std::mem::take(&mut c.suspicions)).unwrap_or_default()
+    }
+
+    pub(super) fn keep_suspicions(&mut self, suspicions: Vec<Suspicion>) {
+        if !suspicions.is_empty() || self.0.is_some() {
+            self.content().suspicions = suspicions;
+            self.tidy();
+        }
+    }
+
+    /// Keeps an alarm, or its end, until it is asked for.
+    pub(super) fn find(&mut self, finding: Finding) {
+        self.content().findings.push(finding);
+    }
+
+    pub(super) fn take_findings(&mut self) -> Vec<Finding> {
+        let Some(content) = &mut self.0 else { return Vec::new() };
+        let findings = std::mem::take(&mut content.findings);
+        self.tidy();
+        findings
+    }
+
+    /// The limits that a branch echoed last.
+    pub(super) fn echo(&self, key: BranchKey) -> Limits {
+        let echoes = self.0.as_deref().map(|c| c.echoes.as_slice()).unwrap_or_default();
+        echoes.iter().find(|(of, _)| *of == key).map(|(_, limits)| *limits).unwrap_or_default()
+    }
+
+    pub(super) fn set_echo(&mut self, key: BranchKey, limits: Limits) {
+        let limits = Limits { max_hops: None, ..limits };
+        if limits == self.echo(key) {
+            return;
+        }
+        let echoes = &mut self.content().echoes;
+        echoes.retain(|(of, _)| *of != key);
+        if limits != Limits::default() {
+            echoes.push((key, limits));
+        }
+        self.tidy();
     }
 
     /// Remembers that the previous hop refused this offer.

@@ -48,6 +48,12 @@ pub struct FlowConfig {
     /// This node is the sender: nothing is checked against the limits, max_hops is sent as given,
     /// and the payment received is information (D3).
     pub origin: bool,
+    /// What next hops report is compared with what they were told, and alarms are raised.
+    pub audit: bool,
+    /// Neighbours that contradict themselves are refused: an announcement that its own maximum or
+    /// epoch forbids is not taken while the last one is valid, and next hops whose totals have not
+    /// fitted for 3H are named for removal.
+    pub refuse_inconsistent: bool,
     /// Where all branches are local receivers, offer their ceilings instead of RP (T8's
     /// pre-approved headroom).
     pub headroom: bool,
@@ -62,6 +68,8 @@ impl Default for FlowConfig {
             require_established: false,
             honour_quote: false,
             origin: false,
+            audit: false,
+            refuse_inconsistent: false,
             headroom: false,
         }
     }
@@ -135,6 +143,8 @@ pub struct Payment {
     pub quantity: u64,
     /// Receivers below, where the UCPE says so; else 1.
     pub receivers_below: u32,
+    /// The sender's limits as the next hops heard them; `max_hops` is not among them.
+    pub limits: Limits,
 }
 
 /// The local price of an outgoing interface.
@@ -216,6 +226,9 @@ pub struct OwnPayment {
     pub quantity: u64,
     /// Receivers below, summed.
     pub receivers_below: u32,
+    /// The sender's limits as they were heard here and below: of each the highest, and none where
+    /// anybody heard of none. `max_hops`, which every hop counts down, is not among them.
+    pub limits: Limits,
 }
 
 /// What became of a payment.
@@ -332,6 +345,53 @@ pub enum Happening {
     /// Nothing was heard from the branch for 2H: it no longer counts (T9). Its RSVP state may live
     /// on, and a UCPE of the same instance brings it back.
     Lapsed(BranchKey),
+    /// What the branch reports has not fitted what it was told for 3H, and the configuration has
+    /// it refused: send RESVERR and call `remove_branch(.., Cause::Uncovered)`. Reported at every
+    /// tick until that is done.
+    Inconsistent(BranchKey),
+}
+
+/// What a next hop reports, beside what it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// A − B is not C_k, or the receivers below paid less than nothing: A < S_k + SP.
+    Totals {
+        /// C_k as agreed.
+        told: Rate,
+        /// A.
+        announced_total: Rate,
+        /// B.
+        local_sum: Rate,
+    },
+    /// The limits echoed are not those announced.
+    Limits {
+        /// As they were announced.
+        announced: Limits,
+        /// As anybody below heard them, at the highest.
+        echoed: Limits,
+    },
+}
+
+/// What an alarm is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// A and B.
+    Totals,
+    /// The sender's limits.
+    Limits,
+}
+
+/// An alarm about a branch was raised, or is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Which branch.
+    pub key: BranchKey,
+    /// About what.
+    pub about: Doubt,
+    /// Raised; otherwise over, because the reports fit again or the branch is gone.
+    pub raised: bool,
+    /// What does not fit, of an alarm that is raised.
+    pub mismatch: Option<Mismatch>,
 }
 
 /// What the neighbours should hear.

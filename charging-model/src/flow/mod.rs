@@ -11,6 +11,7 @@
 //! [`Flow::tick`]. Instants passed in must not run backwards.
 
 mod announce;
+mod audit;
 mod branch;
 mod charge;
 mod downstream;
@@ -31,10 +32,10 @@ use extra::Extra;
 use settle::Why;
 use upstream::Upstream;
 
-pub use downstream::{BadAnnouncement, Downstream, Heard};
+pub use downstream::{BadAnnouncement, Downstream, Heard, Inconsistency};
 pub use messages::{
-    Account, Announcement, BranchView, Cause, Changes, Closed, FlowConfig, Happening, Limits,
-    OwnPayment, Payment, Price, Quote, Reason, Refusal, Verdict,
+    Account, Announcement, BranchView, Cause, Changes, Closed, Doubt, Finding, FlowConfig,
+    Happening, Limits, Mismatch, OwnPayment, Payment, Price, Quote, Reason, Refusal, Verdict,
 };
 
 use crate::equations::max_total_charge;
@@ -101,7 +102,8 @@ impl Flow {
                 }
             }
             Err(index) => {
-                let new = Group { id: group, price: next, join: Offered::default(), dirty: true };
+                let join = Offered::default();
+                let new = Group { id: group, price: next, refused: false, join, dirty: true };
                 insert_snug(&mut groups, index, new);
             }
         }
@@ -141,10 +143,6 @@ impl Flow {
         self.groups.get(index)
     }
 
-    fn price(&self, group: u32) -> Rate {
-        self.group(group).map_or(Rate::ZERO, |g| g.price.local)
-    }
-
     fn mark_dirty(&mut self, group: u32) {
         let place = self.groups.binary_search_by_key(&group, |g| g.id);
         if let Some(group) = place.ok().and_then(|index| self.groups.get_mut(index)) {
@@ -162,9 +160,9 @@ impl Flow {
     }
 
     /// A hop that nobody knows yet, in the first place of its group.
-    fn anyone_in(&self, group: u32, price: Rate) -> Member {
-        let key = BranchKey { group, hop: IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
-        Member { facts: BranchFacts { key, quantity: 0, receivers_below: 1 }, price }
+    fn anyone_in(&self, group: &Group) -> Member {
+        let key = BranchKey { group: group.id, hop: IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
+        Member::new(BranchFacts { key, quantity: 0, receivers_below: 1 }, Some(group))
     }
 
     fn epoch_for(&self, key: BranchKey) -> Option<u32> {

@@ -3,7 +3,7 @@
 use super::Flow;
 use super::branch::{Branch, Group, Offered};
 use super::downstream::Downstream;
-use super::messages::{Account, BranchView, Changes, OwnPayment, Price, Quote};
+use super::messages::{Account, BranchView, Changes, Limits, OwnPayment, Price, Quote};
 use super::upstream::{Content, Sent};
 use crate::equations::max_total_charge;
 use crate::ledger::{Entry, Posting};
@@ -60,7 +60,7 @@ impl Flow {
     pub fn join_quote(&mut self, clock: Clock, group: u32) -> Option<Quote> {
         if self.has_branch(group) {
             let down = self.down.as_ref()?;
-            let joiner = self.anyone_in(group, self.price(group));
+            let joiner = self.anyone_in(self.group(group)?);
             let target = self.charge_joining(down, down.newest(), &self.members(), joiner).ok()?;
             let epoch = next_serial(self.last_epoch, clock.unix_s);
             let group = self.groups.iter_mut().find(|g| g.id == group)?;
@@ -184,6 +184,7 @@ impl Flow {
             instance,
             quantity: sums.quantity,
             receivers_below: u32::try_from(sums.receivers_below).unwrap_or(u32::MAX),
+            limits: self.heard_limits(),
         }
     }
 
@@ -192,12 +193,13 @@ impl Flow {
         let approved = self.up.approved?;
         let sums = self.sums();
         let fit = |sum| Rate::from_wide(sum, "own UCPE").unwrap_or(Rate::MAX);
+        let announced_total = sums.announced_total.saturating_add_signed(self.distrusted());
         let sender_payment = self.sender_payment_due(&sums);
         let claim = approved.receiver_payment();
         let payment = if self.next_to_sender() {
             // D3: what the receivers pay, A − S_j − SP; nothing is debited.
             let others = approved.sponsored.wide() + sender_payment.wide();
-            fit(sums.announced_total.saturating_sub(others))
+            fit(announced_total.saturating_sub(others))
         } else if self.config.headroom && self.branches.iter().all(|b| b.key.is_local()) {
             claim.max(fit(sums.ceilings))
         } else {
@@ -208,10 +210,11 @@ impl Flow {
         }
         Some(Content {
             payment,
-            announced_total: fit(sums.announced_total),
+            announced_total: fit(announced_total),
             sender_payment,
             local_sum: fit(sums.local_sum),
             epoch_echo: down.epoch.unwrap_or_default(),
+            limits: digest(&self.heard_limits()),
         })
     }
 
@@ -325,4 +328,13 @@ impl Flow {
     pub fn inconsistent(&self) -> impl Iterator<Item = BranchKey> + '_ {
         self.branches.iter().filter(|b| self.counts(b) && !b.is_consistent()).map(|b| b.key)
     }
+}
+
+/// Tells limits apart, nearly always: a change that it misses is told with the next refresh.
+fn digest(limits: &Limits) -> u32 {
+    let parts = [limits.per_receiver, limits.per_hop];
+    parts.iter().fold(0, |sum: u64, limit| {
+        let part = limit.map_or(0, |rate| rate.0.wrapping_add(1));
+        (sum ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+    }) as u32
 }

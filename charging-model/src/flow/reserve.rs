@@ -2,7 +2,7 @@
 
 use super::branch::{Branch, NEVER, Offered, Status};
 use super::charge::Member;
-use super::messages::{Cause, Closed, Happening, Payment, Reason, Refusal, Verdict};
+use super::messages::{Cause, Closed, Happening, Limits, Payment, Reason, Refusal, Verdict};
 use super::settle::Why;
 use super::{Flow, insert_snug};
 use crate::ledger::Entry;
@@ -43,6 +43,7 @@ impl Flow {
                 let place = self.branches.partition_point(|b| b.key < key);
                 insert_snug(&mut self.branches, place, branch);
                 self.note_flowspec(key, grown);
+                self.extra.set_echo(key, payment.limits);
                 self.settle(clock, Why::Resplit);
                 Verdict::Accepted { new: true }
             }
@@ -67,7 +68,7 @@ impl Flow {
             quantity: payment.quantity,
             receivers_below: payment.receivers_below,
         };
-        let joiner = Member { facts, price: group.price.local };
+        let joiner = Member::new(facts, Some(group));
         let charge = self
             .charge_joining(down, down.newest(), &self.members(), joiner)
             .map_err(|overflow| (Reason::Overflow(overflow), nothing))?;
@@ -114,7 +115,8 @@ impl Flow {
         if payment.payment < due {
             return kept(b, payment, false);
         }
-        if clock.now <= self.branch_ends(b).0 && b.is_repeated_by(payment) {
+        let same_echo = self.extra.echo(key) == payment.limits;
+        if clock.now <= self.branch_ends(b).0 && b.is_repeated_by(payment) && same_echo {
             // The common case: the approval runs anew and nothing else changes.
             if let Some(b) = self.find_mut(key) {
                 b.approve(payment, clock.now);
@@ -126,6 +128,7 @@ impl Flow {
                 let refusal = self.refusal(key, payment, Reason::Overflow(overflow), required);
                 return Verdict::Refused(refusal);
             }
+            self.extra.set_echo(key, payment.limits);
             self.replace_branch(clock, next);
         }
         match self.find(key) {
@@ -202,6 +205,7 @@ impl Flow {
         let sp = b.sp.restart(clock.now, sp_end, Rate::ZERO);
         self.post_branch(key, b.account, rp, sp);
         self.extra.bury(key, b.instance);
+        self.extra.set_echo(key, Limits::default());
         if let Some(group) = self.groups.iter_mut().find(|g| g.id == key.group) {
             // Whatever is quoted here next is not older than what any branch was told.
             let newer = |told: u32| group.join.epoch.is_some_and(|own| serial_newer(own, told));
@@ -259,6 +263,8 @@ impl Flow {
         } else if clock.now >= self.up.deadline.before(self.config.margin) {
             self.settle(clock, Why::Terms);
         }
+        self.audit_due(clock.now);
+        happenings.extend(self.overdue().map(Happening::Inconsistent));
         happenings
     }
 
@@ -276,6 +282,7 @@ impl Flow {
         };
         let first = self.branches.iter().map(of_branch).min().unwrap_or(NEVER);
         let first = first.min(own).min(self.withdrawn_at());
+        let first = first.min(self.audit_deadline().unwrap_or(NEVER));
         (first != NEVER).then_some(first)
     }
 }

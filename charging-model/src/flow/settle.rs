@@ -37,6 +37,7 @@ impl Flow {
             let _unchanged_on_overflow = self.agree(quotes);
         }
         self.run_meters(clock.now);
+        self.audit(clock.now);
     }
 
     /// PENDING branches become ACTIVE once the path above them stands (T12).
@@ -84,7 +85,7 @@ impl Flow {
         let counts = |b: &&Branch| {
             b.status == Status::Active || (none_active && b.status == Status::Pending)
         };
-        self.branches.iter().filter(counts).map(|b| b.member(self.price(b.key.group))).collect()
+        self.branches.iter().filter(counts).map(|b| b.member(self.group(b.key.group))).collect()
     }
 
     /// The targets of all present branches under `claim`; those that do not count are quoted as if
@@ -99,7 +100,7 @@ impl Flow {
             targets.push(match counted {
                 Some(target) => target,
                 None => {
-                    let joiner = b.member(self.price(b.key.group));
+                    let joiner = b.member(self.group(b.key.group));
                     self.charge_joining(down, claim, &members, joiner)?
                 }
             });
@@ -183,7 +184,7 @@ impl Flow {
             joins.push(if !idle(group) {
                 None
             } else {
-                let joiner = self.anyone_in(group.id, group.price.local);
+                let joiner = self.anyone_in(group);
                 Some(self.charge_joining(down, down.newest(), &members, joiner)?)
             });
         }

@@ -205,6 +205,7 @@ impl Net {
             refresh: Span(30_000),
             quantity: 0,
             receivers_below: 1,
+            limits: Limits::default(),
         };
         let verdict = n.flow.on_ucpe(clock, local_key(node), &payment);
         // An expired price is announced again soon, and answered then.
@@ -248,6 +249,7 @@ impl Net {
             refresh: Span(30_000),
             quantity: own.quantity,
             receivers_below: own.receivers_below,
+            limits: own.limits,
         })
     }
 
@@ -257,9 +259,11 @@ impl Net {
         self.messages += 1;
         let heard = self.nodes[child].flow.on_dcpe(clock, &said).unwrap();
         self.assert_conserves(child);
-        assert_ne!(heard, flow::Heard::EpochReused, "{parent} -> {child}: {said:?}");
+        let reused = flow::Inconsistency::EpochReused;
+        let reused = matches!(heard, flow::Heard::Inconsistent { how, .. } if how == reused);
+        assert!(!reused, "{parent} -> {child}: {said:?}");
         assert_ne!(heard, flow::Heard::Stale, "{parent} -> {child}: {said:?}");
-        if self.nodes[child].receives && heard == flow::Heard::Changed {
+        if self.nodes[child].receives && heard != flow::Heard::Refreshed {
             self.answer(child);
         }
     }

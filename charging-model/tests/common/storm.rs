@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use charging_model::flow::Heard;
+use charging_model::flow::{Heard, Inconsistency};
 use charging_model::tree::Tree;
 use charging_model::*;
 
@@ -144,8 +144,10 @@ impl Storm {
             Message::Path { child, said } => {
                 let heard = self.net.nodes[child].flow.on_dcpe(clock, &said).unwrap();
                 self.net.assert_conserves(child);
-                assert_ne!(heard, Heard::EpochReused);
-                if self.net.nodes[child].receives && heard == Heard::Changed {
+                let reused = Inconsistency::EpochReused;
+                assert!(!matches!(heard, Heard::Inconsistent { how, .. } if how == reused));
+                let news = !matches!(heard, Heard::Refreshed | Heard::Stale);
+                if self.net.nodes[child].receives && news {
                     self.net.answer(child);
                 }
             }
@@ -220,7 +222,10 @@ impl Storm {
         }
         let clock = self.net.clock();
         for node in 0..self.net.nodes.len() {
-            for happening in self.net.nodes[node].flow.tick(clock) {
+            let happenings = self.net.nodes[node].flow.tick(clock);
+            let raised = self.net.nodes[node].flow.take_findings();
+            assert!(raised.is_empty(), "node {node} suspects the honest: {raised:?}");
+            for happening in happenings {
                 let Happening::Uncovered(k) = happening else { continue };
                 let b = self.net.nodes[node].flow.branch(k).unwrap();
                 self.net.nodes[node].flow.remove_branch(clock, k, Cause::Uncovered);

@@ -14,9 +14,10 @@ use super::{
     Account, Charging, Config, Currency, DEFAULT_ACCEPT_REFRESH_MAX_MS,
     DEFAULT_ACCEPT_REFRESH_MIN_MS, DEFAULT_CHARGING_ENABLED, DEFAULT_CONTROL_SOCKET,
     DEFAULT_HONOUR_QUOTE, DEFAULT_LIFETIME_MULTIPLIER, DEFAULT_LOG_LEVEL, DEFAULT_NAME,
-    DEFAULT_ON_MISSING_PAYMENT, DEFAULT_P_TYPES, DEFAULT_REFRESH_MS, DEFAULT_REQUIRE_ESTABLISHED,
-    DEFAULT_ROLE, DEFAULT_SLEW_MAX_PERCENT, DEFAULT_VALIDITY_MS, Daemon, PTypes, REFRESH_MS_MAX,
-    REFRESH_MS_MIN, Role, Rsvp, VALIDITY_MS_MAX, interfaces, limits,
+    DEFAULT_ON_INCONSISTENCY, DEFAULT_ON_MISSING_PAYMENT, DEFAULT_P_TYPES, DEFAULT_REFRESH_MS,
+    DEFAULT_REQUIRE_ESTABLISHED, DEFAULT_ROLE, DEFAULT_SLEW_MAX_PERCENT, DEFAULT_VALIDITY_MS,
+    Daemon, PTypes, REFRESH_MS_MAX, REFRESH_MS_MIN, Role, Rsvp, VALIDITY_MS_MAX, interfaces,
+    limits,
 };
 
 /// Beyond this R would outrun the lifetimes that K = 3 gives.
@@ -210,6 +211,9 @@ fn charging(
         " milliseconds",
         problems,
     );
+    let refused = raw.refused_sender_accounts.map(Spanned::into_inner).unwrap_or_default();
+    let refused_sender_accounts =
+        refused.into_iter().filter_map(|given| account_text(given, problems)).collect();
     let p_types = raw.p_types.map_or(DEFAULT_P_TYPES, |given| p_types(&given, problems));
     if !enabled {
         return None;
@@ -235,6 +239,8 @@ fn charging(
         honour_quote: or(raw.honour_quote, DEFAULT_HONOUR_QUOTE),
         require_established: or(raw.require_established, DEFAULT_REQUIRE_ESTABLISHED),
         on_missing_payment: or(raw.on_missing_payment, DEFAULT_ON_MISSING_PAYMENT),
+        on_inconsistency: or(raw.on_inconsistency, DEFAULT_ON_INCONSISTENCY),
+        refused_sender_accounts,
         p_types,
     })
 }
@@ -272,6 +278,18 @@ fn account(given: Spanned<raw::Account>, problems: &mut Problems<'_>) -> Option<
         Err(what) => {
             let remedy = "write an id of this kind, or name another kind".to_owned();
             problems.at(id.span(), what, remedy);
+            None
+        }
+    }
+}
+
+/// An account in one word, KIND:ID.
+fn account_text(given: Spanned<String>, problems: &mut Problems<'_>) -> Option<Account> {
+    match given.get_ref().parse() {
+        Ok(account) => Some(account),
+        Err(what) => {
+            let remedy = "write KIND:ID, as in \"opaque:isp-7\"".to_owned();
+            problems.at(given.span(), what, remedy);
             None
         }
     }

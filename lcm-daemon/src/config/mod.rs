@@ -69,6 +69,8 @@ pub const DEFAULT_HONOUR_QUOTE: bool = false;
 pub const DEFAULT_REQUIRE_ESTABLISHED: bool = true;
 /// What becomes of a RESV without payment.
 pub const DEFAULT_ON_MISSING_PAYMENT: MissingPayment = MissingPayment::Reject;
+/// What becomes of a neighbour that contradicts itself or us.
+pub const DEFAULT_ON_INCONSISTENCY: OnInconsistency = OnInconsistency::Report;
 /// P-Types of the charging elements, in the private range of RFC 2750.
 pub const DEFAULT_P_TYPES: PTypes = PTypes { dcpe: 0xD001, ucpe: 0xD002, chg_err: 0xD003 };
 /// Slew.Max of RFC 2205 section 3.7, in percent: how much R may grow from one refresh to the next.
@@ -204,8 +206,34 @@ pub struct Charging {
     pub require_established: bool,
     /// What becomes of a RESV without UCPE.
     pub on_missing_payment: MissingPayment,
+    /// What becomes of a neighbour that contradicts itself or us.
+    pub on_inconsistency: OnInconsistency,
+    /// Accounts that may not pay on a sender's behalf: a PATH that offers it is answered with
+    /// PATHERR, and the previous hop cuts the sender's share.
+    pub refused_sender_accounts: Vec<Account>,
     /// P-Types of the charging elements.
     pub p_types: PTypes,
+}
+
+/// What becomes of a neighbour that contradicts itself or us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnInconsistency {
+    /// It is counted, and told in the log.
+    Report,
+    /// It is refused as well.
+    Refuse,
+}
+
+impl OnInconsistency {
+    /// The choice's name in configuration files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            OnInconsistency::Report => "report",
+            OnInconsistency::Refuse => "refuse",
+        }
+    }
 }
 
 /// What becomes of a RESV without UCPE.

@@ -46,6 +46,8 @@ pub(super) struct Charging {
     pub(super) honour_quote: Given<bool>,
     pub(super) require_established: Given<bool>,
     pub(super) on_missing_payment: Given<super::MissingPayment>,
+    pub(super) on_inconsistency: Given<super::OnInconsistency>,
+    pub(super) refused_sender_accounts: Given<Vec<Spanned<String>>>,
     pub(super) p_types: Given<PTypes>,
 }
 

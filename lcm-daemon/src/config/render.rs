@@ -48,6 +48,10 @@ fn tables(out: &mut String, config: &Config) -> fmt::Result {
         writeln!(out, "honour_quote = {}", charging.honour_quote)?;
         writeln!(out, "require_established = {}", charging.require_established)?;
         writeln!(out, "on_missing_payment = {}", quoted(charging.on_missing_payment.name()))?;
+        writeln!(out, "on_inconsistency = {}", quoted(charging.on_inconsistency.name()))?;
+        let refused = charging.refused_sender_accounts.iter();
+        let refused: Vec<String> = refused.map(|a| quoted(&a.to_string())).collect();
+        writeln!(out, "refused_sender_accounts = [{}]", refused.join(", "))?;
         let types = charging.p_types;
         writeln!(
             out,

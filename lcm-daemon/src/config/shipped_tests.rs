@@ -80,6 +80,7 @@ fn the_manual_states_the_defaults() {
         ("honour_quote", DEFAULT_HONOUR_QUOTE.to_string()),
         ("require_established", DEFAULT_REQUIRE_ESTABLISHED.to_string()),
         ("on_missing_payment", DEFAULT_ON_MISSING_PAYMENT.name().to_owned()),
+        ("on_inconsistency", DEFAULT_ON_INCONSISTENCY.name().to_owned()),
         ("p_types", format!("{:#06X}", DEFAULT_P_TYPES.dcpe)),
         ("rsvp", DEFAULT_INTERFACE_RSVP.to_string()),
         ("non_rsvp_hop", DEFAULT_INTERFACE_NON_RSVP_HOP.to_string()),

@@ -73,6 +73,8 @@ validity_ms = 1000
 honour_quote = true
 require_established = false
 on_missing_payment = "free"
+on_inconsistency = "refuse"
+refused_sender_accounts = ["opaque:x", "nai:a@b.example"]
 p_types = { dcpe = 0xD011, ucpe = 0xD012, chg_err = 0xD013 }
 [default_interface]
 rsvp = false
@@ -119,6 +121,11 @@ tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pic
         honour_quote: true,
         require_established: false,
         on_missing_payment: MissingPayment::Free,
+        on_inconsistency: OnInconsistency::Refuse,
+        refused_sender_accounts: vec![
+            Account::new(AccountKind::Opaque, "x").unwrap(),
+            Account::new(AccountKind::Nai, "a@b.example").unwrap(),
+        ],
         p_types: PTypes { dcpe: 0xD011, ucpe: 0xD012, chg_err: 0xD013 },
     };
     assert_eq!(config.charging, Some(charging));
@@ -453,6 +460,8 @@ prop_compose! {
         honour_quote in any::<bool>(),
         require_established in any::<bool>(),
         free in any::<bool>(),
+        refuse in any::<bool>(),
+        refused_sender_accounts in proptest::collection::vec(any_account(), 0..3),
         dcpe in 7_u16..0xFF00,
     ) -> Charging {
         Charging {
@@ -462,6 +471,8 @@ prop_compose! {
             honour_quote,
             require_established,
             on_missing_payment: if free { MissingPayment::Free } else { MissingPayment::Reject },
+            on_inconsistency: if refuse { OnInconsistency::Refuse } else { OnInconsistency::Report },
+            refused_sender_accounts,
             p_types: PTypes { dcpe, ucpe: dcpe + 1, chg_err: dcpe + 2 },
         }
     }

@@ -8,7 +8,7 @@ use crate::control::Request;
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{Reply, What};
 use crate::engine::show::{
-    AccountsView, InterfaceState, ReservationView, SenderId, SessionId, SessionView,
+    AccountsView, InterfaceState, ReservationView, SenderId, SessionId, SessionView, UpstreamView,
 };
 
 #[derive(Debug, Args)]
@@ -120,6 +120,7 @@ fn reservations(list: &[ReservationView]) -> Table {
         "DEBITED",
         "CEILING",
         "PAID DOWN",
+        "REPORTS",
     ]);
     for rsb in list {
         let charging = rsb.charging.as_ref();
@@ -136,9 +137,19 @@ fn reservations(list: &[ReservationView]) -> Table {
             or_dash(charging.map(|state| state.debited)),
             or_dash(charging.map(|state| state.ceiling)),
             or_dash(charging.map(|state| state.payment_downstream)),
+            or_dash(charging.map(reports)),
         ]);
     }
     table
+}
+
+/// Whether what the next hop reports fits what it was told.
+fn reports(state: &UpstreamView) -> String {
+    match &state.mismatch {
+        None => "fit".to_owned(),
+        Some(mismatch) if state.alarm => format!("ALARM: {mismatch}"),
+        Some(mismatch) => format!("differ: {mismatch}"),
+    }
 }
 
 fn interfaces(list: &[InterfaceState]) -> Table {

@@ -9,10 +9,12 @@ use rsvp_wire::message::{Path, PathErr, Resv, ResvConf};
 use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, FilterSpec, FlowSpec, Hop, Session, Style};
 use rsvp_wire::{DecodeError, ErrorContext, MessageType, Packet, Reaction};
 
-use super::charging::{self, Fault};
+use super::charging::{self, ChargingFault, Fault};
 use super::counters::bump;
 use super::local::NoticeEvent;
+use super::policy;
 use super::resv::filter_specs;
+use super::time::Now;
 use super::upstream::HOP_TTL;
 use super::{Core, Engine};
 use crate::packet::{PacketMeta, TransmitMeta};
@@ -86,24 +88,35 @@ impl Engine {
     }
 
     /// Passes a PATHERR towards the sender that it is about.
-    pub(crate) fn handle_path_err(&mut self, error: &PathErr<'_>) {
+    pub(crate) fn handle_path_err(&mut self, now: Now, meta: PacketMeta, error: &PathErr<'_>) {
         let found = self.sessions.find(&error.session).zip(error.template);
         let Some((slot, template)) = found else {
             return self.core.counters.drop("error_about_nothing");
         };
         let charging = charging::charging_error(&self.core, error.policy_data());
         let about = about(error.error, charging.as_ref().map(|fault| &fault.error));
-        let objects: Vec<u8> = error
-            .policy_data()
-            .map(|object| object.bytes())
+        // What a next hop says of our account is nothing to the hops above.
+        let for_us = charging.as_ref().is_some_and(ChargingFault::refuses_sender);
+        let policy = match for_us {
+            true => policy::error_onward(&self.core, error.policy_data()),
+            false => error.policy_data().flat_map(|object| object.bytes()).copied().collect(),
+        };
+        let objects: Vec<u8> = std::iter::once(policy.as_slice())
             .chain(error.sender_objects().map(|object| object.bytes))
             .chain(error.unknown().map(|object| object.bytes))
             .collect::<Vec<_>>()
             .concat();
         let (session, spec) = (error.session, error.error);
         self.with_session(slot, |core, state| {
-            let psb = state.sender(template.0).and_then(|index| state.senders.get(index));
-            let Some(psb) = psb else { return core.counters.drop("error_about_nothing") };
+            let index = state.sender(template.0);
+            let psb = index.and_then(|index| state.senders.get_mut(index));
+            let (Some(index), Some(psb)) = (index, psb) else {
+                return core.counters.drop("error_about_nothing");
+            };
+            if for_us && charging::sender_refused(core, now, psb, meta.interface) {
+                state.after_charging(core, now, index);
+            }
+            let Some(psb) = state.senders.get(index) else { return };
             let Some(phop) = psb.phop else {
                 return state.notify_sender(core, template.0, about);
             };

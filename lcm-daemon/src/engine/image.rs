@@ -66,6 +66,8 @@ fn write_core(core: &Core, out: &mut String) -> fmt::Result {
         timers: _,
         counters: _,
         books: _,
+        // Evidence, told and counted: nothing is decided by it.
+        audit: _,
         // Copies to share, no state.
         accounts: _,
         rng: _,

@@ -39,7 +39,7 @@ mod timers;
 mod traffic;
 mod upstream;
 
-pub use charging::wire_account;
+pub use charging::{Alarm, AlarmKind, AuditView, wire_account};
 pub use counters::{Counters, MESSAGE_TYPES};
 pub use local::{
     Handle, LocalError, Notice, NoticeEvent, ReceiverRequest, SenderRequest, SenderShare,
@@ -99,6 +99,7 @@ pub(crate) struct Core {
     pub(crate) timers: Timers,
     pub(crate) counters: Counters,
     pub(crate) books: Books,
+    pub(crate) audit: charging::Audit,
     pub(crate) accounts: Accounts,
     pub(crate) rng: fastrand::Rng,
     /// Refreshes come every R exactly.
@@ -135,6 +136,7 @@ impl Engine {
             timers: Timers::default(),
             counters: Counters::default(),
             books: Books::new(config.limits.max_accounts),
+            audit: charging::Audit::default(),
             accounts: Accounts::default(),
             rng: fastrand::Rng::with_seed(seed),
             steady: false,
@@ -186,7 +188,7 @@ impl Engine {
             }
             Message::PathTear(tear) => self.handle_path_tear(now, meta, tear),
             Message::ResvTear(tear) => self.handle_resv_tear(now, tear),
-            Message::PathErr(error) => self.handle_path_err(error),
+            Message::PathErr(error) => self.handle_path_err(now, meta, error),
             Message::ResvErr(error) => self.handle_resv_err(now, meta, error),
             Message::ResvConf(conf) => self.handle_resv_conf(meta, conf),
             _ => self.core.counters.drop("unsupported_message_type"),

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use rsvp_wire::{BufferTooSmall, MessageType, MessageWriter};
 
+use super::charging::Alarm;
 use super::counters::Counters;
 use super::local::Notice;
 use super::record::{Record, RecordId};
@@ -46,6 +47,8 @@ pub enum Output {
     },
     /// Tell a local application.
     Notice(Notice),
+    /// Tell the operator of a neighbour that contradicts itself or us.
+    Alarm(Box<Alarm>),
     /// Make, modify or delete what traffic control reserves on an interface.
     Traffic(Box<TrafficChange>),
 }

@@ -89,6 +89,7 @@ impl Engine {
 /// A PATH in the shape in which the session keeps it.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrived {
+    pub(crate) session: Session,
     pub(crate) sender: Filter,
     pub(crate) hop: Hop,
     pub(crate) incoming: u32,
@@ -116,6 +117,7 @@ impl Arrived {
         let mut policy = policy::read_path(core, now, path, refresh_ms)?;
         let carried = policy.carried.take();
         Ok(Self {
+            session: path.session,
             sender: path.sender.template.0,
             hop: path.hop,
             incoming: meta.interface,

@@ -215,6 +215,12 @@ pub struct UpstreamView {
     pub instance: u32,
     /// Account that it named.
     pub account: Option<String>,
+    /// What of its reports does not fit what it was told; absent where all fits.
+    #[serde(default)]
+    pub mismatch: Option<String>,
+    /// That has lasted long enough for an alarm.
+    #[serde(default)]
+    pub alarm: bool,
 }
 
 /// What neighbours owe and are owed.
@@ -340,6 +346,11 @@ impl Engine {
     pub fn show_accounts(&mut self, now: Now) -> AccountsView {
         let senders = self.sessions.iter_mut().flat_map(|state| &mut state.senders);
         self.core.books.read(now, senders)
+    }
+
+    /// What there is against neighbours that contradicted themselves or us.
+    pub fn show_audit(&self) -> Vec<super::AuditView> {
+        charging::show_audit(&self.core)
     }
 
     /// Sessions, PSBs and RSBs.

@@ -2,7 +2,8 @@
 //!
 //! Names follow Prometheus' conventions: counters end in `_total`, units are spelled out. Label
 //! values come from small fixed sets that this program chooses, never from what a neighbour sent,
-//! so that nobody can make the number of time series grow.
+//! so that nobody can make the number of time series grow. Two metrics name neighbours; so many
+//! are told apart, and the rest share `other`.
 
 /// Whether a metric only rises or goes up and down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +132,21 @@ pub const CHARGING_REFUSALS: Descriptor<1> = Descriptor::counter(
     "lcm_charging_refusals_total",
     ["reason"],
     "Payments (UCPEs) that were refused, by reason.",
+);
+
+/// Evidence against neighbours that contradict themselves or us, by kind
+/// ([`AlarmKind`](crate::engine::AlarmKind)); neighbours beyond the first 256 share `other`.
+pub const CHARGING_INCONSISTENCIES: Descriptor<3> = Descriptor::counter(
+    "lcm_charging_inconsistencies_total",
+    ["interface", "kind", "neighbour"],
+    "How often a neighbour contradicted what it, or this node, had said of charges, by kind.",
+);
+
+/// Alarms that stand, by next hop.
+pub const CHARGING_ALARMS: Descriptor<2> = Descriptor::gauge(
+    "lcm_charging_alarms",
+    ["interface", "neighbour"],
+    "Reservations whose next hop reports what has not fitted what it was told for long.",
 );
 
 /// Packets that the kernel threw away before we read them, by socket.

@@ -82,6 +82,10 @@ pub struct Metrics {
     pub charging_accepts: Counter<0>,
     /// See [`descriptors::CHARGING_REFUSALS`].
     pub charging_refusals: Counter<1>,
+    /// See [`descriptors::CHARGING_INCONSISTENCIES`].
+    pub charging_inconsistencies: Counter<3>,
+    /// See [`descriptors::CHARGING_ALARMS`].
+    pub charging_alarms: Gauge<2>,
     /// See [`descriptors::KERNEL_DROPS`].
     pub kernel_drops: Counter<1>,
     /// See [`descriptors::SEND_ERRORS`].
@@ -114,6 +118,8 @@ impl Metrics {
             route_queries: counter(r, &descriptors::ROUTE_QUERIES)?,
             charging_accepts: counter(r, &descriptors::CHARGING_ACCEPTS)?,
             charging_refusals: counter(r, &descriptors::CHARGING_REFUSALS)?,
+            charging_inconsistencies: counter(r, &descriptors::CHARGING_INCONSISTENCIES)?,
+            charging_alarms: gauge(r, &descriptors::CHARGING_ALARMS)?,
             kernel_drops: counter(r, &descriptors::KERNEL_DROPS)?,
             send_errors: counter(r, &descriptors::SEND_ERRORS)?,
             registry,

@@ -22,6 +22,8 @@ fn filled() -> Metrics {
     m.route_queries.set([], 3);
     m.charging_accepts.set([], 7);
     m.charging_refusals.set(["payment_too_low"], 1);
+    m.charging_inconsistencies.set(["eth1", "totals", "192.0.2.1"], 1);
+    m.charging_alarms.set(["eth1", "192.0.2.1"], 1);
     m.kernel_drops.set(["rsvp"], 1);
     m.send_errors.set(["ENETUNREACH"], 1);
     m

@@ -316,6 +316,7 @@ impl<'s> World<'s> {
                 Output::Join { .. }
                 | Output::Leave { .. }
                 | Output::Notice(_)
+                | Output::Alarm(_)
                 | Output::Traffic(_) => {}
             }
         }

@@ -124,6 +124,8 @@ pub struct Net {
     pub(super) sources: BTreeMap<IpAddr, BTreeSet<IpAddr>>,
     /// What daemons that are dead now had metered, and what their payers believed.
     pub(super) buried: [BTreeMap<Pair, Metered>; 2],
+    /// Nodes that do not say what their daemons do.
+    pub(super) liars: BTreeMap<NodeId, fn(&mut [u8])>,
     pub(super) rng: fastrand::Rng,
     now: u64,
     queue: BinaryHeap<Reverse<Scheduled>>,
@@ -153,6 +155,7 @@ impl Net {
             members: BTreeMap::new(),
             sources: BTreeMap::new(),
             buried: Default::default(),
+            liars: BTreeMap::new(),
             rng,
             now: 0,
             queue: BinaryHeap::new(),
@@ -413,6 +416,7 @@ impl Net {
             }
             Output::Traffic(change) => self.nodes[id].reserve(*change),
             Output::Notice(notice) => self.nodes[id].notices.push(notice),
+            Output::Alarm(alarm) => self.nodes[id].alarms.push(*alarm),
         }
     }
 

@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
-use lcm_daemon::config::{Config, Interface as InterfaceSettings, Limits, NO_LIMIT, Role, Tariff};
-use lcm_daemon::engine::{Engine, Notice, Record, RecordId, TrafficChange, TrafficSetting};
+use lcm_daemon::config::{
+    Account, Config, Interface as InterfaceSettings, Limits, NO_LIMIT, OnInconsistency, Role,
+    Tariff,
+};
+use lcm_daemon::engine::{Alarm, Engine, Notice, Record, RecordId, TrafficChange, TrafficSetting};
 use lcm_daemon::kernel::Interface;
 
 use rsvp_wire::object::{Filter, Session};
@@ -23,12 +26,23 @@ pub struct NodeConfig {
     pub limits: Limits,
     /// Whether nodes that could charge do; without, all daemons are policy-ignorant.
     pub charging: bool,
+    /// What becomes of neighbours that contradict themselves.
+    pub on_inconsistency: OnInconsistency,
+    /// A node, and the node whose account it does not take for a sender's.
+    pub refused_account: Option<(NodeId, NodeId)>,
 }
 
 impl Default for NodeConfig {
     fn default() -> Self {
         let limits = Limits::default();
-        Self { refresh_ms: 30_000, validity_ms: 60_000, limits, charging: true }
+        Self {
+            refresh_ms: 30_000,
+            validity_ms: 60_000,
+            limits,
+            charging: true,
+            on_inconsistency: OnInconsistency::Report,
+            refused_account: None,
+        }
     }
 }
 
@@ -65,6 +79,8 @@ pub struct Node {
     pub(super) traffic: BTreeMap<Reserved, TrafficSetting>,
     /// What local applications were told.
     pub(super) notices: Vec<Notice>,
+    /// What the operator was told of neighbours.
+    pub(super) alarms: Vec<Alarm>,
 }
 
 impl Node {
@@ -83,6 +99,7 @@ impl Node {
             records: Vec::new(),
             traffic: BTreeMap::new(),
             notices: Vec::new(),
+            alarms: Vec::new(),
         }
     }
 
@@ -136,6 +153,12 @@ impl Node {
         }
     }
 
+    /// What the operator of this node was told of neighbours that contradict themselves or us,
+    /// oldest first.
+    pub fn alarms(&self) -> &[Alarm] {
+        &self.alarms
+    }
+
     /// What the applications of this node were told, oldest first.
     pub fn notices(&self) -> &[Notice] {
         &self.notices
@@ -170,7 +193,13 @@ pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Opt
     if let Some(charging) = &mut config.charging {
         charging.validity_ms = shared.validity_ms;
         let name = topology.nodes[id].name.clone().into_bytes();
-        charging.account.as_mut().expect("the template has one").id = name;
+        let account = charging.account.as_mut().expect("the template has one");
+        account.id = name;
+        charging.on_inconsistency = shared.on_inconsistency;
+        if let Some((_, refused)) = shared.refused_account.filter(|(node, _)| *node == id) {
+            let name = topology.nodes[refused].name.clone().into_bytes();
+            charging.refused_sender_accounts = vec![Account { id: name, ..account.clone() }];
+        }
     }
     let charges = config.charging.is_some();
     let settings = |(price, max): (u64, u64), reservable: Option<u64>| InterfaceSettings {

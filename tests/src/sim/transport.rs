@@ -24,7 +24,14 @@ pub(super) struct Packet {
 
 impl Net {
     /// A daemon sends a message.
-    pub(super) fn transmit(&mut self, id: NodeId, meta: TransmitMeta, bytes: Rc<[u8]>) {
+    pub(super) fn transmit(&mut self, id: NodeId, meta: TransmitMeta, mut bytes: Rc<[u8]>) {
+        if let Some(lie) = self.liars.get(&id) {
+            let mut told = bytes.to_vec();
+            lie(&mut told);
+            // No checksum (RFC 2205 section 3.1.1).
+            told[2..4].fill(0);
+            bytes = told.into();
+        }
         self.log.sent(self.now_us(), id, meta.ttl, &bytes);
         assert_eq!(meta.router_alert, travels_with_alert(bytes[1].into()), "{meta:?}");
         let own = self.topology.owner(meta.destination) == Some(id);
@@ -62,6 +69,15 @@ impl Net {
         meta.destination.is_multicast()
             || self.topology.owner(next_hop) == Some(other)
             || (meta.gateway.is_none() && self.unicast(id, meta.destination) == Some(link))
+    }
+
+    /// From now on everything that a node sends is altered on the way, its length aside; `None`
+    /// ends that.
+    pub fn set_lie(&mut self, id: NodeId, lie: Option<fn(&mut [u8])>) {
+        match lie {
+            Some(lie) => drop(self.liars.insert(id, lie)),
+            None => drop(self.liars.remove(&id)),
+        }
     }
 
     /// Gives a message to a daemon as if its kernel had received it.

@@ -139,6 +139,7 @@ impl Node {
                     self.engine.handle_route(now, key, route);
                 }
                 Output::Record(id, _) => self.engine.handle_recorded(id),
+                Output::Alarm(_) => {}
                 Output::Notice(notice) => self.notices.push((notice.handle, notice.event)),
                 Output::Traffic(change) => {
                     let key = (change.interface, change.sender);

@@ -6,7 +6,7 @@ use charging_model::Span;
 use charging_model::flow::FlowConfig;
 use rsvp_wire::charging::{Account, AccountKind};
 
-use crate::config::{self, Config, MissingPayment, PTypes};
+use crate::config::{self, Config, MissingPayment, OnInconsistency, PTypes};
 
 /// Charging settings in the shape in which messages need them.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub(crate) struct Context {
     pub(crate) account: Account,
     pub(crate) on_missing_payment: MissingPayment,
     pub(crate) ptypes: PTypes,
+    /// Accounts that may not pay on a sender's behalf.
+    pub(crate) refused_sender_accounts: Box<[Account]>,
     /// For senders elsewhere.
     pub(crate) transit: Arc<FlowConfig>,
     /// For senders on this node.
@@ -31,6 +33,8 @@ impl Context {
             refresh: Span(u64::from(config.rsvp.refresh_ms)),
             honour_quote: charging.honour_quote,
             require_established: charging.require_established,
+            audit: true,
+            refuse_inconsistent: charging.on_inconsistency == OnInconsistency::Refuse,
             ..FlowConfig::default()
         };
         let origin = FlowConfig { origin: true, ..transit.clone() };
@@ -40,6 +44,11 @@ impl Context {
             account: charging.account.as_ref().map_or_else(anonymous, wire_account),
             on_missing_payment: charging.on_missing_payment,
             ptypes: charging.p_types,
+            refused_sender_accounts: charging
+                .refused_sender_accounts
+                .iter()
+                .map(wire_account)
+                .collect(),
             transit: Arc::new(transit),
             origin: Arc::new(origin),
         })

@@ -1,7 +1,8 @@
 //! DCPE: what the previous hop announces, and what we announce to the next ones.
 
 use charging_model::flow::{
-    Account as ModelAccount, Announcement, Flow, Heard, Limits, Price, Quote,
+    Account as ModelAccount, Announcement, Downstream, Flow, Heard, Inconsistency, Limits, Price,
+    Quote,
 };
 use charging_model::{BranchKey, Ppm, Rate, Span};
 use rsvp_wire::charging::{Account, ChargingFlags, Dcpe, Terms};
@@ -13,6 +14,7 @@ use super::super::path::Arrived;
 use super::super::policy::{Addressee, Object};
 use super::super::psb::Psb;
 use super::super::time::{Now, lifetime};
+use super::audit::{AlarmKind, Link, note};
 use super::upstream::SERVICE;
 use super::{Accounts, Context, Fault, charges_on, clock, serials};
 
@@ -71,6 +73,7 @@ pub(crate) fn acceptable(
     announced: &Announced,
 ) -> Result<(), Fault> {
     let (Announced::Dcpe(dcpe, _), Some(flow)) = (announced, &psb.flow) else { return Ok(()) };
+    welcome(core, dcpe)?;
     let announcement = announcement(&mut core.accounts, dcpe).ok_or(Fault::BAD_ELEMENT)?;
     let mut trial = flow.clone();
     trial.on_upstream_changed(clock(now));
@@ -86,6 +89,7 @@ pub(super) fn announce(
     arrived: &Arrived,
 ) -> Result<bool, Fault> {
     let phop = psb.phop_address();
+    let link = Link::from(psb, arrived.session);
     let Some(flow) = psb.flow.as_mut() else { return Ok(true) };
     match &arrived.policy.announced {
         Announced::Unread => {}
@@ -97,6 +101,7 @@ pub(super) fn announce(
             flow.on_no_dcpe(clock(now), refresh, quantity);
         }
         Announced::Dcpe(dcpe, refresh_ms) => {
+            welcome(core, dcpe)?;
             let mut flags = dcpe.flags;
             if arrived.facts.non_rsvp_hop {
                 flags = flags.union(ChargingFlags::NON_CHARGING_HOP);
@@ -106,8 +111,13 @@ pub(super) fn announce(
                 refresh: Span(u64::from(*refresh_ms)),
                 ..announcement(&mut core.accounts, dcpe).ok_or(Fault::BAD_ELEMENT)?
             };
-            match flow.on_dcpe(clock(now), &announcement) {
-                Ok(Heard::Changed | Heard::Refreshed) => {
+            let before = flow.downstream().map(Known::of).unwrap_or_default();
+            let heard = flow.on_dcpe(clock(now), &announcement);
+            if let (Ok(heard), Some(link)) = (heard, link) {
+                doubt(core, now, link, &before, dcpe, heard)?;
+            }
+            match heard {
+                Ok(Heard::Changed | Heard::Refreshed | Heard::Inconsistent { .. }) => {
                     let k = u32::from(core.config.rsvp.lifetime_multiplier);
                     let slow = *refresh_ms > arrived.refresh_ms;
                     let held = if slow { lifetime(*refresh_ms, k) } else { Default::default() };
@@ -117,16 +127,68 @@ pub(super) fn announce(
                     core.counters.drop("stale_announcement");
                     return Ok(false);
                 }
-                Ok(Heard::EpochReused) => {
-                    core.counters.drop("announcement_epoch_reused");
-                    return Ok(false);
-                }
                 Err(_) => return Err(Fault::CHARGE_OVERFLOW),
             }
         }
     }
     core.books.take(phop, flow);
     Ok(true)
+}
+
+/// Whether the account of a DCPE may pay on the sender's behalf; one of which nothing is taken may.
+fn welcome(core: &Core, dcpe: &Dcpe) -> Result<(), Fault> {
+    let refused = core.charging.as_ref().map(|c| &c.refused_sender_accounts[..]);
+    let pays = dcpe.terms.sender_fraction.is_some_and(|fraction| fraction > 0);
+    match &dcpe.terms.account {
+        Some(account) if pays && refused.is_some_and(|refused| refused.contains(account)) => {
+            Err(Fault::sender_account(dcpe))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the previous hop had said.
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    total: Rate,
+    max_total: Rate,
+    epoch: u32,
+}
+
+impl Known {
+    fn of(down: &Downstream) -> Self {
+        Self { total: down.total, max_total: down.max_total, epoch: down.epoch.unwrap_or_default() }
+    }
+}
+
+/// Notes what contradicts what the previous hop had said; an error where it is refused.
+fn doubt(
+    core: &mut Core,
+    now: Now,
+    link: Link,
+    known: &Known,
+    dcpe: &Dcpe,
+    heard: Heard,
+) -> Result<(), Fault> {
+    let &Known { total, max_total, epoch } = known;
+    let said = Rate(dcpe.total);
+    let (kind, taken, evidence) = match heard {
+        Heard::Inconsistent { how: Inconsistency::AboveMaximum, taken } => {
+            let evidence = (format!("C {max_total} at most"), format!("C {said}"));
+            (AlarmKind::PriceAboveMaximum, taken, evidence)
+        }
+        Heard::Inconsistent { how: Inconsistency::EpochReused, taken } => {
+            let evidence = (format!("C {total}"), format!("C {said} under epoch {epoch}"));
+            (AlarmKind::EpochReused, taken, evidence)
+        }
+        Heard::Stale => {
+            let evidence = (format!("epoch {epoch}"), format!("epoch {}", dcpe.epoch));
+            (AlarmKind::OldEpoch, true, evidence)
+        }
+        Heard::Changed | Heard::Refreshed => return Ok(()),
+    };
+    note(core, now, link, kind, !taken, evidence);
+    if taken { Ok(()) } else { Err(Fault::inconsistent_price(dcpe, kind.name(), total.0)) }
 }
 
 fn announcement(accounts: &mut Accounts, dcpe: &Dcpe) -> Option<Announcement> {

@@ -17,6 +17,10 @@ use super::downstream::dcpe_of;
 /// for the other would go through all instances there are.
 const ANNOUNCEMENT_EXPIRED: u16 = 0x8001;
 
+/// CHG_ERR in a PATHERR: the account of the DCPE is refused, and with it all sender payments. In
+/// the site range, so that no other refusal of a PATH is taken for it.
+pub(super) const SENDER_ACCOUNT_REFUSED: u16 = 0x8002;
+
 /// A refusal, with what the neighbour needs to do better.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
@@ -111,16 +115,57 @@ impl Fault {
 
     /// A branch did not cover a higher price by its deadline (T5).
     pub(super) fn uncovered(core: &Core, psb: &Psb, key: BranchKey) -> Self {
-        let mut fault = Self::new(error_code::POLICY, policy::EXPIRED, "price_never_covered");
+        let fault = Self::new(error_code::POLICY, policy::EXPIRED, "price_never_covered");
+        fault.about_branch(core, psb, key)
+    }
+
+    /// What a next hop reports has not fitted what it was told for too long.
+    pub(super) fn inconsistent_totals(core: &Core, psb: &Psb, key: BranchKey) -> Self {
+        let fault = Self::new(error_code::POLICY, policy::REJECT, "inconsistent_totals");
+        fault.about_branch(core, psb, key)
+    }
+
+    /// An announcement contradicts an earlier one of the same hop, whose total was `valid`.
+    pub(super) fn inconsistent_price(dcpe: &Dcpe, reason: &'static str, valid: u64) -> Self {
+        let mut fault = Self::new(error_code::POLICY, policy::REJECT, reason);
+        fault.about_dcpe(dcpe, policy::REJECT, valid);
+        fault
+    }
+
+    /// The account that sender payments would debit is not welcome here.
+    pub(super) fn sender_account(dcpe: &Dcpe) -> Self {
+        let mut fault = Self::new(error_code::POLICY, policy::REJECT, "sender_account_refused");
+        fault.about_dcpe(dcpe, SENDER_ACCOUNT_REFUSED, 0);
+        fault
+    }
+
+    fn about_dcpe(&mut self, dcpe: &Dcpe, reason: u16, required: u64) {
+        self.detail = Some(Box::new(Detail {
+            error: ChgErr {
+                reason,
+                currency: dcpe.currency,
+                exponent: EXPONENT,
+                required,
+                offered: dcpe.total,
+                epoch: dcpe.epoch,
+                sequence: 0,
+                terms: Terms::default(),
+            },
+            quote: None,
+        }));
+    }
+
+    /// Explains a fault by the last payment of a branch.
+    fn about_branch(mut self, core: &Core, psb: &Psb, key: BranchKey) -> Self {
         let branch = psb.flow.as_ref().and_then(|flow| flow.branch(key));
         if let (Some(branch), Some(context)) = (branch, &core.charging) {
             let mut last =
                 Ucpe::new(context.currency, super::upstream::SERVICE, context.account.clone());
             last.payment = branch.ceiling.0;
             last.sequence = branch.sequence;
-            fault.explain(core, psb, key, branch.required.0, &last);
+            self.explain(core, psb, key, branch.required.0, &last);
         }
-        fault
+        self
     }
 
     fn explain(&mut self, core: &Core, psb: &Psb, key: BranchKey, required: u64, ucpe: &Ucpe) {
@@ -187,6 +232,11 @@ pub(crate) struct ChargingFault {
 }
 
 impl ChargingFault {
+    /// A next hop refuses the account that sender payments would debit.
+    pub(crate) fn refuses_sender(&self) -> bool {
+        self.error.reason == SENDER_ACCOUNT_REFUSED
+    }
+
     pub(crate) fn concerns(&self, sender: Filter) -> bool {
         self.senders.is_empty() || self.senders.contains(&sender)
     }

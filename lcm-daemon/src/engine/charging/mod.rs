@@ -4,6 +4,7 @@
 //! whether a payment is good, and tells what came and went.
 
 mod accounts;
+mod audit;
 mod books;
 mod context;
 mod downstream;
@@ -14,13 +15,16 @@ mod upstream;
 mod view;
 
 pub(crate) use accounts::Accounts;
+pub use audit::{Alarm, AlarmKind, AuditView};
+pub(crate) use audit::{Audit, show as show_audit};
 pub(crate) use books::Books;
 pub(crate) use context::Context;
 pub use context::wire_account;
 pub(crate) use downstream::{Announced, acceptable, originate, sync_groups, upstream_moved};
 pub(crate) use fault::{ChargingFault, Fault, charging_error, write_fault};
 pub(crate) use upstream::{
-    Admission, Payments, is_paid, local_due, new_flow, own_refused, release, renew_local, settle,
+    Admission, Payments, is_paid, local_due, new_flow, own_refused, release, renew_local,
+    sender_refused, settle,
 };
 pub(crate) use view::{show_downstream, show_upstream};
 
@@ -93,6 +97,7 @@ impl SessionState {
             let Some(flow) = psb.flow.as_mut() else { return told };
             let changes = flow.take_changes();
             core.books.take(phop, flow);
+            audit::take(core, now, self.session, psb);
             let sender = psb.sender;
             if changes.withdrawn
                 && let Some(style) = self.style()
@@ -183,17 +188,22 @@ impl SessionState {
         }
         let happenings = flow.tick(clock(now));
         let sender = psb.sender;
-        let mut uncovered = Vec::new();
+        let mut refused = Vec::new();
         for happening in happenings {
             match happening {
                 Happening::Uncovered(key) => {
-                    uncovered.push((key, Fault::uncovered(core, psb, key)));
+                    bump(&mut core.counters.expired, "uncovered_price");
+                    refused.push((key, Fault::uncovered(core, psb, key)));
+                }
+                Happening::Inconsistent(key) => {
+                    let fault = Fault::inconsistent_totals(core, psb, key);
+                    bump(&mut core.counters.payments_refused, fault.reason);
+                    refused.push((key, fault));
                 }
                 Happening::Lapsed(_) => bump(&mut core.counters.expired, "approval"),
             }
         }
-        for (key, fault) in uncovered {
-            bump(&mut core.counters.expired, "uncovered_price");
+        for (key, fault) in refused {
             self.refuse_existing(core, key.group, key.hop, sender, &fault);
             self.release_sender(core, now, key.group, key.hop, sender);
             self.release_deselected(core, now, key.group, key.hop);

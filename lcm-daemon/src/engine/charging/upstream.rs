@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use charging_model::flow::{Cause, Flow, OwnPayment, Payment, Verdict};
+use charging_model::flow::{Cause, Flow, Limits, OwnPayment, Payment, Reason, Verdict};
 use charging_model::time::next_serial;
 use charging_model::{BranchKey, Rate, Span};
-use rsvp_wire::charging::Ucpe;
+use rsvp_wire::charging::{Terms, Ucpe};
 use rsvp_wire::iana::{error_code, policy};
 use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, Session, Style};
 
@@ -17,8 +17,9 @@ use super::super::record::{Record, RecordEvent};
 use super::super::resv::Request;
 use super::super::rsb::LOCAL;
 use super::super::time::Now;
+use super::audit::{self, AlarmKind, Link, note};
 use super::downstream::price;
-use super::{ChargingFault, Context, Fault, branch, charges_on, clock, serials};
+use super::{Accounts, ChargingFault, Context, Fault, branch, charges_on, clock, serials};
 use crate::config::MissingPayment;
 
 /// Service number of prices: controlled load (RFC 2211), the only one that is priced so far.
@@ -138,19 +139,10 @@ pub(super) fn admit(
     let Some(Offered { ucpe, refresh_ms, .. }) = request.policy.payments.of(psb.sender) else {
         return without_payment(core, psb, key, request.paid_before);
     };
-    let payment = Payment {
-        payment: Rate(ucpe.payment),
-        announced_total: Rate(ucpe.announced_total),
-        sender_payment: Rate(ucpe.sender_payment),
-        local_sum: Rate(ucpe.local_sum),
-        epoch_echo: ucpe.epoch_echo,
-        sequence: ucpe.sequence,
-        instance: ucpe.instance,
-        account: core.accounts.get(ucpe.account.kind.into(), ucpe.account.id.as_bytes()),
-        refresh: Span(u64::from(*refresh_ms)),
-        quantity: bits(request),
-        receivers_below: ucpe.terms.receivers_below.unwrap_or(1),
-    };
+    let quantity = bits(request);
+    let payment = payment_of(&mut core.accounts, ucpe, *refresh_ms, quantity);
+    let link = Link::to(key, session, psb.sender);
+    let known = psb.flow.as_ref().and_then(|flow| flow.branch(key)).map(|b| b.sequence);
     let verdict = pay(core, now, session, psb, key, &payment);
     match verdict {
         Some(Verdict::Kept { required, .. }) => {
@@ -159,17 +151,46 @@ pub(super) fn admit(
         }
         Some(Verdict::Refused(refusal)) => {
             let fault = Fault::refused(core, psb, key, &refusal, ucpe);
+            if refusal.reason == Reason::InstanceRemoved {
+                let instance = format!("instance {}", ucpe.instance);
+                note(core, now, link, AlarmKind::RemovedInstance, true, ("a new one", instance));
+            }
             bump(&mut core.counters.payments_refused, fault.reason);
             Err(fault)
         }
         Some(Verdict::Stale) => {
             core.counters.drop("stale_payment");
+            let known = format!("sequence {}", known.unwrap_or_default());
+            let said = format!("sequence {}", ucpe.sequence);
+            note(core, now, link, AlarmKind::OldSequence, true, (known, said));
             Ok(Admission::Ignored)
         }
         Some(Verdict::Accepted { .. }) | None => {
             core.counters.payments_accepted += 1;
             Ok(Admission::Taken)
         }
+    }
+}
+
+/// A UCPE as the model takes it; `quantity` is what is reserved, in bit/s.
+fn payment_of(accounts: &mut Accounts, ucpe: &Ucpe, refresh_ms: u32, quantity: u64) -> Payment {
+    Payment {
+        payment: Rate(ucpe.payment),
+        announced_total: Rate(ucpe.announced_total),
+        sender_payment: Rate(ucpe.sender_payment),
+        local_sum: Rate(ucpe.local_sum),
+        epoch_echo: ucpe.epoch_echo,
+        sequence: ucpe.sequence,
+        instance: ucpe.instance,
+        account: accounts.get(ucpe.account.kind.into(), ucpe.account.id.as_bytes()),
+        refresh: Span(u64::from(refresh_ms)),
+        quantity,
+        receivers_below: ucpe.terms.receivers_below.unwrap_or(1),
+        limits: Limits {
+            per_receiver: ucpe.terms.limit_per_receiver.map(Rate),
+            per_hop: ucpe.terms.limit_per_hop.map(Rate),
+            max_hops: None,
+        },
     }
 }
 
@@ -285,6 +306,7 @@ fn renew(
         // What is reserved grows at the previous hop, if anywhere.
         quantity: 0,
         receivers_below: 1,
+        limits: Limits::default(),
     };
     let ucpe = || {
         let mut ucpe = Ucpe::new(context.currency, SERVICE, account.clone());
@@ -379,8 +401,26 @@ pub(crate) fn own_refused(
     core.books.take(phop, flow);
 }
 
+/// The next hops on an interface refuse the account that sender payments would debit: the sender's
+/// side pays nothing of what lies behind it (charging.md section 6).
+pub(crate) fn sender_refused(core: &mut Core, now: Now, psb: &mut Psb, interface: u32) -> bool {
+    if !charges_on(core, psb, interface) || !psb.outgoing.contains(&interface) {
+        return false;
+    }
+    if let Some(flow) = psb.flow.as_mut() {
+        flow.on_sender_refused(clock(now), interface);
+    }
+    true
+}
+
 fn ucpe_of(context: &Context, paid: &OwnPayment) -> Ucpe {
+    let terms = Terms {
+        limit_per_receiver: paid.limits.per_receiver.map(|rate| rate.0),
+        limit_per_hop: paid.limits.per_hop.map(|rate| rate.0),
+        ..Terms::default()
+    };
     Ucpe {
+        terms,
         payment: paid.payment.0,
         announced_total: paid.announced_total.0,
         sender_payment: paid.sender_payment.0,
@@ -406,6 +446,7 @@ pub(crate) fn release(
     let Some(flow) = psb.flow.as_mut() else { return };
     if flow.remove_branch(clock(now), key, Cause::Tear).is_some() {
         core.books.take(phop, flow);
+        audit::take(core, now, session, psb);
         let at_ms = now.at.as_millis();
         let event = RecordEvent::Closed;
         core.outbox.record(Record { at_ms, session, sender, payer: next_hop, event });

@@ -5,6 +5,7 @@ use super::super::psb::Psb;
 use super::super::rsb::{LOCAL, Rsb};
 use super::super::show::{DownstreamView, PaymentView, QuoteView, UpstreamView, interface_name};
 use super::super::time::Now;
+use super::audit::evidence;
 use super::{account_text, branch, clock};
 
 /// Downstream charging state of a sender.
@@ -64,7 +65,14 @@ fn quotes(core: &Core, psb: &Psb) -> Vec<QuoteView> {
 
 /// Upstream charging state of a reservation.
 pub(crate) fn show_upstream(now: Now, psb: &Psb, rsb: &Rsb) -> Option<UpstreamView> {
-    let view = psb.flow.as_ref()?.branch(branch(rsb.outgoing, rsb.next_hop))?;
+    let key = branch(rsb.outgoing, rsb.next_hop);
+    let flow = psb.flow.as_ref()?;
+    let view = flow.branch(key)?;
+    let text = |(mismatch, _): (_, bool)| {
+        let (expected, reported) = evidence(&mismatch);
+        format!("{reported}, expected {expected}")
+    };
+    let mismatches: Vec<String> = flow.mismatches(key).map(text).collect();
     Some(UpstreamView {
         status: view.status.to_owned(),
         local_price: view.local.0,
@@ -79,5 +87,7 @@ pub(crate) fn show_upstream(now: Now, psb: &Psb, rsb: &Rsb) -> Option<UpstreamVi
         sequence: view.sequence,
         instance: view.instance,
         account: Some(account_text(&view.account)),
+        mismatch: (!mismatches.is_empty()).then(|| mismatches.join("; ")),
+        alarm: flow.mismatches(key).any(|(_, raised)| raised),
     })
 }
