@@ -141,6 +141,8 @@ impl Flow {
     pub fn own_payment(&mut self, clock: Clock) -> Option<OwnPayment> {
         let content = self.content()?;
         let (sequence, instance) = self.up.number(&content, clock.unix_s);
+        let flowspec = self.branches.iter().map(|b| b.quantity).max().unwrap_or(0);
+        self.up.carried = self.up.carried.max(flowspec);
         let ((rp_end, _), rate) = (self.upstream_ends(), self.up.rp.rate());
         let silent = self.up.sent.filter(|_| clock.now > rp_end).map(|sent| sent.at);
         if silent.is_some() {

@@ -39,7 +39,7 @@ impl Flow {
                 Verdict::Refused(self.refusal(key, payment, reason, required))
             }
             Ok(branch) => {
-                let grown = payment.quantity > self.sums().quantity || self.up.sent.is_none();
+                let grown = payment.quantity > self.up.carried || self.up.sent.is_none();
                 let place = self.branches.partition_point(|b| b.key < key);
                 insert_snug(&mut self.branches, place, branch);
                 self.note_flowspec(key, grown);
@@ -149,7 +149,7 @@ impl Flow {
         let old_rate = if back { lapsed_rate } else { old.rp.rate() };
         let silent = clock.now > rp_end;
         let grown = next.quantity > old.quantity;
-        let merged_grown = next.quantity > self.sums().quantity;
+        let merged_grown = next.quantity > self.up.carried;
         if silent || old.account != next.account {
             let account = old.account.clone();
             let (rp, sp) = (next.rp.rate(), next.sp.rate());

@@ -41,6 +41,10 @@ pub(super) struct Upstream {
     pub(super) refused_below: Rate,
     /// The merged flowspec grew: the next UCPE is the first to carry it (T12).
     pub(super) grown: bool,
+    /// The largest flowspec that was sent in this instance, in bit/s. Growth is counted from here
+    /// and not from what counts in the split: the previous hop sees what was sent, and must see the
+    /// same growth or never says that it stands.
+    pub(super) carried: u64,
     /// The sequence that first carried the merged flowspec.
     pub(super) carried_by: Option<u32>,
     /// A UCPE was sent and there is nothing to offer any more.
@@ -61,6 +65,7 @@ impl Default for Upstream {
             last_sequence: None,
             refused_below: Rate::ZERO,
             grown: false,
+            carried: 0,
             carried_by: None,
             withdrawn: false,
             rp: Meter::default(),
@@ -85,6 +90,7 @@ impl Upstream {
         self.instance = None;
         self.refused_below = Rate::ZERO;
         self.grown = true;
+        self.carried = 0;
         self.carried_by = None;
     }
 
