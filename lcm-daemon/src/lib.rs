@@ -12,6 +12,7 @@ pub mod http;
 pub mod io;
 pub mod kernel;
 pub mod lab;
+pub mod ledger;
 pub mod log;
 pub mod metrics;
 pub mod packet;

@@ -1,0 +1,278 @@
+//! The records of the journal, as they stand on disk.
+//!
+//! Bodies are written in postcard's wire format: a variant by its place, integers by their length.
+//! So variants and fields are only ever added, at the end, and with a new
+//! [`FORMAT`]. Instants are milliseconds of the monotonic clock of the boot that the last
+//! [`Started`] names; wall clocks are milliseconds since 1970, to date statements with, and no
+//! amount follows from them. Rates count 10⁻¹² currency units per second, amounts 10⁻¹⁵ currency
+//! units.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the journal: of its frames and of these records.
+pub const FORMAT: u16 = 1;
+
+/// A record: what changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Body {
+    /// A daemon started. Whatever ran before stopped at the last instant that was proved.
+    Started(Started),
+    /// All that runs was still approved at this instant, which proves it.
+    Alive(Stamp),
+    /// A flow gets a number; all records of it carry that, until the next [`Started`].
+    Flow(Flow),
+    /// A next hop approved a rate: its consent opens, or changes.
+    Consent(Consent),
+    /// This node approved a rate of its previous hop.
+    Offer(Offer),
+    /// A meter runs at another rate from now on.
+    Runs(Runs),
+    /// Time after an approval had lapsed, billed when the payer came back (charging.md T3).
+    Gap(Gap),
+    /// A next hop's consent ended.
+    Closed(Closed),
+    /// The daemon stopped in order: what ran stopped now.
+    Stopped(Stamp),
+    /// A key signs from here on; signed by the key before it, if there was one.
+    Key(Key),
+    /// The hash of the record before this one, signed.
+    Head(Head),
+    /// A contra entry: a part of a posting is given back.
+    Contra(Contra),
+    /// A posting is disputed, or no longer so.
+    Dispute(Dispute),
+    /// A period ended: what it holds is billed, and its files may be put away.
+    Period(Period),
+}
+
+/// A daemon started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Name of the node, by configuration or that of its host.
+    pub node: String,
+    /// Name and version of the program.
+    pub program: String,
+    /// The boot that instants from here on belong to.
+    pub boot: [u8; 16],
+    /// Currency of all amounts, ISO 4217 numeric.
+    pub currency: u16,
+    /// How long a posting stays provisional after an orderly end, in milliseconds (T10).
+    pub hold_ms: u64,
+    /// Both clocks.
+    pub stamp: Stamp,
+}
+
+/// An instant by both clocks, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// By the monotonic clock.
+    pub at_ms: u64,
+    /// By the wall clock.
+    pub wall_ms: u64,
+}
+
+/// A neighbour on one of our links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Neighbour {
+    /// Index of our interface.
+    pub interface: u32,
+    /// Its address there.
+    pub address: IpAddr,
+}
+
+/// A customer of a neighbour, as ACCOUNT names it (charging.md section 5.1).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AccountId {
+    /// `id_type`.
+    pub kind: u8,
+    /// The identifier.
+    pub id: Box<[u8]>,
+}
+
+/// A flow: one sender of one session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flow {
+    /// Its number.
+    pub flow: u64,
+    /// The SESSION object as it travels, header included.
+    pub session: Box<[u8]>,
+    /// The sender as a FILTER_SPEC object, header included.
+    pub sender: Box<[u8]>,
+}
+
+/// A payer's consent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consent {
+    /// When it was given.
+    pub at_ms: u64,
+    /// For which flow.
+    pub flow: u64,
+    /// By whom.
+    pub payer: Neighbour,
+    /// The account that it named.
+    pub account: AccountId,
+    /// The most that may be debited.
+    pub ceiling: u64,
+    /// Epoch of the price that it answers.
+    pub epoch: u32,
+    /// Sequence of the UCPE.
+    pub sequence: u32,
+    /// Instance of the reservation.
+    pub instance: u32,
+    /// Version of the tariff by which the link was priced.
+    pub tariff: u32,
+    /// First half of the SHA-256 of the message that brought it.
+    pub digest: [u8; 16],
+}
+
+/// What this node approved upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// When.
+    pub at_ms: u64,
+    /// For which flow.
+    pub flow: u64,
+    /// Whom it pays.
+    pub payee: Neighbour,
+    /// The most that may be debited.
+    pub ceiling: u64,
+    /// Epoch of the price that it answers.
+    pub epoch: u32,
+    /// Sequence of the UCPE.
+    pub sequence: u32,
+    /// Instance of the reservation.
+    pub instance: u32,
+}
+
+/// Which of the payments between a flow and its neighbours a meter measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Payment {
+    /// RP of a next hop, which we are paid and meter.
+    ReceiverIn,
+    /// SP of the previous hop, which we are paid and meter.
+    SenderIn,
+    /// SP to a next hop, which meters it: ours is a shadow.
+    SenderOut,
+    /// RP to the previous hop, which meters it: ours is a shadow.
+    ReceiverOut,
+}
+
+/// A meter: one of a flow's payments, with one neighbour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Meter {
+    /// Of which flow.
+    pub flow: u64,
+    /// Which payment.
+    pub payment: Payment,
+    /// With whom.
+    pub neighbour: Neighbour,
+}
+
+/// A meter turns to another rate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runs {
+    /// From when on; for a lapse its instant, which may lie before that of the record before.
+    pub at_ms: u64,
+    /// Which one.
+    pub meter: Meter,
+    /// Rate, 0 if it stops.
+    pub rate: u64,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// Why a meter turned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// What is charged changed: a join, a leave, a price, a share, a consent, ESTABLISHED.
+    Terms,
+    /// The approval ended without being given again (t + H).
+    Lapsed,
+    /// The reservation or the sender is gone.
+    Ended,
+}
+
+/// A gap that was billed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Of which meter.
+    pub meter: Meter,
+    /// When the approval had lapsed.
+    pub from_ms: u64,
+    /// When it was given again.
+    pub to_ms: u64,
+    /// The lower of the rates before and after.
+    pub rate: u64,
+}
+
+/// A consent ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    /// When.
+    pub at_ms: u64,
+    /// For which flow.
+    pub flow: u64,
+    /// Whose.
+    pub payer: Neighbour,
+    /// Torn down in order; otherwise timed out or refused.
+    pub orderly: bool,
+}
+
+/// A key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// The public key, Ed25519.
+    pub public: [u8; 32],
+    /// The previous key's signature of it, in two halves; zeros for the first key.
+    pub signature: [[u8; 32]; 2],
+}
+
+/// A signed head.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Signature of the number of this record and the hash before it, in two halves.
+    pub signature: [[u8; 32]; 2],
+    /// By the wall clock, in milliseconds.
+    pub wall_ms: u64,
+}
+
+/// A contra entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contra {
+    /// Number of the record that opened the posting which is corrected.
+    pub of: u64,
+    /// What is given back, in ledger units; at most what the posting came to.
+    pub amount: u128,
+    /// Who ordered it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// By the wall clock, in milliseconds.
+    pub wall_ms: u64,
+}
+
+/// A dispute opens or ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dispute {
+    /// Number of the record that opened the posting.
+    pub of: u64,
+    /// Opened; otherwise resolved.
+    pub open: bool,
+    /// Who said so.
+    pub by: String,
+    /// Why, or how it was resolved.
+    pub reason: String,
+    /// By the wall clock, in milliseconds.
+    pub wall_ms: u64,
+}
+
+/// A period ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Period {
+    /// Number of the period, without gaps from 1.
+    pub number: u64,
+    /// Both clocks.
+    pub stamp: Stamp,
+}
