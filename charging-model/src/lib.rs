@@ -27,7 +27,7 @@ pub mod tree;
 
 pub use flow::{
     Account, Announcement, BranchView, Cause, Changes, Closed, Flow, FlowConfig, Happening,
-    OwnPayment, Payment, Price, Quote, Reason, Refusal, Verdict,
+    OwnPayment, Payment, Price, Quote, Reason, Refusal, Turn, Turned, Verdict,
 };
 pub use ledger::{Entry, Ledger, Posting};
 pub use money::{Amount, FractionAboveOne, Overflow, Ppm, Rate};

@@ -12,6 +12,10 @@ pub struct Meter {
     settled: Settled,
     rate: Rate,
     from: Millis,
+    /// The rate that the owner was last told of; see [`Flow::take_turns`].
+    ///
+    /// [`Flow::take_turns`]: crate::flow::Flow::take_turns
+    told: Rate,
 }
 
 /// An amount that is never negative, as two words: aligned like them, a meter packs better.
@@ -64,7 +68,28 @@ impl Meter {
 
     /// A meter that runs at the same rate and has come to nothing yet.
     pub(crate) const fn emptied(&self) -> Self {
-        Self { settled: Settled { high: 0, low: 0 }, rate: self.rate, from: Millis(0) }
+        let settled = Settled { high: 0, low: 0 };
+        Self { settled, rate: self.rate, from: Millis(0), told: self.told }
+    }
+
+    /// The rate that the owner was last told of.
+    pub(crate) const fn told(&self) -> Rate {
+        self.told
+    }
+
+    /// Notes that the owner is told of `rate`.
+    pub(crate) const fn tell(&mut self, rate: Rate) {
+        self.told = rate;
+    }
+
+    /// The open segment, which has just begun, begins at `to`.
+    pub(crate) fn skip_to(&mut self, to: Millis) {
+        self.from = to.max(self.from);
+    }
+
+    /// When the open segment began.
+    pub(crate) const fn started(&self) -> Millis {
+        self.from
     }
 
     /// What the meter has come to at `now`, for any `now` not before its last change.

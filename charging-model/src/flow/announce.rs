@@ -96,7 +96,8 @@ impl Flow {
         self.settle(clock, why);
         if silent {
             let lower = rate.min(self.up.sp.rate());
-            let gap = self.up.sp.fill(until, clock.now.min(give_up), lower);
+            let from = until.max(self.extra.woke());
+            let gap = self.up.sp.fill(from, clock.now.min(give_up), lower);
             self.post(Entry::SenderPaymentFromUpstream, self.sender_account(), gap, true);
         }
     }
@@ -118,7 +119,7 @@ impl Flow {
     /// of ours is in place there, and less than that is not offered again (T18).
     pub fn on_own_refused(&mut self, clock: Clock, required: Rate) {
         let refused = self.up.sent.map(|sent| (sent.content.payment, sent.content.epoch_echo));
-        self.up.end_instance();
+        self.close_upstream(clock.now);
         self.up.withdrawn = false;
         if let Some((payment, epoch_echo)) = refused {
             self.extra.refuse(payment, epoch_echo);

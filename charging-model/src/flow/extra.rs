@@ -5,6 +5,7 @@ use super::audit::Suspicion;
 use super::branch::{Group, Offered};
 use super::charge::Charge;
 use super::messages::{Finding, Limits};
+use super::turns::Turn;
 use crate::ledger::Posting;
 use crate::money::Rate;
 use crate::split::BranchKey;
@@ -27,6 +28,8 @@ struct OldQuote {
 #[derive(Clone, Debug, Default)]
 struct Content {
     postings: Vec<Posting>,
+    /// Last turns of branches that are gone.
+    ended: Vec<Turn>,
     /// The last instance of every branch that was removed (T17).
     removed: Vec<(BranchKey, u32)>,
     quotes: Vec<OldQuote>,
@@ -39,17 +42,21 @@ struct Content {
     findings: Vec<Finding>,
     /// The limits that branches echo, where they echo any.
     echoes: Vec<(BranchKey, Limits)>,
+    /// When the node last woke up: no gap is billed from before.
+    woke: Millis,
 }
 
 impl Content {
     fn is_empty(&self) -> bool {
         self.postings.is_empty()
+            && self.ended.is_empty()
             && self.removed.is_empty()
             && self.quotes.is_empty()
             && self.refused.is_none()
             && self.suspicions.is_empty()
             && self.findings.is_empty()
             && self.echoes.is_empty()
+            && self.woke == Millis(0)
     }
 }
 
@@ -70,6 +77,22 @@ impl Extra {
         let postings = std::mem::take(&mut content.postings);
         self.tidy();
         postings
+    }
+
+    pub(super) fn postings(&self) -> &[Posting] {
+        self.0.as_deref().map(|content| content.postings.as_slice()).unwrap_or_default()
+    }
+
+    /// Keeps the last turn of a branch that goes.
+    pub(super) fn end(&mut self, turn: Turn) {
+        self.content().ended.push(turn);
+    }
+
+    pub(super) fn take_ended(&mut self) -> Vec<Turn> {
+        let Some(content) = &mut self.0 else { return Vec::new() };
+        let ended = std::mem::take(&mut content.ended);
+        self.tidy();
+        ended
     }
 
     /// Gives back what is no longer needed.
@@ -104,6 +127,15 @@ impl Extra {
         let findings = std::mem::take(&mut content.findings);
         self.tidy();
         findings
+    }
+
+    pub(super) fn wake(&mut self, at: Millis) {
+        self.content().woke = at;
+    }
+
+    /// When the node last woke up.
+    pub(super) fn woke(&self) -> Millis {
+        self.0.as_deref().map(|content| content.woke).unwrap_or_default()
     }
 
     /// The limits that a branch echoed last.

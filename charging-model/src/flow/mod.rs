@@ -7,8 +7,8 @@
 //! ```
 //!
 //! After each input the caller asks [`Flow::take_changes`] who should hear of it,
-//! [`Flow::take_postings`] what was metered, and [`Flow::next_deadline`] when to call
-//! [`Flow::tick`]. Instants passed in must not run backwards.
+//! [`Flow::take_turns`] and [`Flow::take_postings`] what was metered, and
+//! [`Flow::next_deadline`] when to call [`Flow::tick`]. Instants passed in must not run backwards.
 
 mod announce;
 mod audit;
@@ -21,6 +21,7 @@ mod messages;
 mod report;
 mod reserve;
 mod settle;
+mod turns;
 mod upstream;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -37,6 +38,8 @@ pub use messages::{
     Account, Announcement, BranchView, Cause, Changes, Closed, Doubt, Finding, FlowConfig,
     Happening, Limits, Mismatch, OwnPayment, Payment, Price, Quote, Reason, Refusal, Verdict,
 };
+
+pub use turns::{Turn, Turned};
 
 use crate::equations::max_total_charge;
 use crate::money::{Overflow, Rate};
@@ -258,6 +261,6 @@ mod tests {
     #[test]
     fn the_state_of_one_flow_is_small() {
         let sizes = (size_of::<Flow>(), size_of::<Branch>(), size_of::<Group>());
-        assert!(sizes.0 + sizes.1 + sizes.2 <= 720, "{sizes:?}");
+        assert!(sizes.0 + sizes.1 + sizes.2 <= 752, "{sizes:?}");
     }
 }

@@ -161,7 +161,8 @@ impl Flow {
             // The previous hop bills the gap like we bill those of our branches (T3).
             let lower = rate.min(self.up.rp.rate());
             let end = last.after(self.config.refresh.approval().twice()).min(self.stands_until());
-            let gap = self.up.rp.fill(rp_end, clock.now.min(end), lower);
+            let from = rp_end.max(self.extra.woke());
+            let gap = self.up.rp.fill(from, clock.now.min(end), lower);
             self.post(Entry::ReceiverPaymentToUpstream, None, gap, true);
         }
         Some(self.own(content, sequence, instance))

@@ -180,6 +180,7 @@ impl Flow {
 
     /// Bills the time without an approval, now that the payer is back (T3).
     fn fill_gap(&mut self, key: BranchKey, from: Millis, to: Millis, old_rate: Rate) {
+        let from = from.max(self.extra.woke());
         let Some(b) = self.find_mut(key) else { return };
         let gap = b.rp.fill(from, to, old_rate.min(b.rp.rate()));
         let account = b.account.clone();
@@ -203,6 +204,7 @@ impl Flow {
         let mut b = self.branches.remove(index);
         let rp = b.rp.restart(clock.now, rp_end, Rate::ZERO);
         let sp = b.sp.restart(clock.now, sp_end, Rate::ZERO);
+        self.end_turns(clock.now, key, [(&b.rp, rp_end), (&b.sp, sp_end)]);
         self.post_branch(key, b.account, rp, sp);
         self.extra.bury(key, b.instance);
         self.extra.set_echo(key, Limits::default());
@@ -282,7 +284,7 @@ impl Flow {
         };
         let first = self.branches.iter().map(of_branch).min().unwrap_or(NEVER);
         let first = first.min(own).min(self.withdrawn_at());
-        let first = first.min(self.audit_deadline().unwrap_or(NEVER));
+        let first = first.min(self.audit_deadline().unwrap_or(NEVER)).min(self.next_lapse());
         (first != NEVER).then_some(first)
     }
 }

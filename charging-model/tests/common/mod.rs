@@ -2,6 +2,8 @@
 //! ledger is what the payees metered.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+mod journal;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -47,6 +49,7 @@ pub(crate) struct Net {
     pub(crate) now: u64,
     pub(crate) ledger: Ledger<usize>,
     pub(crate) shadow: Ledger<usize>,
+    pub(crate) turns: journal::Turns,
     pub(crate) messages: usize,
     pub(crate) refusals: usize,
 }
@@ -128,6 +131,7 @@ impl Net {
             now: 0,
             ledger: Ledger::default(),
             shadow: Ledger::default(),
+            turns: journal::Turns::default(),
             messages: 0,
             refusals: 0,
         };
@@ -388,11 +392,15 @@ impl Net {
     /// payer).
     pub(crate) fn take_all(&mut self) -> Vec<(usize, usize, Posting)> {
         let mut all = Vec::new();
+        let now = self.clock().now;
         for node in 0..self.nodes.len() {
             let parent = self.nodes[node].parent;
+            let turns = self.nodes[node].flow.take_turns(now);
+            self.turns.take(node, now.0, &turns);
             for posting in self.nodes[node].flow.take_postings() {
                 let amount = posting.segment.amount;
                 assert!(amount >= Amount::ZERO);
+                self.turns.posted(node, &posting);
                 let (payer, payee) = match posting.entry {
                     Entry::ReceiverPaymentFrom(k) if k.is_local() => continue,
                     Entry::ReceiverPaymentFrom(k) => (k.group as usize, node),
@@ -416,8 +424,23 @@ impl Net {
         all
     }
 
+    /// Asserts that what turned and the time say what was metered. All that was due by now must
+    /// have been done.
+    pub(crate) fn assert_turns(&mut self) {
+        self.book();
+        let now = self.clock().now;
+        let mut open = Vec::new();
+        for (node, n) in self.nodes.iter().enumerate() {
+            let mut flow = n.flow.clone();
+            flow.checkpoint(now);
+            open.extend(flow.take_postings().into_iter().map(|posting| (node, posting)));
+        }
+        self.turns.assert_agrees(now.0, &open);
+    }
+
     /// Closes all segments and books them.
     pub(crate) fn close(&mut self) {
+        self.assert_turns();
         let now = self.clock().now;
         for node in &mut self.nodes {
             node.flow.checkpoint(now);

@@ -254,6 +254,7 @@ impl Storm {
     pub(crate) fn settle(&mut self) {
         self.speak();
         self.net.assert_invariants();
+        self.net.assert_turns();
     }
 
     /// When a message arrives, or something is due, next.

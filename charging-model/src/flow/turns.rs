@@ -1,0 +1,173 @@
+//! When meters turn: what a journal needs to know, so that metering follows from it and time.
+
+use super::Flow;
+use super::branch::NEVER;
+use crate::ledger::Entry;
+use crate::meter::Meter;
+use crate::money::Rate;
+use crate::split::BranchKey;
+use crate::time::Millis;
+
+/// A payment runs at another rate, or a gap in it was billed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// From `at` on, until the next turn of this payment.
+    Runs {
+        /// Which payment.
+        entry: Entry,
+        /// Since when; earlier than the input that brought it if an approval had ended before.
+        at: Millis,
+        /// At which rate, zero if it stands still.
+        rate: Rate,
+        /// Why.
+        why: Turned,
+    },
+    /// The time after the end of an approval, billed when the payer came back (T3).
+    Gap {
+        /// Which payment.
+        entry: Entry,
+        /// End of the approval.
+        from: Millis,
+        /// Instant of the next one.
+        to: Millis,
+        /// The lower of the rates before and after.
+        rate: Rate,
+    },
+}
+
+/// Why a payment turned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turned {
+    /// What is charged changed.
+    Terms,
+    /// The approval ended (t + H) and was not given again by then.
+    Lapsed,
+    /// The reservation or the previous hop is gone.
+    Ended,
+}
+
+impl Flow {
+    /// How payments turned since this was last asked. Rate × time between the turns of a payment,
+    /// and its gaps, are what its [postings](Self::take_postings) add up to. To be called after
+    /// every input, also after [`tick`](Self::tick), before the postings are taken.
+    pub fn take_turns(&mut self, now: Millis) -> Vec<Turn> {
+        let mut turns = self.extra.take_ended();
+        let closed: Vec<_> =
+            self.extra.postings().iter().map(|p| (p.entry, p.segment, p.gap)).collect();
+        for (entry, segment, gap) in &closed {
+            let (entry, at) = (*entry, segment.to);
+            if *gap {
+                turns.push(Turn::Gap { entry, from: segment.from, to: at, rate: segment.rate });
+            } else if at < now
+                && let Some(meter) = self.meter_mut(entry)
+                && meter.told() > Rate::ZERO
+            {
+                meter.tell(Rate::ZERO);
+                turns.push(Turn::Runs { entry, at, rate: Rate::ZERO, why: Turned::Lapsed });
+            }
+        }
+        let restarted =
+            |entry| closed.iter().any(|(of, at, gap)| *of == entry && at.to == now && !gap);
+        for index in 0..self.branches.len() {
+            let Some(b) = self.branches.get(index) else { continue };
+            let (key, (rp_end, sp_end)) = (b.key, self.branch_ends(b));
+            let Some(b) = self.branches.get_mut(index) else { continue };
+            let (rp, sp) = (Entry::ReceiverPaymentFrom(key), Entry::SenderPaymentTo(key));
+            turns.extend(turn(&mut b.rp, rp, now, rp_end, restarted(rp)));
+            turns.extend(turn(&mut b.sp, sp, now, sp_end, restarted(sp)));
+        }
+        let (rp_end, sp_end) = self.upstream_ends();
+        let (rp, sp) = (Entry::ReceiverPaymentToUpstream, Entry::SenderPaymentFromUpstream);
+        turns.extend(turn(&mut self.up.rp, rp, now, rp_end, restarted(rp)));
+        turns.extend(turn(&mut self.up.sp, sp, now, sp_end, restarted(sp)));
+        turns
+    }
+
+    /// The payments that run, as they were last told by [`take_turns`](Self::take_turns): for a
+    /// journal that begins anew.
+    pub fn told(&self) -> impl Iterator<Item = (Entry, Rate)> + '_ {
+        let own = [
+            (Entry::ReceiverPaymentToUpstream, self.up.rp.told()),
+            (Entry::SenderPaymentFromUpstream, self.up.sp.told()),
+        ];
+        let branches = self.branches.iter().flat_map(|b| {
+            let (rp, sp) = (Entry::ReceiverPaymentFrom(b.key), Entry::SenderPaymentTo(b.key));
+            [(rp, b.rp.told()), (sp, b.sp.told())]
+        });
+        branches.chain(own).filter(|(_, rate)| *rate > Rate::ZERO)
+    }
+
+    /// The node slept from `from` to `to`, and carried nothing: what ran stops with the one and
+    /// goes on with the other, if it is still approved then.
+    pub fn slept(&mut self, from: Millis, to: Millis) {
+        self.checkpoint(from);
+        self.extra.wake(to);
+        for entry in self.told().map(|(entry, _)| entry).collect::<Vec<_>>() {
+            if let Some(meter) = self.meter_mut(entry) {
+                meter.tell(Rate::ZERO);
+            }
+            let why = Turned::Terms;
+            self.extra.end(Turn::Runs { entry, at: from, rate: Rate::ZERO, why });
+        }
+        let own = [&mut self.up.rp, &mut self.up.sp];
+        let branches = self.branches.iter_mut().flat_map(|b| [&mut b.rp, &mut b.sp]);
+        branches.chain(own).for_each(|meter| meter.skip_to(to));
+    }
+
+    /// When the first of the payments that were told to run lapses.
+    pub(super) fn next_lapse(&self) -> Millis {
+        let of = |meter: &Meter, end| if meter.told() > Rate::ZERO { end } else { NEVER };
+        let (rp_end, sp_end) = self.upstream_ends();
+        let own = of(&self.up.rp, rp_end).min(of(&self.up.sp, sp_end));
+        let ends = self.branches.iter().map(|b| {
+            let (rp_end, sp_end) = self.branch_ends(b);
+            of(&b.rp, rp_end).min(of(&b.sp, sp_end))
+        });
+        ends.min().unwrap_or(NEVER).min(own)
+    }
+
+    /// The meters of a branch that goes come to their end.
+    pub(super) fn end_turns(&mut self, now: Millis, key: BranchKey, meters: [(&Meter, Millis); 2]) {
+        let entries = [Entry::ReceiverPaymentFrom(key), Entry::SenderPaymentTo(key)];
+        for (entry, (meter, end)) in entries.into_iter().zip(meters) {
+            if meter.told() > Rate::ZERO {
+                let at = now.min(end);
+                self.extra.end(Turn::Runs { entry, at, rate: Rate::ZERO, why: Turned::Ended });
+            }
+        }
+    }
+
+    fn meter_mut(&mut self, entry: Entry) -> Option<&mut Meter> {
+        match entry {
+            Entry::ReceiverPaymentFrom(key) => self.find_mut(key).map(|b| &mut b.rp),
+            Entry::SenderPaymentTo(key) => self.find_mut(key).map(|b| &mut b.sp),
+            Entry::ReceiverPaymentToUpstream => Some(&mut self.up.rp),
+            Entry::SenderPaymentFromUpstream => Some(&mut self.up.sp),
+        }
+    }
+}
+
+/// The turn of one meter, if what runs at `now` differs from what was told, or runs for another
+/// account.
+fn turn(
+    meter: &mut Meter,
+    entry: Entry,
+    now: Millis,
+    until: Millis,
+    restarted: bool,
+) -> Option<Turn> {
+    let rate = if now < until { meter.rate() } else { Rate::ZERO };
+    let told = meter.told();
+    if rate == told && !(restarted && rate > Rate::ZERO) {
+        return None;
+    }
+    meter.tell(rate);
+    let lapsed = rate == Rate::ZERO && meter.rate() > Rate::ZERO;
+    // An approval that ended before the meter was last started never held it.
+    let (at, why) = if lapsed {
+        (until.max(meter.started()).min(now), Turned::Lapsed)
+    } else {
+        (now, Turned::Terms)
+    };
+    Some(Turn::Runs { entry, at, rate, why })
+}
