@@ -18,10 +18,14 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::harness::FOUND_AT;
 use crate::requirements::{Trouble, rows_of};
 
 /// Names the breaking that is switched on.
 const SWITCH: &str = "LCM_BREAKING";
+/// What a broken test may use before it counts as failed: seconds of CPU and kilobytes of memory.
+const CPU_SECONDS: u32 = 300;
+const MEMORY_KB: u32 = 6_000_000;
 /// Crates that get the switch.
 const CRATES: [&str; 3] = ["charging-model", "lcm-daemon", "rsvp-wire"];
 
@@ -294,7 +298,10 @@ fn play(
     test: &Test,
     breaking: Option<&str>,
 ) -> Result<Option<Result<String, Trouble>>, Trouble> {
-    let mut command = Command::new(binary);
+    // What is broken may run or grow without end.
+    let limited = format!("ulimit -t {CPU_SECONDS} -v {MEMORY_KB}; exec \"$0\" \"$@\"");
+    let mut command = Command::new("sh");
+    command.args(["-c", &limited, binary]);
     // Names are unique but for the modules before them; the filter takes a part of a path.
     command.args([test.name.as_str(), "--test-threads=1"]);
     match breaking {
@@ -311,7 +318,8 @@ fn play(
         return Ok(if ran { None } else { Some(Err("there is no such test".to_owned())) });
     }
     let place = text.lines().find_map(|line| {
-        let (_, place) = line.split_once(" panicked at ")?;
+        let told = [" panicked at ", FOUND_AT].into_iter().find_map(|said| line.split_once(said));
+        let (_, place) = told?;
         let (file, rest) = place.split_once(".rs:")?;
         Some((format!("{file}.rs"), rest.split(':').next()?.to_owned()))
     });

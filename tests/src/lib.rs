@@ -5,6 +5,7 @@ pub mod breakings;
 pub mod explore;
 pub mod harness;
 pub mod node;
+pub mod promise;
 pub mod requirements;
 pub mod sim;
 pub mod simulate;

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufWriter, ErrorKind, IoSliceMut, PipeReader, PipeWriter};
+use std::io::{BufWriter, ErrorKind, IoSliceMut, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -32,6 +32,8 @@ use super::rsvp_packet::RsvpPacket;
 const RECEIVE_BUFFER: usize = 16 << 20;
 /// How long a packet is held back for earlier ones that come from another socket.
 const SETTLING: Duration = Duration::from_millis(1);
+/// How long the reader may take to catch up, on a machine that has other things to do.
+const CATCHING_UP: Duration = Duration::from_secs(10);
 /// Longest frame that is taken, in bytes.
 const FRAME_BYTES: usize = 65_536;
 
@@ -84,7 +86,9 @@ impl Captured {
 #[derive(Debug)]
 pub struct Capture {
     packets: Receiver<Captured>,
-    stop: Option<PipeWriter>,
+    /// An octet asks the reader to catch up; the end of the pipe ends it.
+    orders: Option<PipeWriter>,
+    caught_up: Receiver<()>,
     reader: Option<JoinHandle<Result<(), LabError>>>,
 }
 
@@ -115,12 +119,13 @@ impl Capture {
             }
         }
         let (sender, packets) = channel();
-        let (stopped, stop) = std::io::pipe().attempt(|| "making a pipe".into())?;
+        let (catching_up, caught_up) = channel();
+        let (taken, orders) = std::io::pipe().attempt(|| "making a pipe".into())?;
         let reader = thread::Builder::new()
             .name("capture".to_owned())
-            .spawn(move || read_all(listeners, &stopped, &sender))
+            .spawn(move || read_all(listeners, &taken, &sender, &catching_up))
             .attempt(|| "starting the capture thread".into())?;
-        Ok(Capture { packets, stop: Some(stop), reader: Some(reader) })
+        Ok(Capture { packets, orders: Some(orders), caught_up, reader: Some(reader) })
     }
 
     /// Listens on every link of a network, at its first end, under the link's name.
@@ -169,9 +174,16 @@ impl Capture {
         )))
     }
 
-    /// All packets that have been read by now and not been taken, in the order of their times.
+    /// All packets that the kernel saw by now and that were not taken, in the order of their times:
+    /// whatever a daemon sent before it answered a request is among them.
     #[must_use]
     pub fn drain(&self) -> Vec<Captured> {
+        // A reader that has failed says so when it is joined.
+        if let Some(mut orders) = self.orders.as_ref()
+            && orders.write_all(&[0]).is_ok()
+        {
+            let _ = self.caught_up.recv_timeout(CATCHING_UP);
+        }
         let mut packets: Vec<Captured> = self.packets.try_iter().collect();
         packets.sort_by_key(|packet| packet.timestamp_ns);
         packets
@@ -189,7 +201,7 @@ impl Capture {
 
     fn join(&mut self) -> Result<(), LabError> {
         // The reader sees the closed pipe, empties the sockets a last time and ends.
-        self.stop = None;
+        self.orders = None;
         match self.reader.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
             Some(Err(_)) => Err(LabError::new("the capture thread panicked")),
@@ -292,19 +304,20 @@ impl Listener {
     }
 }
 
-/// The capture thread: reads until the other end of `stopped` is closed.
+/// The capture thread: reads until the other end of `orders` is closed.
 ///
 /// Between two sockets a later packet may be read first; so packets rest for [`SETTLING`] and go on
-/// in the order of their times.
+/// in the order of their times. Whoever orders an octet gets at once what there was by then.
 fn read_all(
     mut listeners: Vec<Listener>,
-    stopped: &PipeReader,
+    mut orders: &PipeReader,
     packets: &Sender<Captured>,
+    caught_up: &Sender<()>,
 ) -> Result<(), LabError> {
     let mut buffer = vec![0; FRAME_BYTES];
     let mut resting: Vec<Captured> = Vec::new();
     loop {
-        let mut fds = vec![PollFd::new(stopped.as_fd(), PollFlags::POLLIN)];
+        let mut fds = vec![PollFd::new(orders.as_fd(), PollFlags::POLLIN)];
         let sockets = listeners.iter().map(|listener| listener.socket.as_fd());
         fds.extend(sockets.map(|socket| PollFd::new(socket, PollFlags::POLLIN)));
         let timeout = if resting.is_empty() { PollTimeout::NONE } else { PollTimeout::from(1u8) };
@@ -312,8 +325,14 @@ fn read_all(
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(LabError::caused("waiting for packets", error)),
         }
-        let stop = fds.first().and_then(PollFd::any).unwrap_or(false);
-        let settled_ns = nanoseconds(unix_time().saturating_sub(SETTLING));
+        let mut octets = [0; 16];
+        let ordered = match fds.first().and_then(PollFd::any) {
+            Some(true) => Some(orders.read(&mut octets).unwrap_or(0)),
+            _ => None,
+        };
+        let stop = ordered == Some(0);
+        let settling = if ordered.is_some() { Duration::ZERO } else { SETTLING };
+        let settled_ns = nanoseconds(unix_time().saturating_sub(settling));
         for listener in &mut listeners {
             listener.read(&mut buffer, &mut resting)?;
         }
@@ -322,6 +341,9 @@ fn read_all(
         for packet in resting.drain(..count) {
             // Nobody listens any more when the capture is being dropped: the files still count.
             let _ = packets.send(packet);
+        }
+        for _ in 0..ordered.unwrap_or(0) {
+            let _ = caught_up.send(());
         }
         if stop {
             return listeners.iter().try_for_each(Listener::check_complete);

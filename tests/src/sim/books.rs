@@ -9,6 +9,7 @@ use rsvp_wire::{Message, MessageType};
 use super::log::{Crossing, Fate, ucpes};
 use super::net::Net;
 use super::topology::NodeId;
+use crate::promise::{Approval, approval_ms, integral, spans};
 
 /// Who pays whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,19 +39,6 @@ impl Metered {
     pub fn sum(&self) -> i128 {
         self.receiver_payment + self.sender_payment
     }
-}
-
-/// A UCPE that reached a payee.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Approval {
-    /// When, in milliseconds of the payee's clock.
-    pub at_ms: u64,
-    /// The most that may be debited per second.
-    pub ceiling: u64,
-    /// Instance of the reservation.
-    pub instance: u32,
-    /// Until when it holds: t + H, in milliseconds.
-    pub until_ms: u64,
 }
 
 type Books = BTreeMap<Pair, Metered>;
@@ -148,7 +136,9 @@ impl Net {
         let mut sums = BTreeMap::new();
         for ((pair, ..), approvals) in self.approvals() {
             let end = self.nodes[pair.payee].local_us(self.now_us()) / 1_000;
-            *sums.entry(pair).or_default() += integral(&approvals, end);
+            let most = integral(&spans(&approvals), end);
+            let sum: &mut i128 = sums.entry(pair).or_default();
+            *sum = sum.saturating_add_unsigned(most);
         }
         sums
     }
@@ -204,7 +194,7 @@ impl Net {
                 let pair = Pair { payee: crossing.to, payer };
                 // A payee takes a period within its own bounds.
                 let refresh = u64::from(resv.time_values.refresh_ms).min(300_000);
-                let until_ms = at_ms + refresh + refresh.div_ceil(2) + 2_000;
+                let until_ms = at_ms + approval_ms(refresh);
                 for (sender, ucpe) in ucpes(&resv) {
                     let (ceiling, instance) = (ucpe.payment, ucpe.instance);
                     let approval = Approval { at_ms, ceiling, instance, until_ms };
@@ -235,29 +225,6 @@ fn gained(before: &Books, after: &Books) -> Books {
     gained
 }
 
-/// The integral of the highest ceiling that holds at each instant up to `end`.
-fn integral(approvals: &[Approval], end: u64) -> i128 {
-    let mut spans: Vec<(u64, u64, u64)> =
-        approvals.iter().map(|a| (a.at_ms, a.until_ms, a.ceiling)).collect();
-    // The payee may have refused any of those in between.
-    for (index, old) in approvals.iter().enumerate() {
-        for new in approvals.iter().skip(index + 1) {
-            if old.instance == new.instance && old.until_ms < new.at_ms {
-                spans.push((old.until_ms, new.at_ms, old.ceiling.min(new.ceiling)));
-            }
-        }
-    }
-    let mut cuts: Vec<u64> =
-        spans.iter().flat_map(|(from, to, _)| [(*from).min(end), (*to).min(end)]).collect();
-    cuts.sort_unstable();
-    cuts.dedup();
-    let highest = |from: u64| {
-        let holds = spans.iter().filter(|(start, until, _)| *start <= from && from < *until);
-        holds.map(|(_, _, ceiling)| *ceiling).max().unwrap_or(0)
-    };
-    cuts.windows(2).map(|cut| i128::from(highest(cut[0])) * i128::from(cut[1] - cut[0])).sum()
-}
-
 fn incoming(account: &AccountView) -> Metered {
     Metered {
         receiver_payment: amount(&account.receiver_payments_in),
@@ -274,22 +241,4 @@ fn outgoing(account: &AccountView) -> Metered {
 
 fn amount(text: &str) -> i128 {
     text.parse().unwrap_or_else(|_| panic!("{text:?} is no amount"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn approval(at_ms: u64, until_ms: u64, ceiling: u64, instance: u32) -> Approval {
-        Approval { at_ms, ceiling, instance, until_ms }
-    }
-
-    #[test]
-    fn approvals_overlap_and_gaps_belong_to_one_instance() {
-        let first = approval(0, 100, 5, 1);
-        assert_eq!(integral(&[first], 40), 200);
-        assert_eq!(integral(&[first, approval(50, 150, 3, 1)], 1_000), 500 + 150);
-        assert_eq!(integral(&[first, approval(120, 220, 3, 1)], 1_000), 500 + 60 + 300);
-        assert_eq!(integral(&[first, approval(120, 220, 3, 2)], 1_000), 500 + 300);
-    }
 }

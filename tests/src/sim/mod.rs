@@ -34,7 +34,7 @@ mod tree;
 mod weather;
 
 pub use apps::{TSPEC, group, reserve_up_to, sender_port};
-pub use books::{Approval, Metered, Pair};
+pub use books::{Metered, Pair};
 pub use log::{Crossing, Fate, Log};
 pub use net::{Net, Options, UNIX_START};
 pub use node::{Node, NodeConfig, Reserved};

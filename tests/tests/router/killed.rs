@@ -7,12 +7,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use lcm_daemon::demo::stage::Setup;
 use lcm_tests::harness::TestResult;
 
+use crate::chain;
 use crate::support::golden::{self, A};
 use crate::support::play::{self, Play, REFRESH_MS};
 use crate::support::wire::PATH;
-use crate::{approvals, chain};
-
-const NAMES: [&str; 6] = ["S", "IS1", "IS2", "IS3", "R1", "R2"];
 
 pub(crate) fn killed_and_restarted() -> TestResult {
     let mut play = Play::start(play::figure())?;
@@ -21,16 +19,15 @@ pub(crate) fn killed_and_restarted() -> TestResult {
     play.stage.receive("R2", None)?;
     golden::wait_case(&mut play, A)?;
 
-    let lost = approvals::debits(&play, "IS2")?;
     let start = earned(&play)?;
     let mark = play.mark();
-    play.stage.daemon("IS2")?.kill()?;
+    play.kill("IS2")?;
     passed_by_the_kernel(&mut play, mark)?;
     // IS1's price of 100 is now split over IS3 and R1, who pay it to IS1.
     let meanwhile = [("S", -45), ("IS1", 100), ("IS3", 50), ("R1", -35), ("R2", -70)];
     play.wait_balances(&meanwhile.map(|(name, rate)| (name.to_owned(), rate)).into())?;
 
-    play.stage.daemon("IS2")?.restart()?;
+    play.restart("IS2")?;
     play.stage.wait_ready("IS2")?;
     let ready = Instant::now();
     golden::wait_links(&mut play, A)?;
@@ -42,7 +39,7 @@ pub(crate) fn killed_and_restarted() -> TestResult {
     assert!(back <= allowed, "all was back after {back:?}, which may be {allowed:?}");
     golden::wait_case(&mut play, A)?;
 
-    let checked = approvals::nobody_paid_more(&mut play, &NAMES, lost)?;
+    let checked = play.check_promise()?;
     // R1 and IS3 at IS2 and at IS1, IS2 at IS1, R2 at IS3.
     assert!(checked >= 6, "only {checked} accounts moved");
     sold_once(&start, &earned(&play)?);
@@ -58,9 +55,8 @@ pub(crate) fn silent_payer() -> TestResult {
     play.stage.receive("R1", None)?;
     play.send()?;
     chain::wait_equilibrium(&mut play)?;
-    play.stage.daemon("R1")?.kill()?;
+    play.kill("R1")?;
     let payer = IpAddr::V4(play.address_on("R1", "IS2")?);
-    let own = IpAddr::V4(play.address_on("IS2", "R1")?);
     let view = play.wait("the end of R1's payments", |play| {
         let view = play.stage.accounts("IS2").map_err(|e| e.to_string())?;
         let account = view.accounts.iter().find(|account| account.neighbour == payer);
@@ -71,7 +67,7 @@ pub(crate) fn silent_payer() -> TestResult {
     assert_eq!(left.len(), 1, "R1's reservation is still there");
     let billed: u128 = view.receiver_payments_in.parse()?;
     let now_ms = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
-    let most = approvals::most(&approvals::of(play.heard(), payer, &[own]), now_ms);
+    let most = play.evidence().most("IS2", "R1", now_ms);
     assert!(billed <= most, "billed {billed}, and {most} were approved");
     // Nor was it let off: all that was approved and stood is billed, but for the first second, in
     // which the reservation was set up.

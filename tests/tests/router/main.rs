@@ -9,7 +9,6 @@
     reason = "a test that finds what it did not expect is to fail"
 )]
 
-mod approvals;
 mod blockade;
 mod chain;
 mod conference;
@@ -18,6 +17,7 @@ mod ignorant;
 mod killed;
 mod operator;
 mod plain;
+mod random;
 mod rerouted;
 mod restarted;
 #[path = "../support/mod.rs"]
@@ -51,6 +51,7 @@ fn main() -> ExitCode {
         ("a_refused_reservation_leaves_a_smaller_one_in_place", blockade::small_one_stays),
         ("resvtear_and_pathtear_empty_all_nodes", tears::both),
         ("r046_r110_declined_until_the_price_falls", operator::declined),
+        ("r006_whatever_changes_nobody_pays_what_it_did_not_approve", random::changes),
         ("lcmctl_sends_receives_shows_prices_and_closes", operator::programs),
         ("lcmctl_says_what_is_wrong", operator::refusals),
         ("metrics_count_messages_and_refusals", operator::metrics),

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use lcm_daemon::demo::stage::Setup;
 use lcm_tests::harness::TestResult;
 
+use crate::chain;
 use crate::support::play::{Play, REFRESH_MS};
 use crate::support::wire::{PATH, PATH_TEAR, RESV_TEAR};
-use crate::{approvals, chain};
 
 const NAMES: [&str; 4] = ["S", "IS1", "IS2", "R1"];
 
@@ -26,9 +26,8 @@ pub(crate) fn router_stopped() -> TestResult {
     play.stage.receive("R1", None)?;
     chain::wait_equilibrium(&mut play)?;
 
-    let lost = approvals::debits(&play, "IS2")?;
     let mark = play.mark();
-    assert!(play.stage.daemon("IS2")?.terminate(ENDING)?.success());
+    assert!(play.terminate("IS2", ENDING)?.success());
     let hop = play.address_on("IS1", "IS2")?;
     play.wait_for("PATH past IS2", mark, |heard| {
         let of_is1 = heard.message.hop().is_some_and(|(address, _)| address == hop);
@@ -43,7 +42,7 @@ pub(crate) fn router_stopped() -> TestResult {
     assert_eq!(tears, 0, "what others asked for is not IS2's to end");
 
     come_back(&mut play, &["IS2"])?;
-    let checked = approvals::nobody_paid_more(&mut play, &NAMES, lost)?;
+    let checked = play.check_promise()?;
     // R1 at IS2 and at IS1, IS2 at IS1.
     assert_eq!(checked, 3, "accounts moved");
     Ok(())
@@ -59,7 +58,7 @@ pub(crate) fn hosts_stopped() -> TestResult {
     chain::wait_equilibrium(&mut play)?;
 
     let mark = play.mark();
-    assert!(play.stage.daemon("R1")?.terminate(ENDING)?.success());
+    assert!(play.terminate("R1", ENDING)?.success());
     play.wait_for("its tear", mark, |heard| heard.is("IS1", "S", RESV_TEAR))?;
     for (from, to) in [("S", "IS1"), ("IS1", "IS2"), ("IS2", "R1")] {
         play.wait_reserved(from, to, 0)?;
@@ -67,13 +66,13 @@ pub(crate) fn hosts_stopped() -> TestResult {
     play.wait_balances(&["S", "IS1", "IS2"].map(|name| (name.to_owned(), 0)).into())?;
 
     let mark = play.mark();
-    assert!(play.stage.daemon("S")?.terminate(ENDING)?.success());
+    assert!(play.terminate("S", ENDING)?.success());
     play.wait_for("its tear", mark, |heard| heard.is("IS2", "R1", PATH_TEAR))?;
     play.wait_empty(&["IS1", "IS2"])?;
 
     // New daemons, new sessions: their numbers are newer than what the routers may remember.
     for host in ["R1", "S"] {
-        play.stage.daemon(host)?.restart()?;
+        play.restart(host)?;
         play.stage.wait_ready(host)?;
     }
     play.send()?;
@@ -89,19 +88,13 @@ pub(crate) fn chain_killed() -> TestResult {
     play.stage.receive("R1", None)?;
     chain::wait_equilibrium(&mut play)?;
 
-    let mut lost = approvals::Debits::new();
     let mut moved = 0;
     for killed in [&["IS1", "IS2"][..], &NAMES] {
         for name in killed {
-            for (key, amount) in approvals::debits(&play, name)? {
-                *lost.entry(key).or_default() += amount;
-            }
-        }
-        for name in killed {
-            play.stage.daemon(name)?.kill()?;
+            play.kill(name)?;
         }
         come_back(&mut play, killed)?;
-        let checked = approvals::nobody_paid_more(&mut play, &NAMES, lost.clone())?;
+        let checked = play.check_promise()?;
         assert!(checked >= 2 && checked >= moved, "{checked} accounts moved");
         moved = checked;
     }
@@ -112,7 +105,7 @@ pub(crate) fn chain_killed() -> TestResult {
 fn come_back(play: &mut Play, names: &[&'static str]) -> TestResult {
     let mark = play.mark();
     for name in names {
-        play.stage.daemon(name)?.restart()?;
+        play.restart(name)?;
     }
     for name in names {
         play.stage.wait_ready(name)?;

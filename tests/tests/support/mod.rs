@@ -11,6 +11,7 @@ pub(crate) mod golden;
 pub(crate) mod metrics;
 pub(crate) mod play;
 pub(crate) mod programs;
+pub(crate) mod promise;
 pub(crate) mod wire;
 
 pub(crate) use play::{Heard, Play};

@@ -11,8 +11,9 @@ use lcm_daemon::control::protocol::Share;
 use lcm_daemon::demo::stage::{LinkPrice, Setup, Stage};
 use lcm_daemon::lab::wait::until;
 use lcm_daemon::lab::{Link, Topology};
-use lcm_tests::node;
+use lcm_tests::{harness, node};
 
+use super::promise::Watch;
 use super::wire::{Dcpe, Message, PATH, RESV, Ucpe};
 
 /// The group of multicast sessions.
@@ -101,11 +102,28 @@ pub(crate) struct Play {
     heard: Vec<Heard>,
     /// Packets with protocol number 46 that are no message, as text.
     pub(crate) noise: Vec<String>,
+    pub(super) watch: Watch,
+}
+
+impl Drop for Play {
+    /// Whatever a test is about, the promise holds at its end.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        if let Err(broken) = self.check_end() {
+            harness::fault(&format!("the promise: {broken}"));
+        }
+    }
 }
 
 impl Play {
     pub(crate) fn start(setup: Setup) -> Result<Play, Box<dyn Error>> {
-        Ok(Play { stage: Stage::start(setup)?, heard: Vec::new(), noise: Vec::new() })
+        let stage = Stage::start(setup)?;
+        let mut play =
+            Play { stage, heard: Vec::new(), noise: Vec::new(), watch: Watch::default() };
+        play.watch_daemons()?;
+        Ok(play)
     }
 
     /// Everything that was said so far, in its order.

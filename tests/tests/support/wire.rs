@@ -17,6 +17,8 @@ pub(crate) const TIME_VALUES: u8 = 5;
 pub(crate) const ERROR_SPEC: u8 = 6;
 pub(crate) const STYLE: u8 = 8;
 pub(crate) const FLOWSPEC: u8 = 9;
+pub(crate) const FILTER_SPEC: u8 = 10;
+pub(crate) const SENDER_TEMPLATE: u8 = 11;
 pub(crate) const SENDER_TSPEC: u8 = 12;
 pub(crate) const ADSPEC: u8 = 13;
 pub(crate) const POLICY_DATA: u8 = 14;
@@ -44,6 +46,18 @@ pub(crate) struct Message {
     pub(crate) kind: u8,
     pub(crate) send_ttl: u8,
     pub(crate) objects: Vec<Object>,
+}
+
+/// A policy element with the options of the POLICY_DATA object that holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Element<'a> {
+    /// The node that made it.
+    pub(crate) origin: Option<Ipv4Addr>,
+    /// The only node that it is meant for.
+    pub(crate) destination: Option<Ipv4Addr>,
+    /// The senders that it is about; those of the message if there are none.
+    pub(crate) filters: Vec<(Ipv4Addr, u16)>,
+    pub(crate) bytes: &'a [u8],
 }
 
 /// What a PATH announces.
@@ -164,8 +178,14 @@ impl Message {
         Some(ErrorSpec { node, code, value: u16_at(body, 6)? })
     }
 
-    /// All policy elements of one P-Type with the Destination RSVP_HOP of their objects.
-    fn elements(&self, ptype: u16) -> Vec<(Option<Ipv4Addr>, &[u8])> {
+    /// The senders that SENDER_TEMPLATE or FILTER_SPECs name: address and port.
+    pub(crate) fn senders(&self) -> Vec<(Ipv4Addr, u16)> {
+        let naming = |object: &&Object| [SENDER_TEMPLATE, FILTER_SPEC].contains(&object.class);
+        self.objects.iter().filter(naming).filter_map(|object| sender_at(&object.body)).collect()
+    }
+
+    /// All policy elements of one P-Type.
+    pub(crate) fn elements(&self, ptype: u16) -> Vec<Element<'_>> {
         let policy = self.objects.iter().filter(|object| object.class == POLICY_DATA);
         policy.flat_map(|object| elements_of(&object.body, ptype)).collect()
     }
@@ -173,7 +193,7 @@ impl Message {
     /// All DCPEs.
     pub(crate) fn dcpes(&self) -> Vec<Dcpe> {
         let elements = self.elements(DCPE);
-        elements.into_iter().filter_map(|(hop, bytes)| Dcpe::parse(hop, bytes)).collect()
+        elements.into_iter().filter_map(|e| Dcpe::parse(e.destination, e.bytes)).collect()
     }
 
     /// The first DCPE.
@@ -182,20 +202,12 @@ impl Message {
     }
 
     pub(crate) fn ucpe(&self) -> Option<Ucpe> {
-        let (_, bytes) = self.elements(UCPE).into_iter().next()?;
-        Some(Ucpe {
-            payment: u64_at(bytes, 12)?,
-            announced_total: u64_at(bytes, 20)?,
-            sender_payment: u64_at(bytes, 28)?,
-            local_sum: u64_at(bytes, 36)?,
-            sequence: u32_at(bytes, 48)?,
-            instance: u32_at(bytes, 52)?,
-        })
+        Ucpe::parse(self.elements(UCPE).first()?.bytes)
     }
 
     /// CHG_ERR: what is required and what was offered.
     pub(crate) fn charging_error(&self) -> Option<(u64, u64)> {
-        let (_, bytes) = self.elements(CHG_ERR).into_iter().next()?;
+        let bytes = self.elements(CHG_ERR).first()?.bytes;
         Some((u64_at(bytes, 12)?, u64_at(bytes, 20)?))
     }
 
@@ -203,7 +215,8 @@ impl Message {
     /// holds it, and that body.
     pub(crate) fn element_mut(&mut self, ptype: u16) -> Option<&mut [u8]> {
         for object in self.objects.iter_mut().filter(|object| object.class == POLICY_DATA) {
-            let found = elements_of(&object.body, ptype).first().map(|(_, element)| {
+            let found = elements_of(&object.body, ptype).first().map(|found| {
+                let element = found.bytes;
                 let start = element.as_ptr() as usize - object.body.as_ptr() as usize;
                 start..start + element.len()
             });
@@ -216,31 +229,51 @@ impl Message {
 }
 
 /// The policy elements of one P-Type in the body of a POLICY_DATA object.
-fn elements_of(body: &[u8], ptype: u16) -> Vec<(Option<Ipv4Addr>, &[u8])> {
+fn elements_of(body: &[u8], ptype: u16) -> Vec<Element<'_>> {
     // The offset counts from the object's header (RFC 2750 section 2.1).
     let Some(data) = u16_at(body, 0).and_then(|offset| usize::from(offset).checked_sub(4)) else {
         return Vec::new();
     };
     let mut options = body.get(4..data).unwrap_or_default();
-    let mut hops = Vec::new();
+    let (mut hops, mut filters) = (Vec::new(), Vec::new());
     while let Some(length) = u16_at(options, 0).map(usize::from).filter(|length| *length >= 4) {
-        if options.get(2) == Some(&RSVP_HOP) {
-            hops.extend(address_at(options, 4));
+        match options.get(2) {
+            Some(&RSVP_HOP) => hops.extend(address_at(options, 4)),
+            Some(&FILTER_SPEC) => filters.extend(options.get(4..).and_then(sender_at)),
+            _ => {}
         }
         options = options.get(length..).unwrap_or_default();
     }
     // The first RSVP_HOP is the originating one, the second the destination.
-    let destination = hops.get(1).copied();
+    let (origin, destination) = (hops.first().copied(), hops.get(1).copied());
     let mut rest = body.get(data..).unwrap_or_default();
     let mut found = Vec::new();
     while let Some(length) = u16_at(rest, 0).map(usize::from).filter(|length| *length >= 4) {
-        let Some((element, behind)) = rest.split_at_checked(length) else { break };
-        if u16_at(element, 2) == Some(ptype) {
-            found.push((destination, element));
+        let Some((bytes, behind)) = rest.split_at_checked(length) else { break };
+        if u16_at(bytes, 2) == Some(ptype) {
+            found.push(Element { origin, destination, filters: filters.clone(), bytes });
         }
         rest = behind;
     }
     found
+}
+
+/// The IPv4 address and the port in a FILTER_SPEC or SENDER_TEMPLATE.
+fn sender_at(body: &[u8]) -> Option<(Ipv4Addr, u16)> {
+    Some((address_at(body, 0)?, u16_at(body, 6)?))
+}
+
+impl Ucpe {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Ucpe> {
+        Some(Ucpe {
+            payment: u64_at(bytes, 12)?,
+            announced_total: u64_at(bytes, 20)?,
+            sender_payment: u64_at(bytes, 28)?,
+            local_sum: u64_at(bytes, 36)?,
+            sequence: u32_at(bytes, 48)?,
+            instance: u32_at(bytes, 52)?,
+        })
+    }
 }
 
 impl Dcpe {
