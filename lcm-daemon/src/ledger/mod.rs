@@ -14,3 +14,4 @@
 //! which the books know nothing.
 
 pub mod record;
+pub mod replay;

@@ -1,0 +1,243 @@
+//! Postings after they were made: what is given back, disputed, final.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::accounts::{AccountRef, Accounts, Sides};
+use super::fault::Wrong;
+use super::run::Moment;
+use crate::ledger::record::{Contra, Dispute, Meter, Stamp};
+
+/// One closed segment of a meter, or a gap that was billed: an amount between two adjacent
+/// accounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posting {
+    /// Number of the record that opened it, by which it is known.
+    pub number: u64,
+    /// Of which meter.
+    pub meter: Meter,
+    /// The account that pays.
+    pub debit: AccountRef,
+    /// The account that is paid.
+    pub credit: AccountRef,
+    /// The rate that ran, in 10⁻¹² currency units per second.
+    pub rate: u64,
+    /// From when on.
+    pub from: Stamp,
+    /// Until when.
+    pub to: Stamp,
+    /// rate × ms, in 10⁻¹⁵ currency units.
+    pub amount: u128,
+    /// Time after an approval had lapsed.
+    pub gap: bool,
+    /// The approval that it rests on.
+    pub tenure: TenureRef,
+}
+
+/// Whether a posting is there to stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// What it rests on has not ended, or not for long enough (T10).
+    Provisional,
+    /// It stays.
+    Final,
+    /// Somebody says that it is wrong.
+    Disputed,
+}
+
+impl State {
+    /// Its name in exports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Provisional => "provisional",
+            Self::Final => "final",
+            Self::Disputed => "disputed",
+        }
+    }
+}
+
+/// The place of an approval among all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenureRef(u32);
+
+/// What postings rest on, from its beginning to its end: a consent, or the like upstream.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+enum Tenure {
+    Lasts,
+    Ended { at: Stamp, run: u32, orderly: bool },
+}
+
+/// What must be known of a posting to correct it later.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Kept {
+    number: u64,
+    rate: u64,
+    ms: u64,
+    sides: Sides,
+    tenure: TenureRef,
+}
+
+impl Kept {
+    fn amount(&self) -> u128 {
+        u128::from(self.rate) * u128::from(self.ms)
+    }
+}
+
+/// All postings since the books' beginning.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Postings {
+    kept: Vec<Kept>,
+    /// How many of them are in the order of their numbers.
+    sorted: usize,
+    tenures: Vec<Tenure>,
+    /// Boot of each run, and how long what ended in it is held.
+    runs: Vec<([u8; 16], u64)>,
+    /// What was given back, by posting.
+    returned: BTreeMap<u64, u128>,
+    disputed: BTreeSet<u64>,
+    /// The last end of a period.
+    period: Option<(u64, Moment)>,
+}
+
+/// A sum of postings by their states, less what was given back, in 10⁻¹⁵ currency units.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ByState {
+    /// Provisional.
+    pub provisional: i128,
+    /// Final.
+    pub settled: i128,
+    /// Disputed.
+    pub disputed: i128,
+}
+
+impl Postings {
+    pub(super) fn begin(&mut self) -> TenureRef {
+        let place = u32::try_from(self.tenures.len()).unwrap_or(u32::MAX);
+        self.tenures.push(Tenure::Lasts);
+        TenureRef(place)
+    }
+
+    /// What ends from here on, ends in this boot, and is held for so long.
+    pub(super) fn run(&mut self, boot: [u8; 16], hold_ms: u64) {
+        self.runs.push((boot, hold_ms));
+    }
+
+    /// Ends what lasts still.
+    pub(super) fn end(&mut self, tenure: TenureRef, at: Stamp, orderly: bool) {
+        let run = u32::try_from(self.runs.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        if let Some(slot @ Tenure::Lasts) = self.tenures.get_mut(tenure.0 as usize) {
+            *slot = Tenure::Ended { at, run, orderly };
+        }
+    }
+
+    pub(super) fn keep(&mut self, posting: &Posting) {
+        let Posting { number, rate, from, to, debit, credit, tenure, .. } = *posting;
+        let in_order = self.kept.last().is_none_or(|last| last.number < number);
+        if in_order && self.sorted == self.kept.len() {
+            self.sorted += 1;
+        }
+        let ms = to.at_ms.saturating_sub(from.at_ms);
+        self.kept.push(Kept { number, rate, ms, sides: Sides { debit, credit }, tenure });
+    }
+
+    fn find(&mut self, number: u64) -> Result<Kept, Wrong> {
+        if self.sorted < self.kept.len() {
+            self.kept.sort_unstable_by_key(|kept| kept.number);
+            self.sorted = self.kept.len();
+        }
+        let place = self.kept.binary_search_by_key(&number, |kept| kept.number);
+        let kept = place.ok().and_then(|place| self.kept.get(place));
+        kept.copied().ok_or(Wrong::NoSuchPosting { of: number })
+    }
+
+    pub(super) fn contra(&mut self, accounts: &mut Accounts, contra: &Contra) -> Result<(), Wrong> {
+        let Contra { of, amount, .. } = *contra;
+        let kept = self.find(of)?;
+        if amount == 0 {
+            return Err(Wrong::EmptyContra { of });
+        }
+        let before = self.returned.get(&of).copied().unwrap_or_default();
+        let left = kept.amount().saturating_sub(before);
+        if amount > left {
+            return Err(Wrong::ContraTooLarge { of, amount, left });
+        }
+        let Sides { debit, credit } = kept.sides;
+        accounts.transfer(Sides { debit: credit, credit: debit }, amount)?;
+        self.returned.insert(of, before.saturating_add(amount));
+        Ok(())
+    }
+
+    pub(super) fn dispute(&mut self, dispute: &Dispute) -> Result<(), Wrong> {
+        let of = dispute.of;
+        self.find(of)?;
+        if dispute.open {
+            let new = self.disputed.insert(of);
+            new.then_some(()).ok_or(Wrong::DisputedAlready { of })
+        } else {
+            self.disputed.remove(&of).then_some(()).ok_or(Wrong::NotDisputed { of })
+        }
+    }
+
+    pub(super) fn period(&mut self, number: u64, at: Moment) -> Result<(), Wrong> {
+        let expected = self.period.map_or(1, |(last, _)| last.saturating_add(1));
+        if number != expected {
+            return Err(Wrong::Period { expected, found: number });
+        }
+        self.period = Some((number, at));
+        Ok(())
+    }
+
+    /// The last period that ended.
+    pub(super) fn last_period(&self) -> Option<u64> {
+        self.period.map(|(number, _)| number)
+    }
+
+    /// What was given back of a posting.
+    pub(super) fn returned(&self, number: u64) -> u128 {
+        self.returned.get(&number).copied().unwrap_or_default()
+    }
+
+    /// The state of a posting at an instant.
+    pub(super) fn state(&self, number: u64, tenure: TenureRef, now: &Moment) -> State {
+        if self.disputed.contains(&number) {
+            return State::Disputed;
+        }
+        let Some(Tenure::Ended { at, run, orderly }) = self.tenures.get(tenure.0 as usize) else {
+            return State::Provisional;
+        };
+        let Some(&(boot, hold_ms)) = self.runs.get(*run as usize) else {
+            return State::Provisional;
+        };
+        let end = Moment { boot, stamp: *at };
+        // What broke off is final once a period is closed that held it for long enough.
+        let billed = || self.period.is_some_and(|(_, closed)| closed.is_past(&end, hold_ms));
+        let held = if *orderly { now.is_past(&end, hold_ms) } else { billed() };
+        if held { State::Final } else { State::Provisional }
+    }
+
+    /// Adds up what stands on each account, in the order of the accounts.
+    pub(super) fn by_state(&self, accounts: usize, now: &Moment) -> Vec<ByState> {
+        let mut sums = vec![ByState::default(); accounts];
+        for kept in &self.kept {
+            let state = self.state(kept.number, kept.tenure, now);
+            let amount = kept.amount().saturating_sub(self.returned(kept.number));
+            let amount = i128::try_from(amount).unwrap_or(i128::MAX);
+            for (place, amount) in [(kept.sides.debit, -amount), (kept.sides.credit, amount)] {
+                let Some(sum) = sums.get_mut(place.0 as usize) else { continue };
+                let part = match state {
+                    State::Provisional => &mut sum.provisional,
+                    State::Final => &mut sum.settled,
+                    State::Disputed => &mut sum.disputed,
+                };
+                *part = part.saturating_add(amount);
+            }
+        }
+        sums
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.kept.len()
+    }
+}
