@@ -13,5 +13,27 @@
 //! crash they are closed at the last instant that it proves, so nobody is charged for time of
 //! which the books know nothing.
 
+pub mod fault;
+pub mod frame;
+pub mod journal;
+pub mod keys;
+pub mod lock;
+pub mod reader;
 pub mod record;
+pub mod fault;
+pub mod frame;
+pub mod journal;
+pub mod keys;
+pub mod lock;
+pub mod reader;
+pub mod record;
+mod recover;
+pub mod repair;
 pub mod replay;
+pub mod segment;
+pub mod sign;
+pub mod storage;
+pub mod writer;
+
+#[cfg(test)]
+mod tests;
