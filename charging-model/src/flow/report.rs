@@ -315,6 +315,11 @@ impl Flow {
         self.up.last_sequence
     }
 
+    /// What the previous hop may debit at most, by the last UCPE sent.
+    pub fn own_ceiling(&self) -> Option<Rate> {
+        self.up.ceiling()
+    }
+
     /// C_j and S_j of the claim that this node has approved upstream; debits follow it.
     pub fn approved_claim(&self) -> Option<(Rate, Rate)> {
         self.up.approved.map(|claim| (claim.total, claim.sponsored))

@@ -13,6 +13,7 @@ use super::charging::{self, ChargingFault, Fault};
 use super::counters::bump;
 use super::local::NoticeEvent;
 use super::policy;
+use super::record::RecordId;
 use super::resv::filter_specs;
 use super::time::Now;
 use super::upstream::HOP_TTL;
@@ -121,7 +122,7 @@ impl Engine {
                 return state.notify_sender(core, template.0, about);
             };
             let meta = towards(core, psb.incoming, session.destination, phop.address);
-            core.outbox.send(&mut core.counters, meta, MessageType::PathErr, false, |w| {
+            core.outbox.send(&mut core.counters, meta, MessageType::PathErr, RecordId::NONE, |w| {
                 w.object(&session)?;
                 w.object(&spec)?;
                 w.raw(&objects)
@@ -219,7 +220,7 @@ fn send_path_err(
     bump(&mut core.counters.path_errors_sent, fault.counted());
     let context = core.charging.as_ref();
     let error = ErrorSpec { node, flags: ErrorFlags::NONE, code: fault.code, value: fault.value };
-    core.outbox.send(&mut core.counters, meta, MessageType::PathErr, false, |w| {
+    core.outbox.send(&mut core.counters, meta, MessageType::PathErr, RecordId::NONE, |w| {
         w.object(&session)?;
         w.object(&error)?;
         charging::write_fault(w, context, Hop { address: node, lih: 0 }, &[], fault)?;
@@ -259,7 +260,7 @@ pub(crate) fn send_resv_err(
         (Style::WildcardFilter, Some((_, filters))) => filter_specs(filters).collect(),
         _ => Vec::new(),
     };
-    core.outbox.send(&mut core.counters, meta, MessageType::ResvErr, false, |w| {
+    core.outbox.send(&mut core.counters, meta, MessageType::ResvErr, RecordId::NONE, |w| {
         w.object(&session)?;
         w.object(&own)?;
         w.object(&error)?;

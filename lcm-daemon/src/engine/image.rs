@@ -81,6 +81,10 @@ fn write_core(core: &Core, out: &mut String) -> fmt::Result {
         unused_serial,
         // Handles in use stand with their sessions.
         next_handle: _,
+        // A name and no more.
+        named_flows: _,
+        // Empty between inputs.
+        message: _,
     } = core;
     write_interfaces(interfaces, out)?;
     writeln!(out, "routes {:?}", routes.image())?;
@@ -135,6 +139,9 @@ fn write_psb(psb: &Psb, out: &mut String) -> fmt::Result {
         elements,
         policy_until,
         held_back,
+        number: _,
+        // As far as it is not durable, a message waits for it in the outbox.
+        needs: _,
         seat: _,
     } = psb;
     writeln!(out, "{sender:?} {phop:?} {incoming} {refresh_ms} {expires:?} {route:?}")?;

@@ -13,6 +13,8 @@ use crate::kernel::Interface;
 pub(crate) struct Port {
     pub(crate) kernel: Interface,
     pub(crate) settings: config::Interface,
+    /// How often the price was set, the configuration's being the first: the tariff's version.
+    pub(crate) price_version: u32,
     /// A price that takes effect when the next reservation is admitted here (T6).
     pub(crate) price_at_admission: Option<u64>,
     /// What is reserved here in all.
@@ -48,6 +50,7 @@ impl Port {
 
     /// Changes the local price.
     pub(crate) fn set_price(&mut self, price: u64, max_price: u64) {
+        self.price_version = self.price_version.saturating_add(1);
         self.settings.tariff =
             Tariff::Flat { price_pico_per_s: price, max_price_pico_per_s: max_price };
     }
@@ -149,6 +152,7 @@ impl Interfaces {
             None => Port {
                 kernel,
                 settings,
+                price_version: 1,
                 price_at_admission: None,
                 reserved_bits_per_s,
                 refresh: Ramp::default(),

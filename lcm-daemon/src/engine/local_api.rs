@@ -16,6 +16,7 @@ use super::outbox::Output;
 use super::path::{has_stray_port, may_be_destination};
 use super::policy::{Elements, ResvPolicy};
 use super::psb::{Outgoing, Psb, SenderFacts};
+use super::record::RecordId;
 use super::resv::Request;
 use super::rsb::{LOCAL, Selection};
 use super::session::SessionState;
@@ -252,6 +253,8 @@ impl SessionState {
             elements: Elements::default(),
             policy_until: Instant::default(),
             held_back: false,
+            number: 0,
+            needs: RecordId::default(),
             seat: None,
         });
         let index = self.senders.len() - 1;

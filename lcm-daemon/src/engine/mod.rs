@@ -46,7 +46,7 @@ pub use local::{
 };
 pub use local_api::PriceChange;
 pub use outbox::Output;
-pub use record::{Record, RecordEvent, RecordId};
+pub use record::RecordId;
 pub use time::{Instant, Now, Span, lifetime};
 pub use traffic::{Police, TrafficChange, TrafficSetting};
 
@@ -117,6 +117,10 @@ pub(crate) struct Core {
     /// Newer than every epoch and sequence of the flows that were forgotten lately.
     pub(crate) unused_serial: Option<u32>,
     next_handle: u64,
+    /// Flows that were named in the records so far.
+    named_flows: u64,
+    /// The message that is being taken; empty while none is.
+    message: Vec<u8>,
 }
 
 impl Engine {
@@ -146,6 +150,8 @@ impl Engine {
             soonest: Instant::default(),
             unused_serial: None,
             next_handle: 0,
+            named_flows: 0,
+            message: Vec::new(),
             config,
         };
         Self { core, sessions: Sessions::new(hasher) }
@@ -180,6 +186,8 @@ impl Engine {
         if let Err(limit) = self.hear(meta, &message) {
             return self.core.counters.drop(limit);
         }
+        self.core.message.clear();
+        self.core.message.extend_from_slice(bytes);
         match &message {
             Message::Path(path) => self.handle_path(now, meta, path),
             Message::Resv(resv) => {
@@ -193,6 +201,7 @@ impl Engine {
             Message::ResvConf(conf) => self.handle_resv_conf(meta, conf),
             _ => self.core.counters.drop("unsupported_message_type"),
         }
+        self.core.message.clear();
     }
 
     /// Whether the neighbour that sent a message is within its rate; otherwise the limit's name.

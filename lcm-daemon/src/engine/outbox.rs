@@ -1,7 +1,8 @@
 //! What the engine wants done: messages, questions, records, news for local applications.
 //!
 //! A message that rests on a consent waits here until the record of that consent is acknowledged
-//! (durable). Acknowledgements are cumulative, so the waiting messages form a queue.
+//! (durable). Acknowledgements are cumulative, so the waiting messages form a queue; one that
+//! rests on an older consent than those before it waits with them.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -11,9 +12,10 @@ use rsvp_wire::{BufferTooSmall, MessageType, MessageWriter};
 use super::charging::Alarm;
 use super::counters::Counters;
 use super::local::Notice;
-use super::record::{Record, RecordId};
+use super::record::RecordId;
 use super::traffic::TrafficChange;
 use crate::kernel::RouteKey;
+use crate::ledger::record::Body;
 use crate::packet::{TransmitMeta, TransmitQueue};
 
 /// Largest RSVP message that fits an IPv4 packet with the Router Alert option.
@@ -30,7 +32,7 @@ pub enum Output {
     Route(RouteKey),
     /// Write a record and acknowledge it with
     /// [`Engine::handle_recorded`](super::Engine::handle_recorded) once it is durable.
-    Record(RecordId, Record),
+    Record(RecordId, Box<Body>),
     /// Become a member of a multicast group, so that PATH messages to it are received.
     Join {
         /// The group.
@@ -82,14 +84,14 @@ impl Buffer {
 }
 
 impl Outbox {
-    /// Builds a message and queues it; `consent` says that it rests on all records so far.
+    /// Builds a message and queues it; it rests on the records up to `needs`.
     /// A message that does not fit an IP packet is counted and not sent.
     pub(crate) fn send(
         &mut self,
         counters: &mut Counters,
         meta: TransmitMeta,
         message_type: MessageType,
-        consent: bool,
+        needs: RecordId,
         build: impl FnOnce(&mut MessageWriter<'_>) -> Result<(), BufferTooSmall>,
     ) {
         let mut writer = MessageWriter::new(self.buffer.room(), message_type, meta.ttl);
@@ -97,22 +99,24 @@ impl Outbox {
             Ok(length) => length,
             Err(BufferTooSmall { .. }) => return counters.drop("message_too_long"),
         };
-        let waits = consent && self.recorded < self.last_record;
+        let waits = self.recorded < needs;
         if waits && self.held.len() >= HELD_MAX {
             return counters.drop("records_in_arrears");
         }
         counters.sent(message_type.into());
         let message = self.buffer.0.get(..length).unwrap_or_default();
         if waits {
-            self.held.push_back((self.last_record, meta, message.into()));
+            self.held.push_back((needs, meta, message.into()));
         } else {
             self.ready.push(meta, message);
         }
     }
 
-    pub(crate) fn record(&mut self, record: Record) {
+    /// Has a record written; its number.
+    pub(crate) fn record(&mut self, body: Body) -> RecordId {
         self.last_record = self.last_record.next();
-        self.outputs.push_back(Output::Record(self.last_record, record));
+        self.outputs.push_back(Output::Record(self.last_record, Box::new(body)));
+        self.last_record
     }
 
     /// All records up to and including `id` are durable.

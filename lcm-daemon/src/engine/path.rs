@@ -11,6 +11,7 @@ use super::charging;
 use super::limits::Limit;
 use super::policy::{self, Carried, Elements, PathPolicy};
 use super::psb::{Outgoing, Psb, SenderFacts, Way};
+use super::record::RecordId;
 use super::session::SessionState;
 use super::time::{Instant, Now, lifetime};
 use super::{Core, Engine};
@@ -242,6 +243,8 @@ impl SessionState {
             elements: Elements::default(),
             policy_until: Instant::default(),
             held_back: false,
+            number: 0,
+            needs: RecordId::default(),
             seat: core.neighbours.seat_sender(from),
         });
         Ok(self.senders.len() - 1)
@@ -513,7 +516,7 @@ fn send_path(core: &mut Core, now: Now, session: Session, psb: &mut Psb, interfa
         core.policy_out = out;
         return;
     }
-    core.outbox.send(&mut core.counters, meta, MessageType::Path, false, |w| {
+    core.outbox.send(&mut core.counters, meta, MessageType::Path, RecordId::NONE, |w| {
         w.object(&session)?;
         w.object(&hop)?;
         w.object(&TimeValues { refresh_ms })?;

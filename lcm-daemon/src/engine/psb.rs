@@ -8,6 +8,7 @@ use rsvp_wire::object::{Filter, FlowId, Hop, Session, Tspec};
 use super::blockade::Blockade;
 use super::limits::Seat;
 use super::policy::{Carried, Elements};
+use super::record::RecordId;
 use super::time::Instant;
 use crate::kernel::{RouteKey, Transport};
 
@@ -65,6 +66,10 @@ pub(crate) struct Psb {
     /// The previous hop refused our last payment for a reason that no other payment mends: it is
     /// offered again with the next refresh, not sooner (T18).
     pub(crate) held_back: bool,
+    /// Number of this flow in the records, 0 while it is in none.
+    pub(crate) number: u64,
+    /// The record that must be durable before a RESV speaks of this sender.
+    pub(crate) needs: RecordId,
     /// Counts this block as the previous hop's; `None` for a sender on this node.
     pub(crate) seat: Option<Seat>,
 }

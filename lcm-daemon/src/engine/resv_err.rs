@@ -15,6 +15,7 @@ use super::error::{about, send_resv_err, towards};
 use super::flowspec::larger;
 use super::local::NoticeEvent;
 use super::policy;
+use super::record::RecordId;
 use super::resv::filter_specs;
 use super::rsb::LOCAL;
 use super::session::SessionState;
@@ -190,7 +191,7 @@ fn send_on(
     let meta = towards(core, hop.lih, error.session.destination, hop.address);
     let Some(address) = meta.source else { return };
     let carried = policy::error_onward(core, error.policy_data());
-    core.outbox.send(&mut core.counters, meta, MessageType::ResvErr, false, |w| {
+    core.outbox.send(&mut core.counters, meta, MessageType::ResvErr, RecordId::NONE, |w| {
         w.object(&error.session)?;
         w.object(&Hop { address, lih: hop.lih })?;
         w.object(&spec)?;

@@ -11,6 +11,7 @@ use super::charging;
 use super::counters::bump;
 use super::local::NoticeEvent;
 use super::psb::Way;
+use super::record::RecordId;
 use super::resv::filter_specs;
 use super::rsb::{LOCAL, Selection};
 use super::session::SessionState;
@@ -240,6 +241,7 @@ impl SessionState {
     pub(crate) fn tear_upstream(&mut self, core: &mut Core, style: Style, senders: &[Filter]) {
         let session = self.session;
         let mut hops: Vec<(Hop, u32, Vec<Filter>)> = Vec::new();
+        let mut needs = RecordId::default();
         let shared = |phop: Option<Hop>, senders_left: &[(Option<Hop>, bool)]| {
             style == Style::WildcardFilter
                 && senders_left.iter().any(|(hop, reserved)| *hop == phop && *reserved)
@@ -256,6 +258,8 @@ impl SessionState {
             if !std::mem::take(&mut psb.reserved_upstream) {
                 continue;
             }
+            // A tear must not overtake the RESV that it ends.
+            needs = needs.max(psb.needs);
             match hops.iter_mut().find(|(hop, ..)| *hop == phop) {
                 Some((.., filters)) => filters.push(psb.sender),
                 None => hops.push((phop, psb.incoming, vec![psb.sender])),
@@ -273,7 +277,7 @@ impl SessionState {
                 ttl: HOP_TTL,
                 router_alert: false,
             };
-            core.outbox.send(&mut core.counters, meta, MessageType::ResvTear, true, |w| {
+            core.outbox.send(&mut core.counters, meta, MessageType::ResvTear, needs, |w| {
                 w.object(&session)?;
                 w.object(&Hop { address, lih: phop.lih })?;
                 w.object(&style)?;
@@ -349,13 +353,19 @@ impl SessionState {
                 ttl: psb.facts.ttl.max(1),
                 router_alert: true,
             };
-            core.outbox.send(&mut core.counters, meta, MessageType::PathTear, false, |w| {
-                w.object(&session)?;
-                w.object(&Hop { address, lih: interface })?;
-                w.object(&SenderTemplate(psb.sender))?;
-                w.object(&SenderTspec(psb.facts.tspec))?;
-                w.raw(&core.torn_with)
-            });
+            core.outbox.send(
+                &mut core.counters,
+                meta,
+                MessageType::PathTear,
+                RecordId::NONE,
+                |w| {
+                    w.object(&session)?;
+                    w.object(&Hop { address, lih: interface })?;
+                    w.object(&SenderTemplate(psb.sender))?;
+                    w.object(&SenderTspec(psb.facts.tspec))?;
+                    w.raw(&core.torn_with)
+                },
+            );
         }
     }
 }

@@ -13,6 +13,7 @@ use super::Core;
 use super::flowspec::merge;
 use super::policy::{self, Offer, ResvOut};
 use super::psb::Psb;
+use super::record::RecordId;
 use super::resv::filter_specs;
 use super::rsb::Selection;
 use super::session::SessionState;
@@ -110,6 +111,7 @@ impl SessionState {
         if scope.as_ref().is_some_and(Vec::is_empty) {
             return;
         }
+        let mut needs = RecordId::default();
         let mut parts = Vec::with_capacity(indices.len());
         for index in indices {
             let Some(flowspec) = self.senders.get(*index).and_then(|psb| self.merged(psb.sender))
@@ -119,6 +121,7 @@ impl SessionState {
             let Some(psb) = self.senders.get_mut(*index) else { continue };
             let Some(offer) = policy::resv_offer(core, now, psb) else { continue };
             psb.reserved_upstream = true;
+            needs = needs.max(psb.needs);
             let flowspec = shared.unwrap_or(flowspec);
             parts.push(Part { sender: psb.sender, flowspec, offer });
         }
@@ -144,7 +147,7 @@ impl SessionState {
             let about = ResvOut { own: hop, sender: *sender, named, below, offer };
             policy::resv_out(core, &about, &mut out);
         }
-        core.outbox.send(&mut core.counters, meta, MessageType::Resv, true, |w| {
+        core.outbox.send(&mut core.counters, meta, MessageType::Resv, needs, |w| {
             w.object(&session)?;
             w.object(&hop)?;
             w.object(&TimeValues { refresh_ms })?;
@@ -238,7 +241,9 @@ impl SessionState {
                 .or_else(|| own_address(core, self.session, first))
         {
             let filters: Vec<Filter> = here.iter().map(|psb| psb.sender).collect();
-            send_confirmation(core, self.session, node, confirm, rsb.flowspec, selection, &filters);
+            let needs = here.iter().map(|psb| psb.needs).max().unwrap_or_default();
+            let about = Confirmed { node, confirm, flowspec: rsb.flowspec, selection, needs };
+            send_confirmation(core, self.session, &about, &filters);
         }
         onward
     }
@@ -267,15 +272,18 @@ fn write_descriptors(
     Ok(())
 }
 
-fn send_confirmation(
-    core: &mut Core,
-    session: Session,
+/// What a RESVCONF says.
+struct Confirmed<'a> {
     node: IpAddr,
     confirm: ResvConfirm,
     flowspec: FlowSpec,
-    selection: &Selection,
-    filters: &[Filter],
-) {
+    selection: &'a Selection,
+    /// The record that it rests on.
+    needs: RecordId,
+}
+
+fn send_confirmation(core: &mut Core, session: Session, about: &Confirmed<'_>, filters: &[Filter]) {
+    let Confirmed { node, confirm, flowspec, selection, needs } = *about;
     let meta = TransmitMeta {
         interface: None,
         gateway: None,
@@ -285,7 +293,7 @@ fn send_confirmation(
         router_alert: true,
     };
     let style = selection.style();
-    core.outbox.send(&mut core.counters, meta, MessageType::ResvConf, true, |w| {
+    core.outbox.send(&mut core.counters, meta, MessageType::ResvConf, needs, |w| {
         w.object(&session)?;
         w.object(&ErrorSpec { node, flags: ErrorFlags::NONE, code: 0, value: 0 })?;
         w.object(&confirm)?;

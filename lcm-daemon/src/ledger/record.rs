@@ -9,6 +9,8 @@
 
 use std::net::IpAddr;
 
+use rsvp_wire::object::{Filter, FilterSpec, Session};
+use rsvp_wire::{DecodeError, EncodeObject, RawObject};
 use serde::{Deserialize, Serialize};
 
 /// Version of the journal: of its frames and of these records.
@@ -100,6 +102,38 @@ pub struct Flow {
     pub session: Box<[u8]>,
     /// The sender as a FILTER_SPEC object, header included.
     pub sender: Box<[u8]>,
+}
+
+impl Flow {
+    /// The record that gives a sender of a session its number.
+    #[must_use]
+    pub fn new(flow: u64, session: Session, sender: Filter) -> Self {
+        Self { flow, session: object(&session.key()), sender: object(&FilterSpec(sender)) }
+    }
+
+    /// The session.
+    ///
+    /// # Errors
+    /// What is written is no SESSION.
+    pub fn session(&self) -> Result<Session, DecodeError> {
+        Session::decode(&RawObject::parse(&self.session)?)
+    }
+
+    /// The sender.
+    ///
+    /// # Errors
+    /// What is written is no FILTER_SPEC.
+    pub fn sender(&self) -> Result<Filter, DecodeError> {
+        Ok(FilterSpec::decode(&RawObject::parse(&self.sender)?)?.0)
+    }
+}
+
+/// An object as it travels.
+fn object(object: &impl EncodeObject) -> Box<[u8]> {
+    let mut bytes = vec![0; object.encoded_len()];
+    // There is room for exactly this.
+    let _ = object.encode(&mut bytes);
+    bytes.into()
 }
 
 /// A payer's consent.

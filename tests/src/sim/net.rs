@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use lcm_daemon::engine::{Engine, Instant, Now, Output, Record, RecordEvent, RecordId};
+use lcm_daemon::engine::{Engine, Instant, Now, Output, RecordId};
 use lcm_daemon::kernel::{KernelNews, RouteKey};
 use rsvp_wire::Message;
+use rsvp_wire::object::Filter;
 
 use super::books::Metered;
 use super::books::Pair;
@@ -431,30 +432,27 @@ impl Net {
         node.engine.as_mut().expect("lives").handle_recorded(number);
     }
 
-    /// No RESV leaves before the records of the flows that it speaks of are durable, no RESVTEAR
-    /// before the end of those consents is. A message that leaves upon an acknowledgement may be
-    /// older than records that came since, so there is no telling.
+    /// No RESV leaves before the consents that it rests on are durable: those of the flows that it
+    /// pays for that open a reservation or approve more than stood, and our own upstream. A message
+    /// that leaves upon an acknowledgement may be older than records that came since, so there is
+    /// no telling.
     fn assert_recorded(&self, id: NodeId, after: After, bytes: &[u8]) {
         let pending = &self.nodes[id].pending;
         if after == After::Recorded || pending.is_empty() {
             return;
         }
-        let (session, senders, tear) = match Message::parse(bytes) {
-            Ok(Message::Resv(resv)) => {
-                let filters = resv.flows().filter_map(|flow| flow.filter);
-                (resv.session, filters.map(|filter| filter.0).collect::<Vec<_>>(), false)
-            }
-            Ok(Message::ResvTear(tear)) => {
-                (tear.session, tear.filters().map(|filter| filter.0).collect(), true)
-            }
-            _ => return,
+        let Ok(Message::Resv(resv)) = Message::parse(bytes) else { return };
+        // A wildcard reservation names its senders where it pays for them.
+        let named = resv.policy_data().flat_map(|data| data.filter_specs());
+        let filters = resv.flows().filter_map(|flow| flow.filter).chain(named);
+        let senders: Vec<Filter> = filters.map(|filter| filter.0).collect();
+        let node = &self.nodes[id];
+        let paid_for = |flow: u64| {
+            let (of, sender) = node.flow(flow);
+            of == resv.session && senders.contains(&sender)
         };
-        let rests_on = |record: &Record| {
-            record.session == session
-                && (senders.is_empty() || senders.contains(&record.sender))
-                && (!tear || record.event == RecordEvent::Closed)
-        };
-        let early = pending.iter().find(|(_, record)| rests_on(record));
+        let early = (0..pending.len()).find(|at| node.approves_more(*at).is_some_and(paid_for));
+        let early = early.map(|at| &pending[at]);
         let (seed, now) = (self.options.seed, self.now);
         assert!(
             early.is_none(),

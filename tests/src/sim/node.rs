@@ -8,8 +8,9 @@ use lcm_daemon::config::{
     Account, Config, Interface as InterfaceSettings, Limits, NO_LIMIT, OnInconsistency, Role,
     Tariff,
 };
-use lcm_daemon::engine::{Alarm, Engine, Notice, Record, RecordId, TrafficChange, TrafficSetting};
+use lcm_daemon::engine::{Alarm, Engine, Notice, RecordId, TrafficChange, TrafficSetting};
 use lcm_daemon::kernel::Interface;
+use lcm_daemon::ledger::record::{Body, Neighbour};
 
 use rsvp_wire::object::{Filter, Session};
 
@@ -72,9 +73,9 @@ pub struct Node {
     /// Everything that the node sends is lost.
     pub(super) muted: bool,
     /// Records that are not durable yet.
-    pub(super) pending: Vec<(RecordId, Record)>,
+    pub(super) pending: Vec<(RecordId, Box<Body>)>,
     /// Records that are.
-    pub(super) records: Vec<(RecordId, Record)>,
+    pub(super) records: Vec<(RecordId, Box<Body>)>,
     /// What traffic control reserves, by session, interface and sender.
     pub(super) traffic: BTreeMap<Reserved, TrafficSetting>,
     /// What local applications were told.
@@ -132,8 +133,44 @@ impl Node {
     }
 
     /// Records that were acknowledged, with their numbers.
-    pub fn records(&self) -> &[(RecordId, Record)] {
+    pub fn records(&self) -> &[(RecordId, Box<Body>)] {
         &self.records
+    }
+
+    /// All records up to the pending one at `at`, the newest first.
+    fn records_up_to(&self, at: usize) -> impl Iterator<Item = &Body> {
+        let pending = self.pending.iter().take(at + 1).rev();
+        pending.chain(self.records.iter().rev()).map(|(_, body)| &**body)
+    }
+
+    /// The session and the sender of a flow by its number.
+    pub(super) fn flow(&self, number: u64) -> (Session, Filter) {
+        let named = self.records_up_to(self.pending.len()).find_map(|body| match body {
+            Body::Flow(flow) if flow.flow == number => Some(flow),
+            _ => None,
+        });
+        let flow = named.expect("a flow is named before anything is written of it");
+        (flow.session().expect("a session"), flow.sender().expect("a sender"))
+    }
+
+    /// The flow of a pending record, if that is a consent that opens or approves more than the one
+    /// before it.
+    pub(super) fn approves_more(&self, at: usize) -> Option<u64> {
+        let approval = |body: &Body| match body {
+            Body::Consent(c) => Some((c.flow, c.payer, false, c.ceiling, c.instance)),
+            Body::Offer(o) => Some((o.flow, o.payee, true, o.ceiling, o.instance)),
+            _ => None,
+        };
+        let mut records = self.records_up_to(at);
+        let (flow, who, ours, ceiling, instance) = approval(records.next()?)?;
+        let of_same = |body: &Body| match body {
+            Body::Closed(closed) => !ours && (closed.flow, closed.payer) == (flow, who),
+            _ => approval(body).is_some_and(|(f, w, o, ..)| (f, w, o) == (flow, who, ours)),
+        };
+        let before = records.find(|body| of_same(body)).and_then(approval);
+        let covered =
+            |(.., old, of): (u64, Neighbour, bool, u64, u32)| old >= ceiling && of == instance;
+        (!before.is_some_and(covered)).then_some(flow)
     }
 
     /// What traffic control reserves on this node.

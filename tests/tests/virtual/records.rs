@@ -1,6 +1,6 @@
 //! No RESV leaves before what it rests on is durable.
 
-use lcm_daemon::engine::RecordEvent;
+use lcm_daemon::ledger::record::{Body, Consent};
 use lcm_tests::sim::{Options, TreeNet};
 use rsvp_wire::MessageType;
 
@@ -60,12 +60,18 @@ fn r025_r047_a_record_precedes_each_hop_of_the_resv() {
         assert_eq!(pair[1] - pair[0], disk_us + 1_000, "{firsts:?}");
     }
     for node in [1, 2, 3, 4] {
-        let records = play.net.node(node).records();
-        assert_eq!(records.len(), 1, "{records:?}");
-        assert!(matches!(records[0].1.event, RecordEvent::Approved { .. }));
+        assert_eq!(consents(&play, node).len(), 1, "{:?}", play.net.node(node).records());
     }
-    let RecordEvent::Approved { rate, ceiling, .. } = play.net.node(3).records()[0].1.event else {
-        panic!("an approval");
-    };
-    assert_eq!((rate, ceiling), (200, 200));
+    let consent = &consents(&play, 3)[0];
+    assert_eq!(consent.ceiling, 200);
+    assert_ne!(consent.digest, [0; 16], "it came with a message");
+}
+
+fn consents(play: &TreeNet, node: usize) -> Vec<Consent> {
+    let records = play.net.node(node).records().iter();
+    let consents = records.filter_map(|(_, body)| match &**body {
+        Body::Consent(consent) => Some(consent.clone()),
+        _ => None,
+    });
+    consents.collect()
 }

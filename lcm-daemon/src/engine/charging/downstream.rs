@@ -16,7 +16,7 @@ use super::super::psb::Psb;
 use super::super::time::{Now, lifetime};
 use super::audit::{AlarmKind, Link, note};
 use super::upstream::SERVICE;
-use super::{Accounts, Context, Fault, charges_on, clock, serials};
+use super::{Accounts, Context, Fault, charges_on, clock, journal, serials};
 
 /// What a PATH says about charges.
 #[derive(Debug, Clone)]
@@ -88,7 +88,6 @@ pub(super) fn announce(
     psb: &mut Psb,
     arrived: &Arrived,
 ) -> Result<bool, Fault> {
-    let phop = psb.phop_address();
     let link = Link::from(psb, arrived.session);
     let Some(flow) = psb.flow.as_mut() else { return Ok(true) };
     match &arrived.policy.announced {
@@ -131,7 +130,7 @@ pub(super) fn announce(
             }
         }
     }
-    core.books.take(phop, flow);
+    journal::take(core, now, psb);
     Ok(true)
 }
 
@@ -240,16 +239,14 @@ pub(crate) fn originate(core: &Core, now: Now, psb: &mut Psb, share: &SenderShar
 
 /// The previous hop is another one now: settles with the old one.
 pub(crate) fn upstream_moved(core: &mut Core, now: Now, psb: &mut Psb) {
-    let phop = psb.phop_address();
     if let Some(flow) = psb.flow.as_mut() {
         flow.on_upstream_changed(clock(now));
-        core.books.take(phop, flow);
+        journal::take(core, now, psb);
     }
 }
 
 /// Prices the interfaces that a sender's PATH goes out on, and forgets the others.
 pub(crate) fn sync_groups(core: &mut Core, now: Now, psb: &mut Psb, wanted: &[(u32, Price)]) {
-    let phop = psb.phop_address();
     let Some(flow) = psb.flow.as_mut() else { return };
     let gone: Vec<u32> = flow
         .groups()
@@ -267,7 +264,7 @@ pub(crate) fn sync_groups(core: &mut Core, now: Now, psb: &mut Psb, wanted: &[(u
             core.counters.drop("price_overflow");
         }
     }
-    core.books.take(phop, flow);
+    journal::take(core, now, psb);
 }
 
 pub(super) fn price(core: &Core, interface: u32) -> Option<Price> {

@@ -10,6 +10,7 @@ mod context;
 mod downstream;
 mod fault;
 mod handler;
+mod journal;
 mod serials;
 mod upstream;
 mod view;
@@ -96,7 +97,7 @@ impl SessionState {
             let held_back = psb.held_back;
             let Some(flow) = psb.flow.as_mut() else { return told };
             let changes = flow.take_changes();
-            core.books.take(phop, flow);
+            journal::take(core, now, psb);
             audit::take(core, now, self.session, psb);
             let sender = psb.sender;
             if changes.withdrawn

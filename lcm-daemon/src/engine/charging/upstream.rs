@@ -13,13 +13,12 @@ use super::super::Core;
 use super::super::counters::bump;
 use super::super::policy::{Addressee, Concerns, Object};
 use super::super::psb::Psb;
-use super::super::record::{Record, RecordEvent};
 use super::super::resv::Request;
 use super::super::rsb::LOCAL;
 use super::super::time::Now;
 use super::audit::{self, AlarmKind, Link, note};
 use super::downstream::price;
-use super::{Accounts, ChargingFault, Context, Fault, branch, charges_on, clock, serials};
+use super::{Accounts, ChargingFault, Context, Fault, branch, charges_on, clock, journal, serials};
 use crate::config::MissingPayment;
 
 /// Service number of prices: controlled load (RFC 2211), the only one that is priced so far.
@@ -214,23 +213,11 @@ fn pay(
     key: BranchKey,
     payment: &Payment,
 ) -> Option<Verdict> {
-    let (phop, sender) = (psb.phop_address(), psb.sender);
     let flow = psb.flow.as_mut()?;
-    let before = flow.branch(key).map(|branch| (branch.receiver_payment, branch.ceiling));
+    let before = flow.branch(key);
     let verdict = flow.on_ucpe(clock(now), key, payment);
-    core.books.take(phop, flow);
-    let after = flow.branch(key).map(|branch| (branch.receiver_payment, branch.ceiling));
-    if let (true, Some((rate, ceiling))) = (after != before, after) {
-        let event = RecordEvent::Approved {
-            rate: rate.0,
-            ceiling: ceiling.0,
-            epoch: payment.epoch_echo,
-            sequence: payment.sequence,
-            instance: payment.instance,
-        };
-        let at_ms = now.at.as_millis();
-        core.outbox.record(Record { at_ms, session, sender, payer: key.hop, event });
-    }
+    journal::consented(core, now, session, psb, before.as_ref(), (key, payment));
+    journal::take(core, now, psb);
     Some(verdict)
 }
 
@@ -362,15 +349,18 @@ pub(crate) fn local_due(psb: &Psb, own: IpAddr) -> Option<LocalDue> {
 
 /// What we pay the previous hop with the RESV that is sent now.
 pub(super) fn own_payment(core: &mut Core, now: Now, psb: &mut Psb) -> Option<Ucpe> {
-    let phop = psb.phop_address();
     let flow = psb.flow.as_mut()?;
     let mut clock = clock(now);
     if std::mem::take(&mut psb.outdated) {
         clock.unix_s = serials::further(flow.last_sequence(), clock.unix_s);
     }
     psb.held_back = false;
+    let before = flow.own_ceiling().map(|rate| rate.0);
     let paid = flow.own_payment(clock);
-    core.books.take(phop, flow);
+    if let Some(paid) = &paid {
+        journal::offered(core, now, psb, before, paid);
+    }
+    journal::take(core, now, psb);
     Some(ucpe_of(core.charging.as_ref()?, &paid?))
 }
 
@@ -389,7 +379,6 @@ pub(crate) fn own_refused(
     }
     let Some(charging) = charging.filter(|fault| fault.concerns(psb.sender)) else { return };
     let charging = &charging.error;
-    let phop = psb.phop_address();
     let Some(flow) = psb.flow.as_mut() else { return };
     if flow.last_sequence() != Some(charging.sequence) {
         // It is about an offer that we have changed since.
@@ -398,7 +387,7 @@ pub(crate) fn own_refused(
     flow.on_own_refused(clock(now), Rate(charging.required));
     psb.outdated = charging.reason == policy::EXPIRED;
     psb.held_back = ![policy::EXPIRED, policy::EXCEED].contains(&charging.reason);
-    core.books.take(phop, flow);
+    journal::take(core, now, psb);
 }
 
 /// The next hops on an interface refuse the account that sender payments would debit: the sender's
@@ -441,15 +430,12 @@ pub(crate) fn release(
     outgoing: u32,
     next_hop: IpAddr,
 ) {
-    let (phop, sender) = (psb.phop_address(), psb.sender);
     let key = branch(outgoing, next_hop);
     let Some(flow) = psb.flow.as_mut() else { return };
     if flow.remove_branch(clock(now), key, Cause::Tear).is_some() {
-        core.books.take(phop, flow);
+        journal::take(core, now, psb);
         audit::take(core, now, session, psb);
-        let at_ms = now.at.as_millis();
-        let event = RecordEvent::Closed;
-        core.outbox.record(Record { at_ms, session, sender, payer: next_hop, event });
+        journal::closed(core, now, psb, key, true);
     }
 }
 

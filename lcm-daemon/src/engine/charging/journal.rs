@@ -1,0 +1,160 @@
+//! What is written down: consents as they are given, and meters as they turn.
+
+use std::net::IpAddr;
+
+use charging_model::flow::{BranchView, Payment, Turn, Turned};
+use charging_model::{BranchKey, Entry};
+use rsvp_wire::object::Session;
+use sha2::{Digest, Sha256};
+
+use super::super::Core;
+use super::super::psb::Psb;
+use super::super::rsb::LOCAL;
+use super::super::time::Now;
+use super::clock;
+use crate::ledger::record;
+use crate::ledger::record::{
+    AccountId, Body, Cause, Closed, Consent, Gap, Meter, Neighbour, Offer,
+};
+
+/// Takes what a flow's meters did since they were last asked: closed segments into the books,
+/// turns into records.
+pub(super) fn take(core: &mut Core, now: Now, psb: &mut Psb) {
+    let (number, phop) = (psb.number, psb.previous());
+    let Some(flow) = psb.flow.as_mut() else { return };
+    for turn in flow.take_turns(clock(now).now) {
+        if let Some(body) = of_turn(number, phop, &turn) {
+            core.outbox.record(body);
+        }
+    }
+    core.books.take(phop.map(|phop| phop.address), flow);
+}
+
+/// The record of a turn; none of what stays within this node.
+fn of_turn(flow: u64, phop: Option<Neighbour>, turn: &Turn) -> Option<Body> {
+    match *turn {
+        Turn::Runs { entry, at, rate, why } => {
+            let cause = match why {
+                Turned::Terms => Cause::Terms,
+                Turned::Lapsed => Cause::Lapsed,
+                Turned::Ended => Cause::Ended,
+            };
+            let meter = meter(flow, phop, entry)?;
+            Some(Body::Runs(record::Runs { at_ms: at.0, meter, rate: rate.0, cause }))
+        }
+        Turn::Gap { entry, from, to, rate } => {
+            let meter = meter(flow, phop, entry)?;
+            Some(Body::Gap(Gap { meter, from_ms: from.0, to_ms: to.0, rate: rate.0 }))
+        }
+    }
+}
+
+fn meter(flow: u64, phop: Option<Neighbour>, entry: Entry) -> Option<Meter> {
+    let next = |key: BranchKey| (key.group != LOCAL).then(|| neighbour(key));
+    let (payment, neighbour) = match entry {
+        Entry::ReceiverPaymentFrom(key) => (record::Payment::ReceiverIn, next(key)?),
+        Entry::SenderPaymentTo(key) => (record::Payment::SenderOut, next(key)?),
+        Entry::SenderPaymentFromUpstream => (record::Payment::SenderIn, phop?),
+        Entry::ReceiverPaymentToUpstream => (record::Payment::ReceiverOut, phop?),
+    };
+    Some(Meter { flow, payment, neighbour })
+}
+
+fn neighbour(key: BranchKey) -> Neighbour {
+    Neighbour { interface: key.group, address: key.hop }
+}
+
+impl Psb {
+    /// The previous hop as the records name it; `None` for a sender on this node.
+    pub(super) fn previous(&self) -> Option<Neighbour> {
+        let address: IpAddr = self.phop_address()?;
+        Some(Neighbour { interface: self.incoming, address })
+    }
+}
+
+/// Gives a flow its number, before anything else is written of it.
+fn name(core: &mut Core, session: Session, psb: &mut Psb) {
+    if psb.number != 0 {
+        return;
+    }
+    core.named_flows += 1;
+    psb.number = core.named_flows;
+    core.outbox.record(Body::Flow(record::Flow::new(psb.number, session, psb.sender)));
+}
+
+/// Writes down a payer's consent, where it differs from what stood before. What rests on it waits
+/// until it is durable, unless it approves no more than it did.
+pub(super) fn consented(
+    core: &mut Core,
+    now: Now,
+    session: Session,
+    psb: &mut Psb,
+    before: Option<&BranchView>,
+    (key, payment): (BranchKey, &Payment),
+) {
+    let after = psb.flow.as_ref().and_then(|flow| flow.branch(key));
+    let Some(after) = after else { return };
+    let known = before.filter(|before| before.instance == after.instance);
+    if known.is_some_and(|k| k.ceiling == after.ceiling && k.account == after.account) {
+        return;
+    }
+    name(core, session, psb);
+    let digest = if core.message.is_empty() { [0; 16] } else { digest(&core.message) };
+    let id = core.outbox.record(Body::Consent(Consent {
+        at_ms: now.at.as_millis(),
+        flow: psb.number,
+        payer: neighbour(key),
+        account: AccountId { kind: after.account.kind(), id: after.account.id().into() },
+        ceiling: after.ceiling.0,
+        epoch: payment.epoch_echo,
+        sequence: payment.sequence,
+        instance: payment.instance,
+        tariff: core.interfaces.get(key.group).map_or(0, |port| port.price_version),
+        digest,
+    }));
+    if known.is_none_or(|known| known.ceiling < after.ceiling) {
+        psb.needs = id;
+    }
+}
+
+/// The first half of the SHA-256 of a message.
+fn digest(message: &[u8]) -> [u8; 16] {
+    let mut half = [0; 16];
+    for (to, from) in half.iter_mut().zip(Sha256::digest(message)) {
+        *to = from;
+    }
+    half
+}
+
+/// A payer's consent ended.
+pub(super) fn closed(core: &mut Core, now: Now, psb: &Psb, key: BranchKey, orderly: bool) {
+    let (at_ms, flow, payer) = (now.at.as_millis(), psb.number, neighbour(key));
+    core.outbox.record(Body::Closed(Closed { at_ms, flow, payer, orderly }));
+}
+
+/// Writes down what this node approved upstream, where it differs from what stood before.
+pub(super) fn offered(
+    core: &mut Core,
+    now: Now,
+    psb: &mut Psb,
+    before: Option<u64>,
+    paid: &charging_model::OwnPayment,
+) {
+    let ceiling = psb.flow.as_ref().and_then(|flow| flow.own_ceiling()).map(|rate| rate.0);
+    let (Some(payee), Some(ceiling)) = (psb.previous(), ceiling) else { return };
+    if before == Some(ceiling) || psb.number == 0 {
+        return;
+    }
+    let id = core.outbox.record(Body::Offer(Offer {
+        at_ms: now.at.as_millis(),
+        flow: psb.number,
+        payee,
+        ceiling,
+        epoch: paid.epoch_echo,
+        sequence: paid.sequence,
+        instance: paid.instance,
+    }));
+    if before.is_none_or(|before| before < ceiling) {
+        psb.needs = id;
+    }
+}
