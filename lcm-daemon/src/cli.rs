@@ -87,6 +87,9 @@ async fn serve(config: Config) -> Result<(), String> {
     let seed = config.rsvp.jitter_seed.unwrap_or_else(|| fastrand::u64(..));
     let control = server::bind(&daemon.control_socket)
         .map_err(|e| format!("control socket {}: {e}", daemon.control_socket.display()))?;
+    if config.ledger.directory.is_none() {
+        tracing::info!("no books are kept: the configuration names no ledger.directory");
+    }
     let node = Node::open(config, seed).map_err(|e| format!("cannot open the network: {e}"))?;
     let (calls, requests) = mpsc::channel(MAX_CALLS);
     spawn_local(server::serve(control, calls.clone()));

@@ -17,7 +17,7 @@ use super::{
     DEFAULT_ON_INCONSISTENCY, DEFAULT_ON_MISSING_PAYMENT, DEFAULT_P_TYPES, DEFAULT_REFRESH_MS,
     DEFAULT_REQUIRE_ESTABLISHED, DEFAULT_ROLE, DEFAULT_SLEW_MAX_PERCENT, DEFAULT_VALIDITY_MS,
     Daemon, PTypes, REFRESH_MS_MAX, REFRESH_MS_MIN, Role, Rsvp, VALIDITY_MS_MAX, interfaces,
-    limits,
+    ledger, limits,
 };
 
 /// Beyond this R would outrun the lifetimes that K = 3 gives.
@@ -34,6 +34,7 @@ pub(super) fn config(file: File, problems: &mut Problems<'_>) -> Config {
     let daemon = daemon(file.daemon, problems);
     let rsvp = rsvp(&file.rsvp, problems);
     let limits = limits::check(&file.limits, problems);
+    let ledger = ledger::check(file.ledger, problems);
     let validity_given = file
         .charging
         .as_ref()
@@ -50,7 +51,7 @@ pub(super) fn config(file: File, problems: &mut Problems<'_>) -> Config {
     };
     let (default_interface, interfaces) =
         interfaces::check(&inherited, file.default_interface, file.interfaces, problems);
-    Config { daemon, rsvp, limits, charging, default_interface, interfaces }
+    Config { daemon, rsvp, limits, ledger, charging, default_interface, interfaces }
 }
 
 /// The value given, or the default.

@@ -23,6 +23,7 @@ use toml::de::DeTable;
 mod account;
 mod check;
 mod interfaces;
+mod ledger;
 mod limits;
 mod problem;
 mod raw;
@@ -35,6 +36,7 @@ mod tests;
 mod wording;
 
 pub use account::{ACCOUNT_ID_BYTES_MAX, Account, AccountKind, Currency};
+pub use ledger::{DEFAULT_HOLD_S, DEFAULT_PROOF_MS, DEFAULT_SEGMENT_BYTES, Ledger};
 pub use limits::Limits;
 pub use problem::{ConfigErrors, PROBLEMS_MAX, Problem};
 
@@ -100,6 +102,8 @@ pub struct Config {
     pub rsvp: Rsvp,
     /// `[limits]`: how much others may make this node keep and do.
     pub limits: Limits,
+    /// `[ledger]`: where the books are kept.
+    pub ledger: Ledger,
     /// `[charging]`: who pays and in what; `None` if this node does not charge.
     pub charging: Option<Charging>,
     /// `[default_interface]`: what holds for an interface that the file does not name.

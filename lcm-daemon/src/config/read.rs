@@ -6,11 +6,11 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::problem::Problems;
 use super::wording::suggestion;
-use super::{limits, raw};
+use super::{ledger, limits, raw};
 
 /// Names of the tables that a file may have.
-const TABLES: [&str; 6] =
-    ["daemon", "rsvp", "limits", "charging", "default_interface", "interface"];
+const TABLES: [&str; 7] =
+    ["daemon", "rsvp", "limits", "ledger", "charging", "default_interface", "interface"];
 
 /// A configuration file whose tables have the right shape; what had not was left out.
 #[derive(Debug, Default)]
@@ -18,6 +18,7 @@ pub(super) struct File {
     pub(super) daemon: raw::Daemon,
     pub(super) rsvp: raw::Rsvp,
     pub(super) limits: limits::Raw,
+    pub(super) ledger: ledger::Raw,
     /// With its place, for what is missing in it.
     pub(super) charging: Option<Spanned<raw::Charging>>,
     pub(super) default_interface: Option<Spanned<raw::Interface>>,
@@ -32,6 +33,7 @@ impl File {
                 "daemon" => file.daemon = table(value, problems),
                 "rsvp" => file.rsvp = table(value, problems),
                 "limits" => file.limits = table(value, problems),
+                "ledger" => file.ledger = table(value, problems),
                 "charging" => file.charging = Some(placed(value, problems)),
                 "default_interface" => file.default_interface = Some(placed(value, problems)),
                 "interface" => file.interfaces = tables(value, problems),

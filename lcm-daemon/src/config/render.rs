@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Account, Config, Interface, Tariff, limits};
+use super::{Account, Config, Interface, Tariff, ledger, limits};
 
 /// Every effective setting of a configuration, as TOML.
 pub(super) fn config(config: &Config) -> String {
@@ -36,6 +36,9 @@ fn tables(out: &mut String, config: &Config) -> fmt::Result {
 
     writeln!(out, "\n[limits]")?;
     limits::render(out, &config.limits)?;
+
+    writeln!(out, "\n[ledger]")?;
+    ledger::render(out, &config.ledger, quoted)?;
 
     writeln!(out, "\n[charging]")?;
     writeln!(out, "enabled = {}", config.charging.is_some())?;

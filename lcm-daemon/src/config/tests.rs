@@ -38,6 +38,7 @@ fn empty_text_is_a_plain_router_with_the_defaults() {
     assert_eq!(config.daemon.metrics_listen, None);
     assert_eq!(config.rsvp.role, Role::Router);
     assert_eq!(config.rsvp.refresh_ms, DEFAULT_REFRESH_MS);
+    assert_eq!(config.ledger, Ledger::default());
     assert_eq!(config.charging, None);
     assert!(config.interface("eth7").rsvp);
     assert!(!config.interface("eth7").charging);
@@ -65,6 +66,11 @@ jitter_seed = 18446744073709551615
 max_sessions = 1
 max_senders_per_session = 3
 max_policy_bytes = 4
+[ledger]
+directory = "/srv/books"
+hold_s = 0
+proof_ms = 250
+segment_bytes = 1048576
 [charging]
 enabled = true
 currency = 978
@@ -114,6 +120,13 @@ tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pic
         ..Limits::default()
     };
     assert_eq!(config.limits, limits);
+    let ledger = Ledger {
+        directory: Some(PathBuf::from("/srv/books")),
+        hold_s: 0,
+        proof_ms: 250,
+        segment_bytes: 1 << 20,
+    };
+    assert_eq!(config.ledger, ledger);
     let charging = Charging {
         currency: Currency::from_alphabetic("EUR").unwrap(),
         account: Some(Account::new(AccountKind::Ipv4, "192.0.2.1").unwrap()),
@@ -168,6 +181,19 @@ fn a_problem_names_file_line_key_value_and_remedy() {
          \x20 3 | \trefresh_ms = 50 # fast\n\
          \x20   | \t             ^^\n"
     );
+}
+
+#[test]
+fn books_are_kept_under_an_absolute_path() {
+    let (line, key, value) = only_problem("[ledger]\ndirectory = \"books\"\n");
+    assert_eq!((line, key.as_str(), value.as_deref()), (2, "ledger.directory", Some("\"books\"")));
+    for (text, key) in [
+        ("[ledger]\nhold_s = 315360001\n", "ledger.hold_s"),
+        ("[ledger]\nproof_ms = 99\n", "ledger.proof_ms"),
+        ("[ledger]\nsegment_bytes = 1000\n", "ledger.segment_bytes"),
+    ] {
+        assert_eq!(only_problem(text).1, key);
+    }
 }
 
 #[test]
@@ -491,6 +517,7 @@ prop_compose! {
         interfaces in proptest::collection::btree_map(
             interface_name(), any_interface(charging.is_some()), 0..4),
         host in any::<bool>(),
+        books in proptest::option::of("/[a-z \"\\\\é]{0,40}[a-z]"),
         charging in Just(charging),
     ) -> Config {
         let unpaid = charging.as_ref().is_some_and(|charging| charging.account.is_none());
@@ -513,6 +540,11 @@ prop_compose! {
             limits: {
                 let most = limits::EACH.iter().map(|(.., most)| *most);
                 limits::from_values(most.zip(&limits).map(|(most, value)| value % most + 1))
+            },
+            ledger: Ledger {
+                hold_s: refreshes[0],
+                directory: books.map(PathBuf::from),
+                ..Ledger::default()
             },
             charging,
             default_interface,

@@ -40,6 +40,9 @@ pub struct Figure2Args {
     /// Keep a capture of each link in this directory.
     #[arg(long, value_name = "DIR")]
     pub pcap: Option<PathBuf>,
+    /// Leave each node's books in DIR/NODE/ledger.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
     /// Refresh period of all daemons in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 2_000,
         value_parser = clap::value_parser!(u32).range(100..=30_000))]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use charging_model::Ppm;
@@ -92,14 +93,10 @@ fn play(args: &Figure2Args) -> Result<(), Failure> {
         c: expect(&figure, &["R2"])?,
         b: expect(&raised, &["R1", "R2"])?,
     };
-    let pcap = args.pcap.as_ref().map(std::path::absolute).transpose();
-    let pcap = pcap.map_err(LabError::from)?;
-    if let Some(folder) = &pcap {
-        std::fs::create_dir_all(folder)
-            .map_err(|e| Failure::Usage(format!("--pcap {}: {e}", folder.display())))?;
-    }
-    let keep: Vec<_> = pcap.iter().map(|folder| folder.as_path()).collect();
-    lab::enter(&keep)?;
+    let pcap = folder("--pcap", args.pcap.as_deref())?;
+    let books = folder("--keep", args.keep.as_deref())?;
+    let needed: Vec<_> = pcap.iter().chain(&books).map(PathBuf::as_path).collect();
+    lab::enter(&needed)?;
     let program = std::env::current_exe().map_err(LabError::from)?;
     let stage = Stage::start(Setup {
         topology: figure.topology.clone(),
@@ -112,6 +109,7 @@ fn play(args: &Figure2Args) -> Result<(), Failure> {
         port: PORT,
         program: (program, vec!["daemon".to_owned()]),
         pcap,
+        books,
         log_level: "info",
         metrics_port: None,
     })?;
@@ -125,6 +123,15 @@ fn play(args: &Figure2Args) -> Result<(), Failure> {
         report::summary(&findings);
     }
     Ok(())
+}
+
+/// A folder that was named, made if it is not there.
+fn folder(option: &str, path: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+    let Some(path) = path else { return Ok(None) };
+    let path = std::path::absolute(path).map_err(LabError::from)?;
+    std::fs::create_dir_all(&path)
+        .map_err(|e| Failure::Usage(format!("{option} {}: {e}", path.display())))?;
+    Ok(Some(path))
 }
 
 /// The figure with the prices that were asked for.

@@ -55,6 +55,8 @@ pub struct Setup {
     pub program: (PathBuf, Vec<String>),
     /// Where captures are kept.
     pub pcap: Option<PathBuf>,
+    /// Where each node's books are kept, in NODE/ledger; none without it.
+    pub books: Option<PathBuf>,
     /// Log level of the daemons.
     pub log_level: &'static str,
     /// Port on the loopback of each node where its metrics page is served, if at all.
@@ -316,10 +318,14 @@ impl Stage {
             .map(|port| format!("metrics_listen = \"127.0.0.1:{port}\"\n"))
             .unwrap_or_default();
         let charges = !self.setup.ignorant.contains(name);
+        let books = self.setup.books.as_ref().map(|folder| folder.join(name).join("ledger"));
+        let books = books
+            .map(|folder| format!("[ledger]\ndirectory = \"{}\"\n\n", folder.display()))
+            .unwrap_or_default();
         let mut text = format!(
             "[daemon]\nname = \"{name}\"\ncontrol_socket = \"{}\"\nlog_level = \"{log_level}\"\n\
              {metrics}\n\
-             [rsvp]\nrole = \"{role}\"\nrefresh_ms = {refresh_ms}\n\n\
+             [rsvp]\nrole = \"{role}\"\nrefresh_ms = {refresh_ms}\n\n{books}\
              [charging]\nenabled = {charges}\ncurrency = \"EUR\"\nvalidity_ms = {validity_ms}\n\
              account = {{ kind = \"nai\", id = \"{name}@figure2.example\" }}\n\n\
              [default_interface]\ncharging = false\n",

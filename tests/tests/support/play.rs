@@ -63,6 +63,7 @@ pub(crate) fn setup(
         program: (program(), vec![node::DAEMON.to_owned()]),
         pcap: None,
         log_level: "debug",
+        books: None,
         metrics_port: Some(METRICS_PORT),
     }
 }
