@@ -31,7 +31,7 @@ pub fn repair(dir: &Path) -> Result<Option<Repaired>, OpenError> {
     repair_on(&disk)
 }
 
-fn repair_on<S: Storage>(storage: &S) -> Result<Option<Repaired>, OpenError> {
+pub(super) fn repair_on<S: Storage>(storage: &S) -> Result<Option<Repaired>, OpenError> {
     let io = |name: &str, error| OpenError::Io { path: storage.path(name), error };
     let mut reader = Reader::on(storage, false).map_err(|error| io("", error))?;
     let fault = loop {

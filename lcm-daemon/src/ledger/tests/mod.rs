@@ -1,6 +1,8 @@
 //! The journal on a real disk and on one that fails.
 
 mod disk;
+mod faults;
+mod sim;
 
 use super::record::{AccountId, Cause, Meter, Payment};
 use super::record::{Body, Consent, Neighbour, Runs, Stamp, Started};
