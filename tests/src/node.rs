@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use lcm_daemon::lab::process::die_with_parent;
 
 use crate::bench::forwarder;
+use crate::crash;
 
 /// First argument of a process that is to be the daemon; the daemon's own arguments follow.
 pub const DAEMON: &str = "daemon";
@@ -17,6 +18,12 @@ pub const DAEMON: &str = "daemon";
 pub const CTL: &str = "ctl";
 /// First argument of a process that is to be the bare forwarder of the benchmark.
 pub const FORWARDER: &str = "forwarder";
+/// First argument of a process that writes a journal until it is killed.
+pub const JOURNAL: &str = "journal";
+/// First argument of a process that makes a journal and its key.
+pub const JOURNAL_OPEN: &str = "journal-open";
+/// First argument of a process that writes a journal on a file system that is full for a while.
+pub const JOURNAL_FULL: &str = "journal-full";
 
 /// Plays the part that the first argument names, if it names one; to be called first of all in
 /// `main`, and its result to be returned. `None`: the program is called for its own purpose.
@@ -28,6 +35,9 @@ pub fn play_part() -> Option<ExitCode> {
         DAEMON => daemon,
         CTL => ctl,
         FORWARDER => forwarder::main,
+        JOURNAL => crash::writer,
+        JOURNAL_OPEN => crash::opener,
+        JOURNAL_FULL => crash::full_disk,
         _ => return None,
     };
     if let Err(error) = die_with_parent() {
