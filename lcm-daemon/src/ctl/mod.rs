@@ -1,6 +1,7 @@
 //! `lcmctl`: reads any daemon, opens sessions at a daemon in host role, shows the figure.
 
 mod decode;
+mod ledger;
 mod price;
 mod refresh;
 mod session;
@@ -41,6 +42,11 @@ enum Command {
     Refresh(refresh::RefreshArgs),
     /// Show the RSVP packets of a capture file.
     Decode(decode::DecodeArgs),
+    /// Check, copy and export the books of a daemon.
+    Ledger {
+        #[command(subcommand)]
+        what: ledger::Ledger,
+    },
     /// Show the product at work on this machine's kernel.
     Demo {
         #[command(subcommand)]
@@ -83,6 +89,7 @@ pub fn ctl_with(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Price(args) => price::run(&args),
         Command::Refresh(args) => refresh::run(&args),
         Command::Decode(args) => return decode::run(&args),
+        Command::Ledger { what } => return ledger::run(&what),
         Command::Demo { what } => return demo::run(&what),
     };
     match result {

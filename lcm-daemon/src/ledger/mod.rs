@@ -13,11 +13,14 @@
 //! crash they are closed at the last instant that it proves, so nobody is charged for time of
 //! which the books know nothing.
 
+pub mod backup;
+pub mod carried;
 pub mod fault;
 pub mod frame;
 pub mod journal;
 pub mod keys;
 pub mod lock;
+pub mod prune;
 pub mod reader;
 pub mod record;
 mod recover;
@@ -26,6 +29,7 @@ pub mod replay;
 pub mod segment;
 pub mod sign;
 pub mod storage;
+pub mod verify;
 pub mod writer;
 
 #[cfg(test)]

@@ -111,6 +111,19 @@ impl<S: Storage> Reader<S> {
         &self.before
     }
 
+    /// Whether the first file continues a chain that ends in this hash; to be asked before the
+    /// first record is read.
+    pub fn continues(&self, before: &Hash) -> bool {
+        let header = || {
+            let name = segment::name(*self.todo.front()?);
+            let file = self.storage.open(&name, false).ok()?;
+            let mut bytes = [0; HEADER];
+            let count = file.read_at(0, &mut bytes).ok()?;
+            Header::parse(bytes.get(..count)?).ok()
+        };
+        header().is_some_and(|header| header.before == *before)
+    }
+
     /// Its body, as it stands on disk.
     pub fn body(&self) -> &[u8] {
         let buffer = self.current.as_ref().map(|current| current.buffer.as_slice());

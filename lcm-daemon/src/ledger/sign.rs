@@ -46,6 +46,11 @@ impl Signer {
         Key { public, signature: halves(signature) }
     }
 
+    /// Signs the text of a summary.
+    pub(super) fn sums(&self, text: &[u8]) -> [[u8; 32]; 2] {
+        halves(self.key.sign(text))
+    }
+
     /// Names this key as the first one.
     pub fn first(&self) -> Key {
         Key { public: self.public(), signature: [[0; 32]; 2] }
@@ -59,7 +64,7 @@ impl fmt::Debug for Signer {
 }
 
 /// Hexadecimal digits of some bytes.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -160,7 +165,8 @@ impl Signatures {
     }
 }
 
-fn signed(key: &PublicKey, text: &[u8], [r, s]: [[u8; 32]; 2]) -> bool {
+/// Whether this key signed this text.
+pub(super) fn signed(key: &PublicKey, text: &[u8], [r, s]: [[u8; 32]; 2]) -> bool {
     VerifyingKey::from_bytes(key)
         .is_ok_and(|key| key.verify_strict(text, &Signature::from_components(r, s)).is_ok())
 }

@@ -20,6 +20,14 @@ pub enum Account {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AccountRef(pub(super) u32);
 
+impl AccountRef {
+    /// Its number, from 0, in the order of the accounts.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// The place of a neighbour among all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct NeighbourRef(u32);

@@ -156,6 +156,14 @@ impl Flows {
         all
     }
 
+    /// Goes through what grants and meters rest on.
+    pub(super) fn each_tenure(&mut self, mut change: impl FnMut(&mut TenureRef)) {
+        for flow in self.busy.values_mut() {
+            flow.grants.iter_mut().for_each(|grant| change(&mut grant.tenure));
+            flow.meters.iter_mut().for_each(|line| change(&mut line.tenure));
+        }
+    }
+
     /// All flows that have state.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Flow)> {
         self.busy.iter().map(|(number, flow)| (*number, flow))

@@ -564,6 +564,19 @@ impl Replay {
         self.postings.returned(number)
     }
 
+    /// The first posting that is not final at an instant.
+    #[must_use]
+    pub fn not_final(&self, now: &Moment) -> Option<u64> {
+        self.postings.not_final(now)
+    }
+
+    /// Forgets the single postings: what they came to stays in the balances, and can be corrected
+    /// no more.
+    pub fn carry(&mut self) {
+        let mut kept = self.postings.forget();
+        self.flows.each_tenure(|tenure| *tenure = self.postings.keep_tenure(&mut kept, *tenure));
+    }
+
     /// The number of postings so far.
     #[must_use]
     pub fn postings(&self) -> usize {

@@ -69,6 +69,13 @@ enum Tenure {
     Ended { at: Stamp, run: u32, orderly: bool },
 }
 
+/// What postings rested on before they were forgotten.
+#[derive(Debug)]
+pub(super) struct Former {
+    tenures: Vec<Tenure>,
+    places: BTreeMap<u32, TenureRef>,
+}
+
 /// What must be known of a posting to correct it later.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Kept {
@@ -235,6 +242,37 @@ impl Postings {
             }
         }
         sums
+    }
+
+    /// The first posting that is not final at an instant.
+    pub(super) fn not_final(&self, now: &Moment) -> Option<u64> {
+        let open = |kept: &&Kept| self.state(kept.number, kept.tenure, now) != State::Final;
+        self.kept.iter().filter(open).map(|kept| kept.number).min()
+    }
+
+    /// Forgets all postings, and what they rested on but for what [`keep_tenure`] is told.
+    ///
+    /// [`keep_tenure`]: Self::keep_tenure
+    pub(super) fn forget(&mut self) -> Former {
+        self.kept = Vec::new();
+        self.sorted = 0;
+        self.returned.clear();
+        self.disputed.clear();
+        Former { tenures: std::mem::take(&mut self.tenures), places: BTreeMap::new() }
+    }
+
+    /// Takes over what still lasts; its new place.
+    pub(super) fn keep_tenure(&mut self, former: &mut Former, tenure: TenureRef) -> TenureRef {
+        if let Some(known) = former.places.get(&tenure.0) {
+            return *known;
+        }
+        let new = self.begin();
+        let old = former.tenures.get(tenure.0 as usize);
+        if let (Some(old), Some(slot)) = (old, self.tenures.get_mut(new.0 as usize)) {
+            *slot = *old;
+        }
+        former.places.insert(tenure.0, new);
+        new
     }
 
     pub(super) fn len(&self) -> usize {

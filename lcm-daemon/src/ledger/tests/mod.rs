@@ -3,6 +3,7 @@
 mod disk;
 mod faults;
 mod sim;
+mod tools;
 
 use super::record::{AccountId, Cause, Meter, Payment};
 use super::record::{Body, Consent, Neighbour, Runs, Stamp, Started};

@@ -1,0 +1,148 @@
+//! What is left of records that were put away: `DIR/<first record that is there>.carried`.
+//!
+//! ```text
+//!  magic 8 B │ version u16 │ first record that follows u64 │ hash before it 32 B │ public key of
+//!  the records that follow 32 B │ public key of this summary 32 B │ signature 64 B │ the books
+//!  by then (postcard)
+//! ```
+//!
+//! The signature is over the text `lcm ledger sums` with a zero, the first record, the hash, both
+//! keys and the SHA-256 of the books. Integers are big-endian. The second key is that of the day
+//! on which the records were put away; the chain of keys leads to it.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::{error, fmt};
+
+use sha2::{Digest as _, Sha256};
+
+use super::frame::Hash;
+use super::record::FORMAT;
+use super::replay::Replay;
+use super::sign::{PublicKey, Signer, signed};
+
+const MAGIC: &[u8; 8] = b"lcm sums";
+const TEXT: &[u8; 16] = b"lcm ledger sums\0";
+
+/// The books up to the first record that is there.
+#[derive(Debug)]
+pub struct Carried {
+    /// The first record that follows.
+    pub first: u64,
+    /// The hash before it.
+    pub before: Hash,
+    /// The key of the records that follow.
+    pub key: PublicKey,
+    /// The key that signs this.
+    pub signer: PublicKey,
+    /// The books by then.
+    pub replay: Replay,
+}
+
+/// Why a summary is not to be believed.
+#[derive(Debug)]
+pub enum BadCarried {
+    /// It cannot be read.
+    Io(io::Error),
+    /// It is no summary, or a damaged one.
+    Malformed,
+    /// A newer program wrote it.
+    Newer(u16),
+    /// The key that it names did not sign it, or is not one of the journal.
+    Signature,
+    /// It is of another journal than the files beside it.
+    Joint,
+}
+
+impl error::Error for BadCarried {}
+
+impl fmt::Display for BadCarried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Malformed => f.write_str("no summary of books, or a damaged one"),
+            Self::Newer(version) => {
+                write!(f, "of version {version}, this program knows {FORMAT}: use a newer one")
+            }
+            Self::Signature => f.write_str("not signed by a key of this journal"),
+            Self::Joint => f.write_str("does not continue in the records beside it"),
+        }
+    }
+}
+
+impl Carried {
+    /// The name of its file.
+    pub fn name(first: u64) -> String {
+        format!("{first:020}.carried")
+    }
+
+    /// Writes it, durably; it has its name when it is complete.
+    pub(super) fn write(&self, dir: &Path, signer: &Signer) -> io::Result<()> {
+        let books = postcard::to_extend(&self.replay, Vec::new()).map_err(io::Error::other)?;
+        let signature = signer.sums(&self.text(&books));
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&FORMAT.to_be_bytes());
+        bytes.extend_from_slice(&self.first.to_be_bytes());
+        bytes.extend_from_slice(&self.before);
+        bytes.extend_from_slice(&self.key);
+        bytes.extend_from_slice(&self.signer);
+        bytes.extend(signature.concat());
+        bytes.extend(books);
+        let unnamed = dir.join("carried.new");
+        let mut file = File::create(&unnamed)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        fs::rename(&unnamed, dir.join(Self::name(self.first)))?;
+        File::open(dir)?.sync_all()
+    }
+
+    /// Reads and checks one; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// If it is not to be believed.
+    pub fn read(path: &Path) -> Result<Option<Self>, BadCarried> {
+        match fs::read(path) {
+            Ok(bytes) => Self::parse(&bytes).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(BadCarried::Io(error)),
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, BadCarried> {
+        let short = || BadCarried::Malformed;
+        let (magic, rest) = bytes.split_first_chunk::<8>().ok_or_else(short)?;
+        if magic != MAGIC {
+            return Err(BadCarried::Malformed);
+        }
+        let (version, rest) = rest.split_first_chunk::<2>().ok_or_else(short)?;
+        let version = u16::from_be_bytes(*version);
+        if version > FORMAT {
+            return Err(BadCarried::Newer(version));
+        }
+        let (first, rest) = rest.split_first_chunk::<8>().ok_or_else(short)?;
+        let (before, rest) = rest.split_first_chunk::<32>().ok_or_else(short)?;
+        let (key, rest) = rest.split_first_chunk::<32>().ok_or_else(short)?;
+        let (signer, rest) = rest.split_first_chunk::<32>().ok_or_else(short)?;
+        let (r, rest) = rest.split_first_chunk::<32>().ok_or_else(short)?;
+        let (s, books) = rest.split_first_chunk::<32>().ok_or_else(short)?;
+        let mut carried = Self {
+            first: u64::from_be_bytes(*first),
+            before: *before,
+            key: *key,
+            signer: *signer,
+            replay: Replay::default(),
+        };
+        if !signed(signer, &carried.text(books), [*r, *s]) {
+            return Err(BadCarried::Signature);
+        }
+        carried.replay = postcard::from_bytes(books).map_err(|_| BadCarried::Malformed)?;
+        Ok(carried)
+    }
+
+    fn text(&self, books: &[u8]) -> Vec<u8> {
+        let digest: Hash = Sha256::digest(books).into();
+        let keys = [self.key, self.signer].concat();
+        [TEXT.as_slice(), &self.first.to_be_bytes(), &self.before, &keys, &digest].concat()
+    }
+}
