@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::super::backup::{BackupError, backup, restore, segments};
+use super::super::backup::{BackupError, backup, segments};
 use super::super::carried::Carried;
 use super::super::journal::{Journal, Options};
 use super::super::prune::{PruneError, prune};
