@@ -3,6 +3,7 @@
 mod decode;
 mod ledger;
 mod price;
+pub mod quote;
 mod refresh;
 mod session;
 mod show;
@@ -34,6 +35,8 @@ enum Command {
     Send(session::SendArgs),
     /// Answer a session as a receiver: RESV with a UCPE that pays the price due.
     Receive(session::ReceiveArgs),
+    /// What receiving a session would cost for a while, before anything is reserved.
+    Quote(quote::QuoteArgs),
     /// End a registration that was made with --detach.
     Close(session::CloseArgs),
     /// Change the local price of an interface.
@@ -85,6 +88,7 @@ pub fn ctl_with(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Show(args) => show::run(&args),
         Command::Send(args) => session::send(&args),
         Command::Receive(args) => session::receive(&args),
+        Command::Quote(args) => quote::run(&args),
         Command::Close(args) => session::close(&args),
         Command::Price(args) => price::run(&args),
         Command::Refresh(args) => refresh::run(&args),

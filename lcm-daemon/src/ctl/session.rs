@@ -16,7 +16,7 @@ use crate::control::protocol::{
 const UDP: u8 = 17;
 
 /// Parses `[udp:|tcp:|NUMBER:]ADDRESS:PORT`.
-fn session_name(text: &str) -> Result<SessionName, String> {
+pub(super) fn session_name(text: &str) -> Result<SessionName, String> {
     let (protocol, address) = match text.split_once(':') {
         Some(("udp", rest)) => (UDP, rest),
         Some(("tcp", rest)) => (6, rest),

@@ -76,7 +76,7 @@ fn session_text(session: &SessionId) -> String {
     }
 }
 
-fn sender_text(sender: &SenderId) -> String {
+pub(super) fn sender_text(sender: &SenderId) -> String {
     format!("{}:{}", sender.source, sender.id)
 }
 

@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         ("resvtear_and_pathtear_empty_all_nodes", tears::both),
         ("r046_r110_declined_until_the_price_falls", operator::declined),
         ("r006_whatever_changes_nobody_pays_what_it_did_not_approve", random::changes),
+        ("r004_lcmctl_quotes_rate_and_duration_before_anything_is_reserved", operator::quoted),
         ("lcmctl_sends_receives_shows_prices_and_closes", operator::programs),
         ("lcmctl_says_what_is_wrong", operator::refusals),
         ("metrics_count_messages_and_refusals", operator::metrics),

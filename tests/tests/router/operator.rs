@@ -50,6 +50,28 @@ pub(crate) fn declined() -> TestResult {
     Ok(())
 }
 
+/// Rate times duration, by the program, with nothing reserved.
+pub(crate) fn quoted() -> TestResult {
+    let mut play = chain::start()?;
+    let session = play.stage.session()?.destination.to_string();
+    let early = run(&play, "R1", &["quote", &session])?;
+    assert_eq!(early.status.code(), Some(1));
+    assert!(text(&early.stderr).contains("nobody announces a price"), "{}", text(&early.stderr));
+    play.send()?;
+    play.wait_announced("IS2", "R1", 140, 200)?;
+    let quote = play.wait("a quote", |play| {
+        json(play, "R1", &["quote", &session, "--for", "90"]).map_err(|e| e.to_string())
+    })?;
+    let expected = serde_json::json!({ "rate": 98, "amount": "8820000", "most_rate": 140, "most": "12600000" });
+    for (key, value) in expected.as_object().ok_or("no object")? {
+        assert_eq!(&quote[0][key], value, "{key} in {quote}");
+    }
+    let table = succeed(&play, "R1", &["quote", &session, "--for", "90"])?;
+    assert_eq!(rows(&table)[1][1..], ["98", "90", "8820000", "140", "12600000"], "{table}");
+    assert!(play.heard().iter().all(|heard| heard.message.kind != RESV), "nothing is reserved");
+    Ok(())
+}
+
 pub(crate) fn programs() -> TestResult {
     let mut play = chain::start()?;
     let session = play.stage.session()?.destination.to_string();

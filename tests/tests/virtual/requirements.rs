@@ -4,6 +4,7 @@ use charging_model::Ppm;
 use charging_model::Rate;
 use charging_model::flow::Limits;
 use charging_model::tree::Tree;
+use lcm_daemon::ctl::quote::estimate;
 use lcm_daemon::engine::{NoticeEvent, SenderShare};
 use lcm_tests::sim::{Kind, Net, NodeId, Options, Topology, TreeNet, group, reserve_up_to};
 use rsvp_wire::MessageType;
@@ -149,6 +150,35 @@ fn r019_r046_a_quote_above_the_receivers_maximum_reserves_nothing() {
     net.run_ms(10_000);
     assert_eq!(net.rates_over(1_000), [0, 99, -99]);
     net.assert_promise();
+}
+
+/// What a receiver is told before it reserves is what it pays, as long as nobody else comes.
+#[test]
+fn r004_what_was_quoted_before_the_reservation_is_what_it_costs() {
+    let (mut net, [s, _, r]) = chain();
+    let session = group(net.family(), 1);
+    let share = SenderShare { fraction_ppm: 333_333, ..SenderShare::default() };
+    net.send(s, session, Some(share));
+    // At 0 it declines, and knows the price.
+    let declined = net.receive_as(r, reserve_up_to(session, Some(0)));
+    net.run_ms(100_000);
+    let asked = |net: &Net| {
+        net.log.crossings().iter().any(|crossing| crossing.message_type == MessageType::Resv)
+    };
+    assert!(!asked(&net), "nothing is reserved");
+    let now = net.clock(r);
+    let sessions = net.node(r).engine().show_sessions(now);
+    let announced = sessions[0].senders[0].charging.clone().unwrap();
+    let quoted = estimate(&announced, 7_200_000);
+    assert_eq!((quoted.rate, quoted.most_rate), (66, 133));
+
+    net.close(r, declined);
+    net.receive(r, session);
+    net.run_ms(10_000);
+    let before = net.balances()[r];
+    net.run_ms(7_200_000);
+    let paid = before - net.balances()[r];
+    assert_eq!(u128::try_from(paid).unwrap(), quoted.amount);
 }
 
 /// Whatever it sends and receives, an end system settles with its own provider alone.
