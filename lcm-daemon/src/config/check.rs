@@ -11,13 +11,13 @@ use super::problem::Problems;
 use super::raw::{self, Given};
 use super::read::File;
 use super::{
-    Account, Charging, Config, Currency, DEFAULT_ACCEPT_REFRESH_MAX_MS,
+    Account, Charging, Config, Contract, Currency, DEFAULT_ACCEPT_REFRESH_MAX_MS,
     DEFAULT_ACCEPT_REFRESH_MIN_MS, DEFAULT_CHARGING_ENABLED, DEFAULT_CONTROL_SOCKET,
     DEFAULT_HONOUR_QUOTE, DEFAULT_LIFETIME_MULTIPLIER, DEFAULT_LOG_LEVEL, DEFAULT_NAME,
     DEFAULT_ON_INCONSISTENCY, DEFAULT_ON_MISSING_PAYMENT, DEFAULT_P_TYPES, DEFAULT_REFRESH_MS,
     DEFAULT_REQUIRE_ESTABLISHED, DEFAULT_ROLE, DEFAULT_SLEW_MAX_PERCENT, DEFAULT_VALIDITY_MS,
     Daemon, PTypes, REFRESH_MS_MAX, REFRESH_MS_MIN, Role, Rsvp, VALIDITY_MS_MAX, interfaces,
-    ledger, limits,
+    ledger, limits, neighbours,
 };
 
 /// Beyond this R would outrun the lifetimes that K = 3 gives.
@@ -40,7 +40,7 @@ pub(super) fn config(file: File, problems: &mut Problems<'_>) -> Config {
         .as_ref()
         .and_then(|table| table.get_ref().validity_ms.as_ref().map(Spanned::span));
     let charging_place = file.charging.as_ref().map_or(0..0, Spanned::span);
-    let charging = file.charging.and_then(|table| charging(table, rsvp.role, problems));
+    let charging = charging(file.charging, file.neighbours, rsvp.role, problems);
     let inherited = interfaces::Inherited {
         charges: charging.is_some(),
         charging_place,
@@ -192,14 +192,16 @@ fn rsvp(raw: &raw::Rsvp, problems: &mut Problems<'_>) -> Rsvp {
     }
 }
 
-/// Checks `[charging]`; `None` if it is not enabled (it is checked nevertheless).
+/// Checks `[charging]` and `[[neighbour]]`; `None` if charging is not enabled (they are checked
+/// nevertheless).
 fn charging(
-    table: Spanned<raw::Charging>,
+    table: Option<Spanned<raw::Charging>>,
+    neighbours: Vec<Spanned<raw::Neighbour>>,
     role: Role,
     problems: &mut Problems<'_>,
 ) -> Option<Charging> {
-    let place = table.span();
-    let raw = table.into_inner();
+    let place = table.as_ref().map_or(0..0, Spanned::span);
+    let raw = table.map(Spanned::into_inner).unwrap_or_default();
     let enabled = or(raw.enabled, DEFAULT_CHARGING_ENABLED);
     let currency_given = raw.currency.is_some();
     let currency = raw.currency.and_then(|given| currency(&given, problems));
@@ -212,9 +214,15 @@ fn charging(
         " milliseconds",
         problems,
     );
-    let refused = raw.refused_sender_accounts.map(Spanned::into_inner).unwrap_or_default();
-    let refused_sender_accounts =
-        refused.into_iter().filter_map(|given| account_text(given, problems)).collect();
+    let general = Contract {
+        account,
+        on_missing_payment: or(raw.on_missing_payment, DEFAULT_ON_MISSING_PAYMENT),
+        refused_sender_accounts: raw
+            .refused_sender_accounts
+            .map(|given| refused(given, problems))
+            .unwrap_or_default(),
+    };
+    let neighbours = neighbours::check(&general, neighbours, problems);
     let p_types = raw.p_types.map_or(DEFAULT_P_TYPES, |given| p_types(&given, problems));
     if !enabled {
         return None;
@@ -235,13 +243,12 @@ fn charging(
     Some(Charging {
         // Only a file with problems gets XXX, "no currency", and it never becomes a `Config`.
         currency: currency.unwrap_or(Currency::NONE),
-        account,
+        general,
+        neighbours,
         validity_ms,
         honour_quote: or(raw.honour_quote, DEFAULT_HONOUR_QUOTE),
         require_established: or(raw.require_established, DEFAULT_REQUIRE_ESTABLISHED),
-        on_missing_payment: or(raw.on_missing_payment, DEFAULT_ON_MISSING_PAYMENT),
         on_inconsistency: or(raw.on_inconsistency, DEFAULT_ON_INCONSISTENCY),
-        refused_sender_accounts,
         p_types,
     })
 }
@@ -263,7 +270,10 @@ fn currency(given: &Spanned<raw::CurrencyCode>, problems: &mut Problems<'_>) -> 
     found
 }
 
-fn account(given: Spanned<raw::Account>, problems: &mut Problems<'_>) -> Option<Account> {
+pub(super) fn account(
+    given: Spanned<raw::Account>,
+    problems: &mut Problems<'_>,
+) -> Option<Account> {
     let place = given.span();
     let (kind, id) = match given.into_inner() {
         raw::Account { kind: Some(kind), id: Some(id) } => (kind, id),
@@ -282,6 +292,14 @@ fn account(given: Spanned<raw::Account>, problems: &mut Problems<'_>) -> Option<
             None
         }
     }
+}
+
+/// Accounts in one word each.
+pub(super) fn refused(
+    given: Spanned<Vec<Spanned<String>>>,
+    problems: &mut Problems<'_>,
+) -> Vec<Account> {
+    given.into_inner().into_iter().filter_map(|given| account_text(given, problems)).collect()
 }
 
 /// An account in one word, KIND:ID.

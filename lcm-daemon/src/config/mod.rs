@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -25,6 +25,7 @@ mod check;
 mod interfaces;
 mod ledger;
 mod limits;
+mod neighbours;
 mod problem;
 mod raw;
 mod read;
@@ -71,6 +72,26 @@ pub const DEFAULT_HONOUR_QUOTE: bool = false;
 pub const DEFAULT_REQUIRE_ESTABLISHED: bool = true;
 /// What becomes of a RESV without payment.
 pub const DEFAULT_ON_MISSING_PAYMENT: MissingPayment = MissingPayment::Reject;
+/// What was agreed with a neighbour (the paper's section 2.2: contracts are bilateral).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contract {
+    /// The account that we pay it from, and name for sender payments; always there on a router.
+    pub account: Option<Account>,
+    /// What becomes of a RESV without UCPE.
+    pub on_missing_payment: MissingPayment,
+    /// Accounts that may not pay on a sender's behalf: a PATH that offers it is answered with
+    /// PATHERR, and the previous hop cuts the sender's share.
+    pub refused_sender_accounts: Vec<Account>,
+}
+
+impl Charging {
+    /// The contract with the neighbour of this address.
+    #[must_use]
+    pub fn contract(&self, neighbour: IpAddr) -> &Contract {
+        self.neighbours.get(&neighbour).unwrap_or(&self.general)
+    }
+}
+
 /// What becomes of a neighbour that contradicts itself or us.
 pub const DEFAULT_ON_INCONSISTENCY: OnInconsistency = OnInconsistency::Report;
 /// P-Types of the charging elements, in the private range of RFC 2750.
@@ -200,21 +221,18 @@ impl Role {
 pub struct Charging {
     /// The currency of every price and payment of this node.
     pub currency: Currency,
-    /// The account that we pay our previous hops from; always there on a router.
-    pub account: Option<Account>,
+    /// What holds with every neighbour with which nothing else was agreed.
+    pub general: Contract,
+    /// `[[neighbour]]` by address, with what each inherits.
+    pub neighbours: BTreeMap<IpAddr, Contract>,
     /// For how long a quoted price stands, in milliseconds, where an interface has no other.
     pub validity_ms: u32,
     /// Whether a price once quoted is honoured until its validity ends (rule T6).
     pub honour_quote: bool,
     /// Whether a reservation costs nothing until the path above it stands (rule T12).
     pub require_established: bool,
-    /// What becomes of a RESV without UCPE.
-    pub on_missing_payment: MissingPayment,
     /// What becomes of a neighbour that contradicts itself or us.
     pub on_inconsistency: OnInconsistency,
-    /// Accounts that may not pay on a sender's behalf: a PATH that offers it is answered with
-    /// PATHERR, and the previous hop cuts the sender's share.
-    pub refused_sender_accounts: Vec<Account>,
     /// P-Types of the charging elements.
     pub p_types: PTypes,
 }

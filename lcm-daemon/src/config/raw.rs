@@ -51,6 +51,16 @@ pub(super) struct Charging {
     pub(super) p_types: Given<PTypes>,
 }
 
+/// `[[neighbour]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Neighbour {
+    pub(super) address: Given<String>,
+    pub(super) account: Given<Account>,
+    pub(super) on_missing_payment: Given<super::MissingPayment>,
+    pub(super) refused_sender_accounts: Given<Vec<Spanned<String>>>,
+}
+
 /// `account = { kind = …, id = … }`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table such as { kind = \"opaque\", id = \"NAME\" }")]

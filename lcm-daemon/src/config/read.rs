@@ -9,8 +9,16 @@ use super::wording::suggestion;
 use super::{ledger, limits, raw};
 
 /// Names of the tables that a file may have.
-const TABLES: [&str; 7] =
-    ["daemon", "rsvp", "limits", "ledger", "charging", "default_interface", "interface"];
+const TABLES: [&str; 8] = [
+    "daemon",
+    "rsvp",
+    "limits",
+    "ledger",
+    "charging",
+    "neighbour",
+    "default_interface",
+    "interface",
+];
 
 /// A configuration file whose tables have the right shape; what had not was left out.
 #[derive(Debug, Default)]
@@ -21,6 +29,7 @@ pub(super) struct File {
     pub(super) ledger: ledger::Raw,
     /// With its place, for what is missing in it.
     pub(super) charging: Option<Spanned<raw::Charging>>,
+    pub(super) neighbours: Vec<Spanned<raw::Neighbour>>,
     pub(super) default_interface: Option<Spanned<raw::Interface>>,
     pub(super) interfaces: Vec<Spanned<raw::Interface>>,
 }
@@ -36,7 +45,8 @@ impl File {
                 "ledger" => file.ledger = table(value, problems),
                 "charging" => file.charging = Some(placed(value, problems)),
                 "default_interface" => file.default_interface = Some(placed(value, problems)),
-                "interface" => file.interfaces = tables(value, problems),
+                "interface" => file.interfaces = tables("interface", value, problems),
+                "neighbour" => file.neighbours = tables("neighbour", value, problems),
                 name => problems.at(
                     key.span(),
                     "there is no such table or setting".to_owned(),
@@ -49,6 +59,7 @@ impl File {
 }
 
 fn tables<T: DeserializeOwned + Default>(
+    name: &str,
     value: Spanned<DeValue<'_>>,
     problems: &mut Problems<'_>,
 ) -> Vec<Spanned<T>> {
@@ -56,8 +67,8 @@ fn tables<T: DeserializeOwned + Default>(
     match value.into_inner() {
         DeValue::Array(items) => items.into_iter().map(|item| placed(item, problems)).collect(),
         _ => {
-            let remedy = "write [[interface]], in double brackets, above each one".to_owned();
-            problems.at(span, "one interface where a list belongs".to_owned(), remedy);
+            let remedy = format!("write [[{name}]], in double brackets, above each one");
+            problems.at(span, format!("one {name} where a list belongs"), remedy);
             Vec::new()
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Account, Config, Interface, Tariff, ledger, limits};
+use super::{Account, Config, Contract, Interface, Tariff, ledger, limits};
 
 /// Every effective setting of a configuration, as TOML.
 pub(super) fn config(config: &Config) -> String {
@@ -44,23 +44,22 @@ fn tables(out: &mut String, config: &Config) -> fmt::Result {
     writeln!(out, "enabled = {}", config.charging.is_some())?;
     if let Some(charging) = &config.charging {
         writeln!(out, "currency = {}", quoted(charging.currency.alphabetic()))?;
-        if let Some(account) = &charging.account {
-            writeln!(out, "account = {}", account_table(account))?;
-        }
+        contract(out, &charging.general)?;
         writeln!(out, "validity_ms = {}", charging.validity_ms)?;
         writeln!(out, "honour_quote = {}", charging.honour_quote)?;
         writeln!(out, "require_established = {}", charging.require_established)?;
-        writeln!(out, "on_missing_payment = {}", quoted(charging.on_missing_payment.name()))?;
         writeln!(out, "on_inconsistency = {}", quoted(charging.on_inconsistency.name()))?;
-        let refused = charging.refused_sender_accounts.iter();
-        let refused: Vec<String> = refused.map(|a| quoted(&a.to_string())).collect();
-        writeln!(out, "refused_sender_accounts = [{}]", refused.join(", "))?;
         let types = charging.p_types;
         writeln!(
             out,
             "p_types = {{ dcpe = {:#06X}, ucpe = {:#06X}, chg_err = {:#06X} }}",
             types.dcpe, types.ucpe, types.chg_err
         )?;
+        for (address, agreed) in &charging.neighbours {
+            writeln!(out, "\n[[neighbour]]")?;
+            writeln!(out, "address = {}", quoted(&address.to_string()))?;
+            contract(out, agreed)?;
+        }
     }
 
     writeln!(out, "\n[default_interface]")?;
@@ -71,6 +70,16 @@ fn tables(out: &mut String, config: &Config) -> fmt::Result {
         interface(out, settings)?;
     }
     Ok(())
+}
+
+fn contract(out: &mut String, contract: &Contract) -> fmt::Result {
+    if let Some(account) = &contract.account {
+        writeln!(out, "account = {}", account_table(account))?;
+    }
+    writeln!(out, "on_missing_payment = {}", quoted(contract.on_missing_payment.name()))?;
+    let refused = contract.refused_sender_accounts.iter();
+    let refused: Vec<String> = refused.map(|a| quoted(&a.to_string())).collect();
+    writeln!(out, "refused_sender_accounts = [{}]", refused.join(", "))
 }
 
 fn interface(out: &mut String, settings: &Interface) -> fmt::Result {

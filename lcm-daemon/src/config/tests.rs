@@ -82,6 +82,9 @@ on_missing_payment = "free"
 on_inconsistency = "refuse"
 refused_sender_accounts = ["opaque:x", "nai:a@b.example"]
 p_types = { dcpe = 0xD011, ucpe = 0xD012, chg_err = 0xD013 }
+[[neighbour]]
+address = "192.0.2.7"
+account = { kind = "uri", id = "tel:+4961511234" }
 [default_interface]
 rsvp = false
 [[interface]]
@@ -127,18 +130,29 @@ tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pic
         segment_bytes: 1 << 20,
     };
     assert_eq!(config.ledger, ledger);
-    let charging = Charging {
-        currency: Currency::from_alphabetic("EUR").unwrap(),
+    let general = Contract {
         account: Some(Account::new(AccountKind::Ipv4, "192.0.2.1").unwrap()),
-        validity_ms: 1000,
-        honour_quote: true,
-        require_established: false,
         on_missing_payment: MissingPayment::Free,
-        on_inconsistency: OnInconsistency::Refuse,
         refused_sender_accounts: vec![
             Account::new(AccountKind::Opaque, "x").unwrap(),
             Account::new(AccountKind::Nai, "a@b.example").unwrap(),
         ],
+    };
+    let charging = Charging {
+        currency: Currency::from_alphabetic("EUR").unwrap(),
+        general: general.clone(),
+        neighbours: [(
+            "192.0.2.7".parse().unwrap(),
+            Contract {
+                account: Some(Account::new(AccountKind::Uri, "tel:+4961511234").unwrap()),
+                ..general
+            },
+        )]
+        .into(),
+        validity_ms: 1000,
+        honour_quote: true,
+        require_established: false,
+        on_inconsistency: OnInconsistency::Refuse,
         p_types: PTypes { dcpe: 0xD011, ucpe: 0xD012, chg_err: 0xD013 },
     };
     assert_eq!(config.charging, Some(charging));
@@ -283,6 +297,35 @@ fn values_out_of_bounds_are_refused() {
     let (line, key, value) = only_problem(&long);
     assert_eq!((line, &*key), (2, "daemon.control_socket"));
     assert!(value.unwrap().ends_with('…'), "a long value is quoted in part");
+}
+
+#[test]
+fn r032_a_neighbour_has_what_was_agreed_with_it_and_the_rest_from_charging() {
+    let text = |neighbours: &str| {
+        format!(
+            "[charging]\nenabled = true\ncurrency = \"EUR\"\non_missing_payment = \"free\"\n\
+             account = {{ kind = \"opaque\", id = \"isp\" }}\n{neighbours}\
+             [default_interface]\ncharging = false\n"
+        )
+    };
+    let table = "[[neighbour]]\naddress = \"2001:db8::7\"\n";
+    let own = "account = { kind = \"opaque\", id = \"customer-12\" }\n";
+    let charging = parse(&text(&format!("{table}{own}"))).unwrap().charging.unwrap();
+    let agreed = charging.contract("2001:db8::7".parse().unwrap());
+    assert_eq!(agreed.account.as_ref().unwrap().to_string(), "opaque:customer-12");
+    assert_eq!(agreed.on_missing_payment, MissingPayment::Free, "inherited");
+    let other = charging.contract("2001:db8::8".parse().unwrap());
+    assert_eq!(other, &charging.general);
+    assert_eq!(other.account.as_ref().unwrap().to_string(), "opaque:isp");
+
+    for (tables, line, key) in [
+        ("[[neighbour]]\n".to_owned() + own, 6, "neighbour.address"),
+        ("[[neighbour]]\naddress = \"next door\"\n".to_owned(), 7, "neighbour[1].address"),
+        (table.repeat(2), 9, "neighbour[2].address"),
+    ] {
+        let (at, named, _) = only_problem(&text(&tables));
+        assert_eq!((at, &*named), (line, key), "{tables}");
+    }
 }
 
 #[test]
@@ -480,25 +523,35 @@ fn any_account() -> impl Strategy<Value = Account> {
 }
 
 prop_compose! {
+    fn any_contract()(
+        account in any_account(),
+        free in any::<bool>(),
+        refused_sender_accounts in proptest::collection::vec(any_account(), 0..3),
+    ) -> Contract {
+        let on_missing_payment = if free { MissingPayment::Free } else { MissingPayment::Reject };
+        Contract { account: Some(account), on_missing_payment, refused_sender_accounts }
+    }
+}
+
+prop_compose! {
     fn any_charging()(
         account in proptest::option::of(any_account()),
+        general in any_contract(),
+        neighbours in proptest::collection::btree_map(any::<IpAddr>(), any_contract(), 0..3),
         validity_ms in 1..=VALIDITY_MS_MAX,
         honour_quote in any::<bool>(),
         require_established in any::<bool>(),
-        free in any::<bool>(),
         refuse in any::<bool>(),
-        refused_sender_accounts in proptest::collection::vec(any_account(), 0..3),
         dcpe in 7_u16..0xFF00,
     ) -> Charging {
         Charging {
             currency: Currency::from_numeric(756).unwrap(),
-            account,
+            general: Contract { account, ..general },
+            neighbours,
             validity_ms,
             honour_quote,
             require_established,
-            on_missing_payment: if free { MissingPayment::Free } else { MissingPayment::Reject },
             on_inconsistency: if refuse { OnInconsistency::Refuse } else { OnInconsistency::Report },
-            refused_sender_accounts,
             p_types: PTypes { dcpe, ucpe: dcpe + 1, chg_err: dcpe + 2 },
         }
     }
@@ -520,7 +573,7 @@ prop_compose! {
         books in proptest::option::of("/[a-z \"\\\\é]{0,40}[a-z]"),
         charging in Just(charging),
     ) -> Config {
-        let unpaid = charging.as_ref().is_some_and(|charging| charging.account.is_none());
+        let unpaid = charging.as_ref().is_some_and(|charging| charging.general.account.is_none());
         Config {
             daemon: Daemon {
                 name,

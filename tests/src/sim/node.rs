@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use lcm_daemon::config::{
-    Account, Config, Interface as InterfaceSettings, Limits, NO_LIMIT, OnInconsistency, Role,
-    Tariff,
+    Account, Config, Contract, Interface as InterfaceSettings, Limits, MissingPayment, NO_LIMIT,
+    OnInconsistency, Role, Tariff,
 };
 use lcm_daemon::engine::{Alarm, Engine, Notice, RecordId, TrafficChange, TrafficSetting};
 use lcm_daemon::kernel::Interface;
@@ -31,6 +31,9 @@ pub struct NodeConfig {
     pub on_inconsistency: OnInconsistency,
     /// A node, and the node whose account it does not take for a sender's.
     pub refused_account: Option<(NodeId, NodeId)>,
+    /// A node, and a neighbour of it with which it has a contract of its own: an account named
+    /// after both, and reservations without payment are carried for nothing.
+    pub agreed: Option<(NodeId, NodeId)>,
 }
 
 impl Default for NodeConfig {
@@ -43,6 +46,7 @@ impl Default for NodeConfig {
             charging: true,
             on_inconsistency: OnInconsistency::Report,
             refused_account: None,
+            agreed: None,
         }
     }
 }
@@ -213,6 +217,22 @@ fn template() -> &'static Config {
     })
 }
 
+/// The contracts of a node with its neighbours on each link, for whichever family is played.
+fn contracts(topology: &Topology, id: NodeId, with: NodeId, general: &Contract) -> Contracts {
+    let names = [id, with].map(|node| topology.nodes[node].name.clone());
+    let account = general.account.clone().expect("the template has one");
+    let account = Account { id: names.join(" with ").into_bytes(), ..account };
+    let contract = Contract {
+        account: Some(account),
+        on_missing_payment: MissingPayment::Free,
+        ..general.clone()
+    };
+    let address = |family| topology.address_on(family, with, topology.between(id, with));
+    [Family::V4, Family::V6].map(|family| (address(family), contract.clone())).into()
+}
+
+type Contracts = BTreeMap<IpAddr, Contract>;
+
 pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Option<Config> {
     let kind = topology.nodes[id].kind;
     let mut config = template().clone();
@@ -230,12 +250,16 @@ pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Opt
     if let Some(charging) = &mut config.charging {
         charging.validity_ms = shared.validity_ms;
         let name = topology.nodes[id].name.clone().into_bytes();
-        let account = charging.account.as_mut().expect("the template has one");
+        let account = charging.general.account.as_mut().expect("the template has one");
         account.id = name;
         charging.on_inconsistency = shared.on_inconsistency;
         if let Some((_, refused)) = shared.refused_account.filter(|(node, _)| *node == id) {
             let name = topology.nodes[refused].name.clone().into_bytes();
-            charging.refused_sender_accounts = vec![Account { id: name, ..account.clone() }];
+            let refused = Account { id: name, ..account.clone() };
+            charging.general.refused_sender_accounts = vec![refused];
+        }
+        if let Some((_, with)) = shared.agreed.filter(|(node, _)| *node == id) {
+            charging.neighbours = contracts(topology, id, with, &charging.general);
         }
     }
     let charges = config.charging.is_some();

@@ -9,6 +9,7 @@
 )]
 
 mod audit;
+mod contracts;
 mod established;
 mod faults;
 mod figure;

@@ -1,5 +1,7 @@
 //! DCPE: what the previous hop announces, and what we announce to the next ones.
 
+use std::net::IpAddr;
+
 use charging_model::flow::{
     Account as ModelAccount, Announcement, Downstream, Flow, Heard, Inconsistency, Limits, Price,
     Quote,
@@ -73,7 +75,7 @@ pub(crate) fn acceptable(
     announced: &Announced,
 ) -> Result<(), Fault> {
     let (Announced::Dcpe(dcpe, _), Some(flow)) = (announced, &psb.flow) else { return Ok(()) };
-    welcome(core, dcpe)?;
+    welcome(core, psb.phop_address(), dcpe)?;
     let announcement = announcement(&mut core.accounts, dcpe).ok_or(Fault::BAD_ELEMENT)?;
     let mut trial = flow.clone();
     trial.on_upstream_changed(clock(now));
@@ -88,6 +90,7 @@ pub(super) fn announce(
     psb: &mut Psb,
     arrived: &Arrived,
 ) -> Result<bool, Fault> {
+    let phop = psb.phop_address();
     let link = Link::from(psb, arrived.session);
     let Some(flow) = psb.flow.as_mut() else { return Ok(true) };
     match &arrived.policy.announced {
@@ -100,7 +103,7 @@ pub(super) fn announce(
             flow.on_no_dcpe(clock(now), refresh, quantity);
         }
         Announced::Dcpe(dcpe, refresh_ms) => {
-            welcome(core, dcpe)?;
+            welcome(core, phop, dcpe)?;
             let mut flags = dcpe.flags;
             if arrived.facts.non_rsvp_hop {
                 flags = flags.union(ChargingFlags::NON_CHARGING_HOP);
@@ -135,8 +138,9 @@ pub(super) fn announce(
 }
 
 /// Whether the account of a DCPE may pay on the sender's behalf; one of which nothing is taken may.
-fn welcome(core: &Core, dcpe: &Dcpe) -> Result<(), Fault> {
-    let refused = core.charging.as_ref().map(|c| &c.refused_sender_accounts[..]);
+fn welcome(core: &Core, phop: Option<IpAddr>, dcpe: &Dcpe) -> Result<(), Fault> {
+    let contract = core.charging.as_ref().map(|context| context.contract(phop));
+    let refused = contract.map(|agreed| &agreed.refused_sender_accounts[..]);
     let pays = dcpe.terms.sender_fraction.is_some_and(|fraction| fraction > 0);
     match &dcpe.terms.account {
         Some(account) if pays && refused.is_some_and(|refused| refused.contains(account)) => {
@@ -217,7 +221,7 @@ fn announcement(accounts: &mut Accounts, dcpe: &Dcpe) -> Option<Announcement> {
 pub(crate) fn originate(core: &Core, now: Now, psb: &mut Psb, share: &SenderShare) {
     let Some(context) = &core.charging else { return };
     let mut flow = Flow::new(context.origin.clone());
-    let account = share.account.as_ref().unwrap_or(&context.account);
+    let account = share.account.as_ref().unwrap_or(&context.general.account);
     let account = ModelAccount::new(account.kind.into(), account.id.as_bytes());
     let announcement = Announcement {
         fraction: Ppm::new(share.fraction_ppm).unwrap_or_default(),
@@ -299,19 +303,25 @@ pub(super) fn downstream_elements(
         let addressed = hops.iter().map(|key| (hop(key), flow.quote_for(*key)));
         addressed.chain([(None, join)]).collect()
     };
-    let element = |(to, quote): (_, Option<Quote>)| Some((to, dcpe_of(context, psb, &quote?)));
+    // A single branch is the only one to whom the unaddressed one matters.
+    let only = hops.first().filter(|_| hops.len() == 1).map(|key| key.hop);
+    let element = |(to, quote): (Option<Hop>, Option<Quote>)| {
+        let neighbour = to.map(|hop| hop.address).or(only);
+        Some((to, dcpe_of(context, psb, neighbour, &quote?)))
+    };
     quotes.into_iter().filter_map(element).collect()
 }
 
 /// A quote as a DCPE. The account in it is the one that sender payments debit at the next hop: the
-/// sender's in its own PATH, this node's in any other (paper section 3.4).
-pub(super) fn dcpe_of(context: &Context, psb: &Psb, quote: &Quote) -> Dcpe {
+/// sender's in its own PATH, in any other what this node agreed on with the next hop `to`, if that is
+/// known (paper section 3.4).
+pub(super) fn dcpe_of(context: &Context, psb: &Psb, to: Option<IpAddr>, quote: &Quote) -> Dcpe {
     let down = psb.flow.as_ref().and_then(|flow| flow.downstream());
     let account = down.and_then(|down| down.sender_account.as_ref()).map(|sender| {
         if psb.phop.is_none() {
             Account::new(sender.kind().into(), sender.id())
         } else {
-            context.account.clone()
+            context.contract(to).account.clone()
         }
     });
     let shares = account.is_some();

@@ -159,8 +159,8 @@ impl Fault {
     fn about_branch(mut self, core: &Core, psb: &Psb, key: BranchKey) -> Self {
         let branch = psb.flow.as_ref().and_then(|flow| flow.branch(key));
         if let (Some(branch), Some(context)) = (branch, &core.charging) {
-            let mut last =
-                Ucpe::new(context.currency, super::upstream::SERVICE, context.account.clone());
+            let account = context.contract(Some(key.hop)).account.clone();
+            let mut last = Ucpe::new(context.currency, super::upstream::SERVICE, account);
             last.payment = branch.ceiling.0;
             last.sequence = branch.sequence;
             self.explain(core, psb, key, branch.required.0, &last);
@@ -182,7 +182,7 @@ impl Fault {
                 sequence: ucpe.sequence,
                 terms: Terms::default(),
             },
-            quote: quote.map(|quote| dcpe_of(context, psb, &quote)),
+            quote: quote.map(|quote| dcpe_of(context, psb, Some(key.hop), &quote)),
         }));
     }
 

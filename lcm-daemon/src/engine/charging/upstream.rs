@@ -251,7 +251,8 @@ fn without_payment(
     if paid_before && withheld {
         return Ok(Admission::Taken);
     }
-    match core.charging.as_ref().map(|context| context.on_missing_payment) {
+    let contract = core.charging.as_ref().map(|context| context.contract(Some(key.hop)));
+    match contract.map(|agreed| agreed.on_missing_payment) {
         Some(MissingPayment::Free) if !paid_before => Ok(Admission::Taken),
         _ => {
             let fault = Fault::MISSING_PAYMENT;
@@ -272,7 +273,7 @@ fn renew(
 ) -> Result<Admission, Fault> {
     let Some(context) = &core.charging else { return Ok(Admission::Taken) };
     let Some(flow) = psb.flow.as_ref() else { return Ok(Admission::Taken) };
-    let account = &context.account;
+    let account = &context.general.account;
     let known = flow.branch(key);
     let changed = known.as_ref().is_none_or(|branch| branch.ceiling.0 != payment);
     let sequence = match known.as_ref().map(|branch| branch.sequence) {
@@ -361,7 +362,7 @@ pub(super) fn own_payment(core: &mut Core, now: Now, psb: &mut Psb) -> Option<Uc
         journal::offered(core, now, psb, before, paid);
     }
     journal::take(core, now, psb);
-    Some(ucpe_of(core.charging.as_ref()?, &paid?))
+    Some(ucpe_of(core.charging.as_ref()?, psb.phop_address(), &paid?))
 }
 
 /// The previous hop refused what we offered (T5, T18): unless our old reservation stays in place,
@@ -402,7 +403,7 @@ pub(crate) fn sender_refused(core: &mut Core, now: Now, psb: &mut Psb, interface
     true
 }
 
-fn ucpe_of(context: &Context, paid: &OwnPayment) -> Ucpe {
+fn ucpe_of(context: &Context, phop: Option<IpAddr>, paid: &OwnPayment) -> Ucpe {
     let terms = Terms {
         limit_per_receiver: paid.limits.per_receiver.map(|rate| rate.0),
         limit_per_hop: paid.limits.per_hop.map(|rate| rate.0),
@@ -417,7 +418,7 @@ fn ucpe_of(context: &Context, paid: &OwnPayment) -> Ucpe {
         epoch_echo: paid.epoch_echo,
         sequence: paid.sequence,
         instance: paid.instance,
-        ..Ucpe::new(context.currency, SERVICE, context.account.clone())
+        ..Ucpe::new(context.currency, SERVICE, context.contract(phop).account.clone())
     }
 }
 
