@@ -66,6 +66,7 @@ fn write_core(core: &Core, out: &mut String) -> fmt::Result {
         timers: _,
         counters: _,
         books: _,
+        unwritten,
         // Evidence, told and counted: nothing is decided by it.
         audit: _,
         // Copies to share, no state.
@@ -88,7 +89,7 @@ fn write_core(core: &Core, out: &mut String) -> fmt::Result {
     } = core;
     write_interfaces(interfaces, out)?;
     writeln!(out, "routes {:?}", routes.image())?;
-    writeln!(out, "outbox {:?}", outbox.image())?;
+    writeln!(out, "outbox {:?} {unwritten:?}", outbox.image())?;
     writeln!(out, "repriced {repriced:?} torn with {torn_with:?} unused {unused_serial:?}")
 }
 

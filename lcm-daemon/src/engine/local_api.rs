@@ -371,7 +371,8 @@ impl SessionState {
         let mut payments = charging::Payments::default();
         if psb.flow.is_some() {
             let Some(due) = charging::local_due(psb, self.session.destination) else { return };
-            if known && due.approved {
+            // While nothing can be written, what stands is all that can be approved.
+            if known && (due.approved || core.unwritten.closed()) {
                 return;
             }
             let most = receiver.request.max_payment.unwrap_or(u64::MAX);

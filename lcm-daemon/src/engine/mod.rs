@@ -99,6 +99,7 @@ pub(crate) struct Core {
     pub(crate) timers: Timers,
     pub(crate) counters: Counters,
     pub(crate) books: Books,
+    pub(crate) unwritten: charging::Unwritten,
     pub(crate) audit: charging::Audit,
     pub(crate) accounts: Accounts,
     pub(crate) rng: fastrand::Rng,
@@ -140,6 +141,7 @@ impl Engine {
             timers: Timers::default(),
             counters: Counters::default(),
             books: Books::new(config.limits.max_accounts),
+            unwritten: charging::Unwritten::default(),
             audit: charging::Audit::default(),
             accounts: Accounts::default(),
             rng: fastrand::Rng::with_seed(seed),
@@ -258,6 +260,7 @@ impl Engine {
 
     /// Records up to and including `id` are durable: what waited for them may leave.
     pub fn handle_recorded(&mut self, id: RecordId) {
+        self.core.unwritten.written(id);
         self.core.outbox.recorded(id);
     }
 

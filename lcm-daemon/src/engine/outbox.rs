@@ -129,6 +129,13 @@ impl Outbox {
         }
     }
 
+    /// Forgets the RESVs that rest on these records in the last place; the tears stay, since what
+    /// they end may stand.
+    pub(crate) fn forget_resvs(&mut self, records: &[RecordId]) {
+        let resv = |message: &[u8]| message.get(1) == Some(&u8::from(MessageType::Resv));
+        self.held.retain(|(needs, _, message)| !(resv(message) && records.contains(needs)));
+    }
+
     /// What waits, to be printed; of the numbers of records how far the acknowledgements are behind.
     pub(crate) fn image(&self) -> impl std::fmt::Debug + '_ {
         let Self { ready, held, outputs, last_record, recorded, buffer: _ } = self;

@@ -347,6 +347,27 @@ impl Net {
         self.queue.push(Reverse(Scheduled { at, order: self.order, event }));
     }
 
+    /// A node's disk fails: what is recorded from now on is not acknowledged until it is
+    /// [mended](Self::mend_disk).
+    pub fn fail_disk(&mut self, id: NodeId) {
+        self.nodes[id].disk_failed = true;
+        if self.nodes[id].runs() {
+            self.input(id, Engine::books_closed);
+        }
+    }
+
+    /// The disk is well again, and takes all that waited.
+    pub fn mend_disk(&mut self, id: NodeId) {
+        self.nodes[id].disk_failed = false;
+        let last = self.nodes[id].pending.last().map(|(number, _)| *number);
+        if self.nodes[id].runs() {
+            if let Some(last) = last {
+                self.acknowledge(id, last);
+            }
+            self.input(id, |engine, _| engine.books_opened());
+        }
+    }
+
     /// Tells a daemon, if it runs, what its kernel has to say.
     pub(super) fn news(&mut self, id: NodeId, news: KernelNews) {
         if self.nodes[id].engine.is_some() {
@@ -427,6 +448,9 @@ impl Net {
 
     fn acknowledge(&mut self, id: NodeId, number: RecordId) {
         let node = &mut self.nodes[id];
+        if node.disk_failed {
+            return;
+        }
         let durable = node.pending.iter().take_while(|(pending, _)| *pending <= number).count();
         node.records.extend(node.pending.drain(..durable));
         node.engine.as_mut().expect("lives").handle_recorded(number);

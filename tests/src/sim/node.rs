@@ -76,6 +76,8 @@ pub struct Node {
     pub(super) joined: BTreeSet<(IpAddr, u32)>,
     /// Everything that the node sends is lost.
     pub(super) muted: bool,
+    /// Nothing becomes durable.
+    pub(super) disk_failed: bool,
     /// Records that are not durable yet.
     pub(super) pending: Vec<(RecordId, Box<Body>)>,
     /// Records that are.
@@ -100,6 +102,7 @@ impl Node {
             wall_ahead: 0,
             joined: BTreeSet::new(),
             muted: false,
+            disk_failed: false,
             pending: Vec::new(),
             records: Vec::new(),
             traffic: BTreeMap::new(),
@@ -158,7 +161,7 @@ impl Node {
     }
 
     /// The flow of a pending record, if that is a consent that opens or approves more than the one
-    /// before it.
+    /// before it, and which has not ended since.
     pub(super) fn approves_more(&self, at: usize) -> Option<u64> {
         let approval = |body: &Body| match body {
             Body::Consent(c) => Some((c.flow, c.payer, false, c.ceiling, c.instance)),
@@ -171,6 +174,10 @@ impl Node {
             Body::Closed(closed) => !ours && (closed.flow, closed.payer) == (flow, who),
             _ => approval(body).is_some_and(|(f, w, o, ..)| (f, w, o) == (flow, who, ours)),
         };
+        let ends = |body: &Body| matches!(body, Body::Closed(_)) && of_same(body);
+        if self.pending.iter().skip(at + 1).any(|(_, body)| ends(body)) {
+            return None;
+        }
         let before = records.find(|body| of_same(body)).and_then(approval);
         let covered =
             |(.., old, of): (u64, Neighbour, bool, u64, u32)| old >= ceiling && of == instance;

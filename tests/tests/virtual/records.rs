@@ -75,3 +75,101 @@ fn consents(play: &TreeNet, node: usize) -> Vec<Consent> {
     });
     consents.collect()
 }
+
+/// Two receivers behind the router 2; the disk's writes take so long.
+fn two_receivers(disk_us: u64) -> TreeNet {
+    let tree = charging_model::tree::Tree {
+        links: vec![
+            link(0, 0, 0, false),
+            link(1, 100, 100, false),
+            link(2, 60, 60, true),
+            link(2, 40, 40, true),
+        ],
+        ..Default::default()
+    };
+    let options = Options { record_us: (disk_us, disk_us), ..Options::default() };
+    let mut play = TreeNet::new(&tree, options, true);
+    play.join(3);
+    play.rest();
+    play.assert_agrees();
+    play
+}
+
+/// Code 02 value 10: the books are closed.
+fn refusals(play: &TreeNet, node: usize) -> u64 {
+    let sent = &play.net.node(node).engine().counters().resv_errors_sent;
+    sent.get(&(2, 10)).copied().unwrap_or_default()
+}
+
+#[test]
+fn r025_while_a_disk_fails_nothing_new_is_agreed_to_and_what_stands_goes_on() {
+    let mut play = two_receivers(1_000);
+    play.net.fail_disk(2);
+    play.join(4);
+    play.net.run_ms(100_000);
+    assert!(refusals(&play, 2) >= 1, "the joiner is told");
+    let refused = play.receiving.remove(&4).unwrap();
+    play.assert_agrees();
+    play.assert_metered(100_000);
+    play.receiving.insert(4, refused);
+    play.net.mend_disk(2);
+    play.rest();
+    play.assert_agrees();
+    play.assert_metered(20_000);
+    play.net.assert_promise();
+}
+
+#[test]
+fn r025_a_consent_on_its_way_to_a_disk_that_fails_is_refused() {
+    let mut play = two_receivers(400_000);
+    let before = play.net.node(2).records().len();
+    play.join(4);
+    // It reserves when the next PATH quotes it.
+    while play.net.node(2).engine().sizes().2 < 2 {
+        play.net.run_ms(1);
+    }
+    play.net.fail_disk(2);
+    assert_eq!(refusals(&play, 2), 1);
+    assert_eq!(play.net.node(2).engine().sizes().2, 1, "it does not stand");
+    assert_eq!(play.net.node(2).records().len(), before, "nothing became durable");
+    play.net.run_ms(60_000);
+    play.net.mend_disk(2);
+    play.rest();
+    play.assert_agrees();
+    play.assert_metered(20_000);
+    play.net.assert_promise();
+}
+
+#[test]
+fn r025_disks_that_fail_now_and_then_cost_nobody_money() {
+    for seed in seeds(60) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let tree = random_tree(&mut rng);
+        let options = Options { seed, record_us: (1_000, 50_000), ..Options::default() };
+        let mut play = TreeNet::new(&tree, options, false);
+        let all = receivers(&play);
+        let nodes = play.net.topology.nodes.len();
+        let mut failed = std::collections::BTreeSet::new();
+        for _ in 0..24 {
+            let node = rng.usize(..nodes);
+            match rng.u8(..4) {
+                0 if failed.insert(node) => play.net.fail_disk(node),
+                1 if failed.remove(&node) => play.net.mend_disk(node),
+                _ => {
+                    let receiver = all[rng.usize(..all.len())];
+                    if play.receiving.contains_key(&receiver) {
+                        play.leave(receiver)
+                    } else {
+                        play.join(receiver)
+                    }
+                }
+            }
+            play.net.run_ms(rng.u64(0..9_000));
+        }
+        failed.into_iter().for_each(|node| play.net.mend_disk(node));
+        play.net.run_ms(200_000);
+        play.assert_agrees();
+        play.assert_metered(20_000);
+        play.net.assert_promise();
+    }
+}

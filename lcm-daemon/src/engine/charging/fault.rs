@@ -62,6 +62,9 @@ impl Fault {
         Self::new(error_code::TRAFFIC_CONTROL, traffic_control::BAD_ADSPEC, "long_adspec");
     pub(crate) const MISSING_PAYMENT: Self =
         Self::new(error_code::POLICY, policy::PD_MISSING, "missing_payment");
+    /// What could not be proved later is not agreed to.
+    pub(crate) const BOOKS_CLOSED: Self =
+        Self::new(error_code::POLICY, policy::SERVER, "books_closed");
     pub(crate) const FOREIGN_CURRENCY: Self =
         Self::new(error_code::POLICY, policy::MERGE, "foreign_currency");
     pub(crate) const BAD_ELEMENT: Self =

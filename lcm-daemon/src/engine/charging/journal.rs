@@ -9,9 +9,11 @@ use sha2::{Digest, Sha256};
 
 use super::super::Core;
 use super::super::psb::Psb;
+use super::super::record::RecordId;
 use super::super::rsb::LOCAL;
 use super::super::time::Now;
 use super::clock;
+use super::unwritten::{Opening, Waiting};
 use crate::ledger::record;
 use crate::ledger::record::{
     AccountId, Body, Cause, Closed, Consent, Gap, Meter, Neighbour, Offer,
@@ -113,8 +115,16 @@ pub(super) fn consented(
         digest,
     }));
     if known.is_none_or(|known| known.ceiling < after.ceiling) {
-        psb.needs = id;
+        let opening = || Opening { session: session.key(), sender: psb.sender, payer: key };
+        let opens = known.is_none().then(opening);
+        rests_on(core, psb, id, opens);
     }
+}
+
+/// What is sent for this sender from now on rests on a record.
+fn rests_on(core: &mut Core, psb: &mut Psb, id: RecordId, opens: Option<Opening>) {
+    psb.needs = id;
+    core.unwritten.push(Waiting { id, flow: psb.number, opens });
 }
 
 /// The first half of the SHA-256 of a message.
@@ -155,6 +165,6 @@ pub(super) fn offered(
         instance: paid.instance,
     }));
     if before.is_none_or(|before| before < ceiling) {
-        psb.needs = id;
+        rests_on(core, psb, id, None);
     }
 }

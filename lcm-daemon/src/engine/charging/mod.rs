@@ -12,6 +12,7 @@ mod fault;
 mod handler;
 mod journal;
 mod serials;
+mod unwritten;
 mod upstream;
 mod view;
 
@@ -23,6 +24,7 @@ pub(crate) use context::Context;
 pub use context::wire_account;
 pub(crate) use downstream::{Announced, acceptable, originate, sync_groups, upstream_moved};
 pub(crate) use fault::{ChargingFault, Fault, charging_error, write_fault};
+pub(crate) use unwritten::Unwritten;
 pub(crate) use upstream::{
     Admission, Payments, is_paid, local_due, new_flow, own_refused, release, renew_local,
     sender_refused, settle,

@@ -18,7 +18,9 @@ use super::super::rsb::LOCAL;
 use super::super::time::Now;
 use super::audit::{self, AlarmKind, Link, note};
 use super::downstream::price;
-use super::{Accounts, ChargingFault, Context, Fault, branch, charges_on, clock, journal, serials};
+use super::{
+    Accounts, ChargingFault, Context, Fault, branch, charges_on, clock, journal, serials, unwritten,
+};
 use crate::config::MissingPayment;
 
 /// Service number of prices: controlled load (RFC 2211), the only one that is priced so far.
@@ -142,7 +144,7 @@ pub(super) fn admit(
     let payment = payment_of(&mut core.accounts, ucpe, *refresh_ms, quantity);
     let link = Link::to(key, session, psb.sender);
     let known = psb.flow.as_ref().and_then(|flow| flow.branch(key)).map(|b| b.sequence);
-    let verdict = pay(core, now, session, psb, key, &payment);
+    let verdict = pay(core, now, session, psb, key, payment)?;
     match verdict {
         Some(Verdict::Kept { required, .. }) => {
             core.counters.payments_kept += 1;
@@ -204,21 +206,22 @@ fn bits(request: &Request) -> u64 {
     }
 }
 
-/// Hands a payment to the model, and records the consent if it changes what is debited.
+/// Hands a payment to the model, and records the consent if it differs from what stood.
 fn pay(
     core: &mut Core,
     now: Now,
     session: Session,
     psb: &mut Psb,
     key: BranchKey,
-    payment: &Payment,
-) -> Option<Verdict> {
-    let flow = psb.flow.as_mut()?;
+    mut payment: Payment,
+) -> Result<Option<Verdict>, Fault> {
+    payment.payment = unwritten::acceptable(core, psb, key, &payment)?;
+    let Some(flow) = psb.flow.as_mut() else { return Ok(None) };
     let before = flow.branch(key);
-    let verdict = flow.on_ucpe(clock(now), key, payment);
-    journal::consented(core, now, session, psb, before.as_ref(), (key, payment));
+    let verdict = flow.on_ucpe(clock(now), key, &payment);
+    journal::consented(core, now, session, psb, before.as_ref(), (key, &payment));
     journal::take(core, now, psb);
-    Some(verdict)
+    Ok(Some(verdict))
 }
 
 /// A price that waited for the next new reservation on its interface takes effect now (T6).
@@ -302,7 +305,7 @@ fn renew(
         ucpe
     };
     let ucpe = ucpe();
-    match pay(core, now, session, psb, key, &offered) {
+    match pay(core, now, session, psb, key, offered)? {
         Some(Verdict::Refused(refusal)) => Err(Fault::refused(core, psb, key, &refusal, &ucpe)),
         Some(Verdict::Kept { required, .. }) => {
             Ok(Admission::Kept(Fault::kept(core, psb, key, required.0, &ucpe)))
