@@ -90,7 +90,7 @@ async fn serve(config: Config) -> Result<(), String> {
     if config.ledger.directory.is_none() {
         tracing::info!("no books are kept: the configuration names no ledger.directory");
     }
-    let node = Node::open(config, seed).map_err(|e| format!("cannot open the network: {e}"))?;
+    let node = Node::open(config, seed).map_err(|e| format!("cannot start: {e}"))?;
     let (calls, requests) = mpsc::channel(MAX_CALLS);
     spawn_local(server::serve(control, calls.clone()));
     if let Some(address) = daemon.metrics_listen {

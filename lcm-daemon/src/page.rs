@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rsvp_wire::MessageType;
 
+use crate::bookkeeper::Counts;
 use crate::engine::{AuditView, Counters, Engine};
 use crate::io::{SendFailure, SkipCounters};
 use crate::metrics::Metrics;
@@ -39,7 +40,9 @@ impl Page {
         engine: &Engine,
         skipped: &SkipCounters,
         drops: u32,
+        books: Counts,
     ) -> Result<String, String> {
+        self.books(books);
         self.drops += u64::from(drops.wrapping_sub(self.drops_seen));
         self.drops_seen = drops;
         self.engine(engine.counters());
@@ -60,6 +63,18 @@ impl Page {
             m.send_errors.set([&name], *count);
         }
         m.text().map_err(|error| error.to_string())
+    }
+
+    fn books(&self, counts: Counts) {
+        let m = &self.metrics;
+        m.ledger_records.set([], counts.records);
+        m.ledger_open.set([], u64::from(counts.open));
+        m.ledger_waiting.set([], counts.waiting_s);
+        let troubles =
+            [("failed", counts.failures), ("overflow", counts.overflows), ("slow", counts.slow)];
+        for (kind, count) in troubles {
+            m.ledger_troubles.set([kind], count);
+        }
     }
 
     fn audit(&self, views: &[AuditView]) {

@@ -12,11 +12,13 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant as TokioInstant;
 
+use crate::bookkeeper::Bookkeeper;
 use crate::config::Config;
 use crate::control::convert;
 use crate::control::protocol::{NoticeLine, Reply, Request, What};
 use crate::control::server::Call;
 use crate::engine::{AlarmKind, Engine, Handle, Instant, Now, Output, PriceChange};
+use crate::io::clock::Sleep;
 use crate::io::{Kernel, Monitor, RawSocket, RecvBatch, SocketSettings, clock, watch};
 use crate::kernel::{KernelNews, Route};
 use crate::page::Page;
@@ -35,11 +37,14 @@ pub(crate) struct Node {
     unsent: Option<usize>,
     listeners: HashMap<Handle, mpsc::Sender<NoticeLine>>,
     page: Page,
+    books: Bookkeeper,
+    sleep: Sleep,
 }
 
 impl Node {
-    /// Opens sockets and reads the interfaces.
+    /// Opens the books and the sockets, and reads the interfaces.
     pub(crate) fn open(config: Config, seed: u64) -> io::Result<Self> {
+        let books = Bookkeeper::open(&config, now()).map_err(io::Error::other)?;
         let socket = RawSocket::open(&SocketSettings::default())?;
         tracing::info!(
             bytes = socket.receive_buffer()?,
@@ -60,6 +65,8 @@ impl Node {
             unsent: None,
             listeners: HashMap::new(),
             page: Page::new().map_err(io::Error::other)?,
+            books,
+            sleep: Sleep::new(clock::monotonic_us(), clock::suspended_us()),
         })
     }
 
@@ -71,8 +78,11 @@ impl Node {
     ) -> io::Result<()> {
         tokio::pin!(stop);
         loop {
+            self.wake();
             self.flush();
-            let alarm = self.engine.poll_timeout().map(tokio_instant);
+            let proof = self.books.due(&self.engine);
+            let alarm = self.engine.poll_timeout().into_iter().chain(proof).min();
+            let alarm = alarm.map(tokio_instant);
             tokio::select! {
                 ready = self.socket.readable() => {
                     ready?.retain_ready();
@@ -86,13 +96,32 @@ impl Node {
                     self.read_news()?;
                 }
                 Some(call) = calls.recv() => self.serve(call),
-                () = sleep_until(alarm) => self.engine.handle_timeout(now()),
+                event = self.books.event() => self.books.take(&mut self.engine, now(), event),
+                () = sleep_until(alarm) => self.do_what_is_due(),
                 () = &mut stop => break,
             }
         }
         self.engine.close_all(now());
         self.flush();
-        Ok(())
+        let unwritten = self.books.stop(&mut self.engine, now());
+        self.transmit();
+        unwritten.map_err(|unwritten| io::Error::other(format!("the ledger: {unwritten}")))
+    }
+
+    /// Looks whether the machine was asleep.
+    fn wake(&mut self) {
+        let (at, suspended) = (clock::monotonic_us(), clock::suspended_us());
+        if let Some(from) = self.sleep.since(at, suspended) {
+            tracing::warn!(for_us = at - from, "the machine was asleep; nobody is charged for it");
+            self.engine.slept(now(), Instant::from_micros(from));
+        }
+    }
+
+    fn do_what_is_due(&mut self) {
+        let now = now();
+        self.engine.handle_timeout(now);
+        self.flush();
+        self.books.prove(&self.engine, now);
     }
 
     fn receive(&mut self) -> io::Result<()> {
@@ -157,8 +186,8 @@ impl Node {
                     self.engine.handle_route(now(), key, route);
                 }
                 Output::Record(id, record) => {
-                    tracing::trace!(?record, "consent");
-                    self.engine.handle_recorded(id);
+                    tracing::trace!(?record, "record");
+                    self.books.record(&mut self.engine, now(), id, &record);
                 }
                 Output::Join { group, interface } => {
                     if let Err(error) = self.socket.get_ref().join_group(group, interface) {
@@ -220,7 +249,8 @@ impl Node {
             }
             Call::Metrics(reply) => {
                 let drops = self.socket.get_ref().kernel_drops().unwrap_or_default();
-                let text = self.page.text(&self.engine, self.batch.skipped(), drops);
+                let text =
+                    self.page.text(&self.engine, self.batch.skipped(), drops, self.books.counts());
                 let _ = reply.send(text);
             }
         }

@@ -353,6 +353,11 @@ impl Engine {
         charging::show_audit(&self.core)
     }
 
+    /// Whether there is nothing that anybody could be charged for.
+    pub fn is_idle(&self) -> bool {
+        self.sessions.len() == 0
+    }
+
     /// Sessions, PSBs and RSBs.
     pub fn sizes(&self) -> (usize, usize, usize) {
         let senders = self.sessions.iter().map(|state| state.senders.len()).sum();

@@ -5,15 +5,54 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
 
-/// Microseconds of `CLOCK_MONOTONIC`: since an unspecified point near the boot of this machine.
+/// Microseconds of `CLOCK_BOOTTIME`: since an unspecified point near the boot of this machine.
 ///
-/// Chosen over `CLOCK_BOOTTIME` because it stands still while the machine is suspended. A machine
-/// that sleeps forwards nothing, so nobody may be charged for the time; and its neighbours drop
-/// its soft state by their own clocks. Nobody can set it; adjtime slews it by 0.05 % at most.
-/// Values of different boots cannot be compared: see [`boot_id`].
+/// Chosen over `CLOCK_MONOTONIC` because it goes on while the machine is suspended, as the clocks
+/// of its neighbours do: what they approved ends when they think that it does. A machine that
+/// sleeps forwards nothing, so nobody may be charged for the time: [`Sleep`] tells it. Nobody can
+/// set this clock; adjtime slews it by 0.05 % at most. Values of different boots cannot be
+/// compared: see [`boot_id`].
 #[must_use]
 pub fn monotonic_us() -> u64 {
-    let Ok(time) = clock_gettime(ClockId::CLOCK_MONOTONIC) else {
+    read_us(ClockId::CLOCK_BOOTTIME)
+}
+
+/// Microseconds for which the machine was suspended since its boot.
+#[must_use]
+pub fn suspended_us() -> u64 {
+    // In this order a suspension between the two readings is not missed, but seen the next time.
+    let awake = read_us(ClockId::CLOCK_MONOTONIC);
+    read_us(ClockId::CLOCK_BOOTTIME).saturating_sub(awake)
+}
+
+/// Tells when the machine has slept.
+#[derive(Debug, Clone, Copy)]
+pub struct Sleep {
+    suspended_us: u64,
+    awake_us: u64,
+}
+
+/// Less than this between the two clocks is the time between their readings.
+const SLEEP_LEAST_US: u64 = 10_000;
+
+impl Sleep {
+    /// The machine is awake.
+    #[must_use]
+    pub const fn new(now_us: u64, suspended_us: u64) -> Self {
+        Self { suspended_us, awake_us: now_us }
+    }
+
+    /// When the machine was last known to be awake, if it slept between then and `now_us`.
+    pub const fn since(&mut self, now_us: u64, suspended_us: u64) -> Option<u64> {
+        let slept = suspended_us.saturating_sub(self.suspended_us) >= SLEEP_LEAST_US;
+        let before = self.awake_us;
+        *self = Self::new(now_us, if slept { suspended_us } else { self.suspended_us });
+        if slept { Some(before) } else { None }
+    }
+}
+
+fn read_us(id: ClockId) -> u64 {
+    let Ok(time) = clock_gettime(id) else {
         // clock_gettime(2) fails only for a clock that does not exist or under a sandbox that
         // forbids it; no timer and no bill could be right then.
         std::process::abort();
@@ -27,6 +66,13 @@ pub fn monotonic_us() -> u64 {
 #[must_use]
 pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Milliseconds since 1970 by the wall clock; it may jump.
+#[must_use]
+pub fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The random number that the kernel drew at this boot, which says what [`monotonic_us`] counts
@@ -57,6 +103,15 @@ mod tests {
         let least = u64::try_from(reference.elapsed().as_micros()).unwrap();
         let elapsed = monotonic_us() - start;
         assert!((least..least + 5_000_000).contains(&elapsed), "{elapsed} µs, Instant {least} µs");
+    }
+
+    #[test]
+    fn a_suspension_is_told_once_with_the_last_instant_before_it() {
+        let mut sleep = Sleep::new(1_000_000, 70);
+        assert_eq!(sleep.since(1_500_000, 75), None, "the readings are not of one instant");
+        assert_eq!(sleep.since(3_601_500_000, 3_600_000_070), Some(1_500_000));
+        assert_eq!(sleep.since(3_601_600_000, 3_600_000_072), None);
+        assert_eq!(sleep.since(3_601_700_000, 3_600_000_060), None);
     }
 
     #[test]

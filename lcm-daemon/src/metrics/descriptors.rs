@@ -183,3 +183,31 @@ pub const ROUTE_QUERIES: Descriptor<0> = Descriptor::counter(
     [],
     "Lookups in the kernel's forwarding tables.",
 );
+
+/// Records handed to the ledger.
+pub const LEDGER_RECORDS: Descriptor<0> = Descriptor::counter(
+    "lcm_ledger_records_total",
+    [],
+    "Records of consents and of meters that were handed to the ledger.",
+);
+
+/// Whether reservations can be agreed to.
+pub const LEDGER_OPEN: Descriptor<0> = Descriptor::gauge(
+    "lcm_ledger_open",
+    [],
+    "1 while consents can be written; 0 while new reservations are refused because they cannot.",
+);
+
+/// Age of the oldest record that is not durable yet.
+pub const LEDGER_WAITING: Descriptor<0> = Descriptor::gauge(
+    "lcm_ledger_waiting_seconds",
+    [],
+    "How long the oldest record has waited that is not durable yet, in whole seconds.",
+);
+
+/// Times that the ledger's disk failed, was slow, or so much waited that the books began anew.
+pub const LEDGER_TROUBLES: Descriptor<1> = Descriptor::counter(
+    "lcm_ledger_troubles_total",
+    ["kind"],
+    "How often the ledger's disk failed, was slow, or was so long away that records overflowed.",
+);

@@ -90,6 +90,14 @@ pub struct Metrics {
     pub kernel_drops: Counter<1>,
     /// See [`descriptors::SEND_ERRORS`].
     pub send_errors: Counter<1>,
+    /// See [`descriptors::LEDGER_RECORDS`].
+    pub ledger_records: Counter<0>,
+    /// See [`descriptors::LEDGER_OPEN`].
+    pub ledger_open: Gauge<0>,
+    /// See [`descriptors::LEDGER_WAITING`].
+    pub ledger_waiting: Gauge<0>,
+    /// See [`descriptors::LEDGER_TROUBLES`].
+    pub ledger_troubles: Counter<1>,
 }
 
 impl Metrics {
@@ -122,6 +130,10 @@ impl Metrics {
             charging_alarms: gauge(r, &descriptors::CHARGING_ALARMS)?,
             kernel_drops: counter(r, &descriptors::KERNEL_DROPS)?,
             send_errors: counter(r, &descriptors::SEND_ERRORS)?,
+            ledger_records: counter(r, &descriptors::LEDGER_RECORDS)?,
+            ledger_open: gauge(r, &descriptors::LEDGER_OPEN)?,
+            ledger_waiting: gauge(r, &descriptors::LEDGER_WAITING)?,
+            ledger_troubles: counter(r, &descriptors::LEDGER_TROUBLES)?,
             registry,
         };
         metrics.build_info.set([env!("CARGO_PKG_VERSION")], 1);

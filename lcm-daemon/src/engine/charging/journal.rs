@@ -2,16 +2,16 @@
 
 use std::net::IpAddr;
 
-use charging_model::flow::{BranchView, Payment, Turn, Turned};
-use charging_model::{BranchKey, Entry};
+use charging_model::flow::{BranchView, OwnPayment, Payment, Turn, Turned};
+use charging_model::{BranchKey, Entry, Millis};
 use rsvp_wire::object::Session;
 use sha2::{Digest, Sha256};
 
-use super::super::Core;
 use super::super::psb::Psb;
 use super::super::record::RecordId;
 use super::super::rsb::LOCAL;
-use super::super::time::Now;
+use super::super::time::{Instant, Now};
+use super::super::{Core, Engine};
 use super::clock;
 use super::unwritten::{Opening, Waiting};
 use crate::ledger::record;
@@ -30,6 +30,73 @@ pub(super) fn take(core: &mut Core, now: Now, psb: &mut Psb) {
         }
     }
     core.books.take(phop.map(|phop| phop.address), flow);
+}
+
+impl Engine {
+    /// The machine slept from `from` until now, and carried nothing: nobody pays for that.
+    pub fn slept(&mut self, now: Now, from: Instant) {
+        for slot in self.sessions.slots() {
+            self.with_session(slot, |core, session| {
+                for psb in &mut session.senders {
+                    if let Some(flow) = psb.flow.as_mut() {
+                        flow.slept(Millis(from.as_millis()), clock(now).now);
+                        take(core, now, psb);
+                    }
+                }
+            });
+        }
+    }
+
+    /// Writes down all that stands, for books that begin anew.
+    pub fn declare(&mut self, now: Now) {
+        for slot in self.sessions.slots() {
+            self.with_session(slot, |core, session| {
+                let name = session.session;
+                for psb in session.senders.iter_mut().filter(|psb| psb.number != 0) {
+                    declare(core, now, name, psb);
+                }
+            });
+        }
+    }
+}
+
+/// Writes down what stands of one flow.
+fn declare(core: &mut Core, now: Now, session: Session, psb: &mut Psb) {
+    let (number, phop, at_ms) = (psb.number, psb.previous(), now.at.as_millis());
+    core.outbox.record(Body::Flow(record::Flow::new(number, session, psb.sender)));
+    let Some(flow) = psb.flow.as_mut() else { return };
+    for view in flow.branches() {
+        core.outbox.record(Body::Consent(Consent {
+            at_ms,
+            flow: number,
+            payer: neighbour(view.key),
+            account: AccountId { kind: view.account.kind(), id: view.account.id().into() },
+            ceiling: view.ceiling.0,
+            epoch: view.epoch_echo,
+            sequence: view.sequence,
+            instance: view.instance,
+            tariff: core.interfaces.get(view.key.group).map_or(0, |port| port.price_version),
+            digest: [0; 16],
+        }));
+    }
+    if let (Some(payee), Some(paid)) = (phop, flow.own_ceiling()) {
+        let said = flow.preview_payment();
+        let of = |field: fn(&OwnPayment) -> u32| said.as_ref().map(field).unwrap_or_default();
+        core.outbox.record(Body::Offer(Offer {
+            at_ms,
+            flow: number,
+            payee,
+            ceiling: paid.0,
+            epoch: of(|said| said.epoch_echo),
+            sequence: of(|said| said.sequence),
+            instance: of(|said| said.instance),
+        }));
+    }
+    for (entry, rate) in flow.told() {
+        let Some(meter) = meter(number, phop, entry) else { continue };
+        let cause = Cause::Terms;
+        core.outbox.record(Body::Runs(record::Runs { at_ms, meter, rate: rate.0, cause }));
+    }
 }
 
 /// The record of a turn; none of what stays within this node.
@@ -148,7 +215,7 @@ pub(super) fn offered(
     now: Now,
     psb: &mut Psb,
     before: Option<u64>,
-    paid: &charging_model::OwnPayment,
+    paid: &OwnPayment,
 ) {
     let ceiling = psb.flow.as_ref().and_then(|flow| flow.own_ceiling()).map(|rate| rate.0);
     let (Some(payee), Some(ceiling)) = (psb.previous(), ceiling) else { return };

@@ -1,0 +1,253 @@
+//! The runtime's end of the ledger: hands the engine's records to the writer, and tells the engine
+//! what became durable and when nothing can.
+//!
+//! About once a second it asserts that all meters still run ([`Body::Alive`]): what a crash costs
+//! is the time since then.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+
+use crate::config::{Config, Ledger};
+use crate::engine::{Engine, Instant, Now, RecordId};
+use crate::io::clock;
+use crate::ledger::journal::{Journal, OpenError, Options};
+use crate::ledger::record::{Body, Stamp, Started};
+use crate::ledger::writer::{Event, Settings, SubmitError, Unwritten, Writer};
+
+/// Keeps the books of one daemon; without a directory it keeps none.
+pub(crate) struct Bookkeeper {
+    books: Option<Books>,
+    counts: Counts,
+}
+
+struct Books {
+    writer: Writer,
+    events: UnboundedReceiver<Event>,
+    started: Started,
+    proof: Duration,
+    /// When the next proof is due.
+    due: Instant,
+    trouble: Trouble,
+}
+
+/// Why nothing new is agreed to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Trouble {
+    failed: bool,
+    slow: bool,
+    /// So much waited that records were not taken: the books begin anew once the disk is well.
+    overflown: bool,
+}
+
+impl Trouble {
+    const fn any(self) -> bool {
+        self.failed || self.slow || self.overflown
+    }
+}
+
+/// What the metrics page shows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) records: u64,
+    pub(crate) failures: u64,
+    pub(crate) slow: u64,
+    pub(crate) overflows: u64,
+    /// Whether consents are taken.
+    pub(crate) open: bool,
+    /// How long the oldest record has waited for the disk, in seconds.
+    pub(crate) waiting_s: u64,
+}
+
+impl Bookkeeper {
+    /// Opens the journal, if the configuration names one, and writes that the daemon started.
+    ///
+    /// # Errors
+    ///
+    /// If the journal cannot be opened, or no thread be started.
+    pub(crate) fn open(config: &Config, now: Now) -> Result<Self, String> {
+        let counts = Counts { open: true, ..Counts::default() };
+        let directory = config.ledger.directory.as_deref();
+        let books = directory.map(|directory| Books::open(config, directory, now)).transpose()?;
+        Ok(Self { books, counts })
+    }
+
+    /// Takes a record of the engine.
+    pub(crate) fn record(&mut self, engine: &mut Engine, now: Now, id: RecordId, body: &Body) {
+        self.counts.records += 1;
+        let Some(books) = &mut self.books else { return engine.handle_recorded(id) };
+        if books.trouble.overflown {
+            return;
+        }
+        let Err(error) = books.writer.submit(id.0, body) else { return };
+        // A record that is too long is none that a neighbour can cause: accounts are limited.
+        tracing::error!(%error, "the ledger cannot take a record; it begins anew when it can");
+        self.counts.overflows += 1;
+        books.trouble.overflown = true;
+        engine.books_closed(now);
+    }
+
+    /// Waits for news from the writer.
+    pub(crate) async fn event(&mut self) -> Event {
+        match &mut self.books {
+            Some(books) => match books.events.recv().await {
+                Some(event) => event,
+                None => std::future::pending().await,
+            },
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes news from the writer, and all that came with it.
+    pub(crate) fn take(&mut self, engine: &mut Engine, now: Now, first: Event) {
+        let mut event = Some(first);
+        while let Some(news) = event {
+            self.take_one(engine, now, news);
+            event = self.books.as_mut().and_then(|books| books.events.try_recv().ok());
+        }
+    }
+
+    fn take_one(&mut self, engine: &mut Engine, now: Now, event: Event) {
+        let Some(books) = &mut self.books else { return };
+        let before = books.trouble;
+        match event {
+            Event::Durable(id) => engine.handle_recorded(RecordId(id)),
+            Event::Failed { error } => {
+                tracing::error!(
+                    error,
+                    "the ledger cannot be written: new reservations are refused until it can"
+                );
+                self.counts.failures += 1;
+                books.trouble.failed = true;
+            }
+            Event::Recovered => {
+                tracing::info!("the ledger can be written again");
+                books.trouble.failed = false;
+            }
+            Event::Slow => {
+                tracing::error!(
+                    "the ledger's disk takes too long: new reservations are refused until it is \
+                     swift again"
+                );
+                self.counts.slow += 1;
+                books.trouble.slow = true;
+            }
+            Event::Swift => {
+                tracing::info!("the ledger's disk is swift again");
+                books.trouble.slow = false;
+            }
+        }
+        let only_overflown = Trouble { overflown: true, ..Trouble::default() };
+        if books.trouble == only_overflown && books.begin_anew(now) {
+            books.trouble.overflown = false;
+            engine.declare(now);
+        }
+        match (before.any(), books.trouble.any()) {
+            (false, true) => engine.books_closed(now),
+            (true, false) => engine.books_opened(),
+            _ => {}
+        }
+    }
+
+    /// When the next proof is due; none if nobody could be charged.
+    pub(crate) fn due(&self, engine: &Engine) -> Option<Instant> {
+        self.books.as_ref().filter(|_| !engine.is_idle()).map(|books| books.due)
+    }
+
+    /// Writes that all that runs is approved, if that is due; whatever was due by now must have
+    /// been done.
+    pub(crate) fn prove(&mut self, engine: &Engine, now: Now) {
+        let Some(books) = &mut self.books else { return };
+        if now.at < books.due || books.trouble.overflown {
+            return;
+        }
+        books.due = now.at + crate::engine::Span::from_millis(millis(books.proof));
+        let at = engine.poll_timeout().map_or(now.at, |next| next.min(now.at));
+        let alive = Body::Alive(Stamp { at_ms: at.as_millis(), wall_ms: clock::unix_ms() });
+        if books.writer.note(&alive).is_ok() {
+            self.counts.records += 1;
+        }
+    }
+
+    /// Writes that the daemon stops, and waits until all is durable.
+    pub(crate) fn stop(&mut self, engine: &mut Engine, now: Now) -> Result<(), Unwritten> {
+        let Some(mut books) = self.books.take() else { return Ok(()) };
+        let stamp = Stamp { at_ms: now.at.as_millis(), wall_ms: clock::unix_ms() };
+        let _ = books.writer.note(&Body::Stopped(stamp));
+        books.writer.stop()?;
+        while let Ok(event) = books.events.try_recv() {
+            if let Event::Durable(id) = event {
+                engine.handle_recorded(RecordId(id));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was counted.
+    pub(crate) fn counts(&self) -> Counts {
+        let Some(books) = &self.books else { return self.counts };
+        let waiting = books.writer.waiting().unwrap_or_default();
+        Counts { open: !books.trouble.any(), waiting_s: waiting.as_secs(), ..self.counts }
+    }
+}
+
+impl Books {
+    fn open(config: &Config, directory: &Path, now: Now) -> Result<Self, String> {
+        let Ledger { hold_s, proof_ms, segment_bytes, .. } = config.ledger;
+        let options = Options { segment_bytes, ..Options::default() };
+        let journal =
+            Journal::open(directory, options).map_err(|error| named(directory, &error))?;
+        let last = journal.last();
+        tracing::info!(
+            directory = %directory.display(),
+            records = last.number,
+            orderly = last.orderly,
+            "the ledger is open"
+        );
+        if let Some(torn) = &last.torn {
+            tracing::error!(
+                record = torn.number,
+                bytes = torn.bytes,
+                kept_in = %torn.file.display(),
+                "the end of the ledger was torn; it was not acknowledged, and is put aside"
+            );
+        }
+        let boot = clock::boot_id().map_err(|error| error.to_string())?;
+        let started = Started {
+            node: config.daemon.name.clone(),
+            program: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
+            boot: boot.to_be_bytes(),
+            currency: config.charging.as_ref().map_or(0, |charging| charging.currency.numeric()),
+            hold_ms: u64::from(hold_s).saturating_mul(1_000),
+            stamp: Stamp { at_ms: 0, wall_ms: 0 },
+        };
+        let (sender, events) = mpsc::unbounded_channel();
+        let writer = Writer::start(journal, Settings::default(), sender)
+            .map_err(|error| format!("cannot start the ledger's thread: {error}"))?;
+        let proof = Duration::from_millis(proof_ms.into());
+        let trouble = Trouble::default();
+        let mut books = Self { writer, events, started, proof, due: now.at, trouble };
+        books.start(now).map_err(|error| format!("the ledger takes no record: {error}"))?;
+        Ok(books)
+    }
+
+    fn start(&mut self, now: Now) -> Result<(), SubmitError> {
+        self.started.stamp = Stamp { at_ms: now.at.as_millis(), wall_ms: clock::unix_ms() };
+        self.writer.note(&Body::Started(self.started.clone()))
+    }
+
+    /// Some records were lost: what ran then counts up to the last proof, and what runs is declared
+    /// anew.
+    fn begin_anew(&mut self, now: Now) -> bool {
+        self.start(now).is_ok()
+    }
+}
+
+fn named(directory: &Path, error: &OpenError) -> String {
+    format!("ledger.directory = {:?}: {error}", directory.display().to_string())
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
