@@ -19,11 +19,11 @@ pub const CTL: &str = "ctl";
 /// First argument of a process that is to be the bare forwarder of the benchmark.
 pub const FORWARDER: &str = "forwarder";
 /// First argument of a process that writes a journal until it is killed.
-pub const JOURNAL: &str = "journal";
+pub const JOURNAL: &str = "write-journal";
 /// First argument of a process that makes a journal and its key.
-pub const JOURNAL_OPEN: &str = "journal-open";
+pub const JOURNAL_OPEN: &str = "open-journal";
 /// First argument of a process that writes a journal on a file system that is full for a while.
-pub const JOURNAL_FULL: &str = "journal-full";
+pub const JOURNAL_FULL: &str = "fill-disk";
 
 /// Plays the part that the first argument names, if it names one; to be called first of all in
 /// `main`, and its result to be returned. `None`: the program is called for its own purpose.

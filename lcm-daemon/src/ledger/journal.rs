@@ -195,7 +195,10 @@ pub struct Journal<S: Storage = Disk> {
     unsigned: u64,
     /// Whether the file ends with the batch, because a period does.
     period_ended: bool,
+    /// Whether this file names the key.
     key_named: bool,
+    /// Whether the key's file still waits for the record that names the key.
+    key_staged: bool,
     scratch: Vec<u8>,
     last: Last,
 }
@@ -236,6 +239,7 @@ impl<S: Storage> Journal<S> {
             options,
             signer,
             keys: None,
+            key_staged: false,
             key_named: segment.is_some() && last.key.is_some(),
             segment,
             durable: place,
@@ -349,13 +353,18 @@ impl<S: Storage> Journal<S> {
         };
         let failed = |error| OpenError::Io { path: dir.clone(), error };
         self.sync().map_err(failed)?;
+        if std::mem::take(&mut self.key_staged) {
+            keys::adopt(&dir)?;
+        }
         let new = keys::stage(&dir)?;
         let public = new.public();
         self.begin();
         self.name_key(public);
         self.signer = new;
         self.last.key = Some(public);
+        self.key_staged = true;
         self.sync().map_err(failed)?;
+        self.key_staged = false;
         keys::adopt(&dir)?;
         Ok(public)
     }

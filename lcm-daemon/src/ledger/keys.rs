@@ -176,6 +176,10 @@ fn make(path: &Path) -> Result<Signer, KeyError> {
         .mode(0o600)
         .open(path)
         .map_err(failed)?;
-    writeln!(file, "{}", hex(&secret)).and_then(|()| file.sync_all()).map_err(failed)?;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    writeln!(file, "{}", hex(&secret))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| File::open(dir)?.sync_all())
+        .map_err(failed)?;
     Ok(Signer::new(&secret))
 }

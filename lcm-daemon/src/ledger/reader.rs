@@ -229,19 +229,21 @@ impl<S: Storage> Reader<S> {
         if bytes > u64::try_from(BATCH_BYTES).unwrap_or(u64::MAX) {
             return Err(self.fault(Wrong::Record));
         }
+        // A write that is under way, or that failed and was repeated in a new file.
+        if self.live {
+            self.look_for_new()?;
+        }
+        if !self.todo.is_empty() {
+            self.current = None;
+            return Ok(());
+        }
         if *patience == 0 || !self.live || !self.storage.in_use() {
             return Err(self.fault(Wrong::TornTail { bytes }));
         }
-        // A write that is under way, or that failed and is repeated in a new file.
         *patience = patience.saturating_sub(1);
         thread::sleep(PAUSE);
-        self.look_for_new()?;
-        if self.todo.is_empty() {
-            if let Some(current) = &mut self.current {
-                current.rewind();
-            }
-        } else {
-            self.current = None;
+        if let Some(current) = &mut self.current {
+            current.rewind();
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 
 use super::journal::{AppendError, Journal, encode};
 use super::record::Body;
+use super::sign::PublicKey;
 use super::storage::Storage;
 
 /// What the thread has to say.
@@ -36,6 +37,8 @@ pub enum Event {
     Slow,
     /// None does any more.
     Swift,
+    /// The signing key was changed, or could not be.
+    KeyRotated(Result<PublicKey, String>),
 }
 
 /// How the thread works.
@@ -123,6 +126,8 @@ struct State {
     /// When the oldest record was submitted that the thread has taken.
     taken: Option<Instant>,
     closing: bool,
+    /// Another key is asked for.
+    rotate: bool,
 }
 
 /// Encoded records in order.
@@ -232,6 +237,13 @@ impl Writer {
         self.hand_in(encoded)
     }
 
+    /// Goes over to a new signing key behind what was submitted;
+    /// [`Event::KeyRotated`] says when that is done.
+    pub fn rotate_key(&self) {
+        self.shared.lock().rotate = true;
+        self.shared.filled.notify_one();
+    }
+
     /// How long the oldest record has waited that is not durable yet.
     pub fn waiting(&self) -> Option<Duration> {
         Some(self.shared.lock().oldest()?.elapsed())
@@ -338,6 +350,7 @@ struct Worker<S: Storage> {
 enum Task {
     Write,
     Sign,
+    Rotate,
     Close,
 }
 
@@ -349,6 +362,11 @@ impl<S: Storage> Worker<S> {
                 Task::Write => self.write(&mut queue)?,
                 Task::Sign => {
                     self.journal.sign();
+                    self.commit(0, None)?;
+                }
+                Task::Rotate => {
+                    let key = self.journal.rotate_key().map_err(|error| error.to_string());
+                    let _ = self.events.send(Event::KeyRotated(key));
                     self.commit(0, None)?;
                 }
                 Task::Close => {
@@ -374,6 +392,9 @@ impl<S: Storage> Worker<S> {
                 std::mem::swap(&mut state.queue, queue);
                 state.taken = queue.items.front().map(|item| item.at);
                 return Task::Write;
+            }
+            if std::mem::take(&mut state.rotate) {
+                return Task::Rotate;
             }
             if state.closing {
                 return Task::Close;
@@ -427,7 +448,8 @@ impl<S: Storage> Worker<S> {
                 let _ = self.events.send(Event::Failed { error: error.to_string() });
             }
             if !self.wait_for_retry() {
-                let records = behind.saturating_add(self.journal.in_batch());
+                let queued = self.shared.lock().queue.items.len();
+                let records = behind.saturating_add(self.journal.in_batch()).saturating_add(queued);
                 return Err(Unwritten { records });
             }
         }

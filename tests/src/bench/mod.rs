@@ -12,12 +12,14 @@
 //! The same is run through a bare forwarder on the same raw socket: what the kernel alone costs.
 
 pub mod forwarder;
+mod journal;
 mod messages;
 mod report;
 mod router;
 mod traffic;
 mod transit;
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -35,6 +37,8 @@ struct Arguments {
 enum What {
     /// The daemon as a transit router, beside a bare forwarder.
     Transit(Options),
+    /// The journal, beside a bare loop of appends and redb.
+    Journal(journal::Options),
 }
 
 /// How to run the benchmark.
@@ -57,15 +61,23 @@ pub(crate) struct Options {
 /// The program: reads the command line, measures, prints.
 #[must_use]
 pub fn main() -> ExitCode {
-    let What::Transit(options) = Arguments::parse().what;
-    let result = lab::enter(&[]).and_then(|()| transit::measure(&options));
-    match result {
-        Ok(report) if options.json => println!("{}", report.json()),
-        Ok(report) => println!("{report}"),
-        Err(error) => {
-            eprintln!("bench: {error}");
-            return ExitCode::FAILURE;
-        }
+    let result = match Arguments::parse().what {
+        What::Transit(options) => transit(&options),
+        What::Journal(options) => journal::measure(&options).map(|report| println!("{report}")),
+    };
+    if let Err(error) = result {
+        eprintln!("bench: {error}");
+        return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
+}
+
+fn transit(options: &Options) -> Result<(), Box<dyn Error>> {
+    let report = lab::enter(&[]).and_then(|()| transit::measure(options))?;
+    if options.json {
+        println!("{}", report.json());
+    } else {
+        println!("{report}");
+    }
+    Ok(())
 }

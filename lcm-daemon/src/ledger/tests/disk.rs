@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -178,4 +180,51 @@ fn the_thread_acknowledges_what_is_durable() {
     }
     writer.stop().unwrap();
     assert_eq!(read(dir.path()), bodies);
+}
+
+#[test]
+fn the_thread_signs_and_changes_its_key() {
+    let dir = TempDir::new().unwrap();
+    let (events, mut heard) = mpsc::unbounded_channel();
+    let settings = Settings { head: Duration::from_millis(1), ..Settings::default() };
+    let mut writer = Writer::start(open(dir.path()), settings, events).unwrap();
+    writer.submit(1, &sample(1)).unwrap();
+    assert_eq!(heard.blocking_recv(), Some(Event::Durable(1)));
+    writer.rotate_key();
+    let Some(Event::KeyRotated(Ok(key))) = heard.blocking_recv() else {
+        panic!("no other key");
+    };
+    writer.submit(2, &sample(2)).unwrap();
+    writer.stop().unwrap();
+    assert_eq!(open(dir.path()).key(), key);
+    assert_eq!(read(dir.path()), [sample(1), sample(2)]);
+    let heads =
+        Reader::open(dir.path()).unwrap().filter(|record| matches!(record, Ok((_, Body::Head(_)))));
+    assert!(heads.count() >= 1);
+}
+
+#[test]
+fn a_journal_is_read_while_it_is_written() {
+    let dir = TempDir::new().unwrap();
+    let options = Options { segment_bytes: 3000, ..Options::default() };
+    let mut journal = Journal::open(dir.path(), options).unwrap();
+    let writer = thread::spawn(move || {
+        for n in 0..400 {
+            for m in 0..10 {
+                journal.append(&sample(n * 10 + m)).unwrap();
+            }
+            journal.sync().unwrap();
+        }
+    });
+    let mut rounds = 0;
+    let mut seen = 0;
+    while !writer.is_finished() || rounds == 0 {
+        let found = read(dir.path());
+        assert!(found.len() >= seen);
+        assert_eq!(found, (0..u64::try_from(found.len()).unwrap()).map(sample).collect::<Vec<_>>());
+        seen = found.len();
+        rounds += 1;
+    }
+    writer.join().unwrap();
+    assert_eq!(read(dir.path()).len(), 4000);
 }

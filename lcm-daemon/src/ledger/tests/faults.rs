@@ -286,6 +286,39 @@ fn repair_puts_later_files_aside() {
     open(&sim, 400).unwrap();
 }
 
+#[test]
+fn a_reader_follows_a_journal_whose_disk_fails() {
+    let mut superseded = 0;
+    for seed in 0..50 {
+        let sim = Sim::new(seed);
+        let mut journal = open(&sim, 10_000).unwrap();
+        let mut write = |from: u64, to: u64| {
+            for n in from..to {
+                journal.append(&sample(n)).unwrap();
+            }
+            journal.sync().is_ok()
+        };
+        assert!(write(0, 5));
+        sim.state().failing_syncs = true;
+        let reader = Reader::on(&sim, true).unwrap();
+        let mut reader = reader.filter(|record| !matches!(record, Ok((_, Body::Key(_)))));
+        let mut found: Vec<Body> = reader.by_ref().take(4).map(|it| it.unwrap().1).collect();
+        assert!(!write(5, 30));
+        // Of what failed, the reader sees what became of it on the disk.
+        found.extend(reader.by_ref().take(3).map_while(|it| Some(it.ok()?.1)));
+        let torn = found.len() < 7;
+        superseded += u32::from(!torn);
+        sim.state().failing_syncs = false;
+        assert!(write(30, 40));
+        if !torn {
+            found.extend(reader.map(|it| it.unwrap().1));
+            assert_eq!(found, (0..40).map(sample).collect::<Vec<_>>(), "seed {seed}");
+        }
+        assert_eq!(read(&sim).0, (0..40).map(sample).collect::<Vec<_>>());
+    }
+    assert!(superseded > 5, "{superseded}");
+}
+
 fn settings() -> Settings {
     Settings {
         queue_bytes: 4000,

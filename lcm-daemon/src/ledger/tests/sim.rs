@@ -38,6 +38,8 @@ pub(super) struct State {
     changes: Vec<Change>,
     /// How likely a change fails.
     pub(super) failing: f64,
+    /// Syncs fail.
+    pub(super) failing_syncs: bool,
     /// A sync says yes and does nothing.
     pub(super) lying: bool,
     /// Syncs wait.
@@ -149,6 +151,7 @@ impl Sim {
             durable_names: BTreeMap::new(),
             changes: Vec::new(),
             failing: 0.0,
+            failing_syncs: false,
             lying: false,
             stuck: false,
             dies_in: None,
@@ -314,7 +317,10 @@ impl Stored for SimFile {
         while state.stuck {
             state = self.sim.state.1.wait(state).unwrap();
         }
-        let works = state.operate();
+        let works = match state.operate() {
+            Ok(()) if state.failing_syncs => Err(io::Error::from_raw_os_error(libc::EIO)),
+            works => works,
+        };
         let state = &mut *state;
         let file = &mut state.files[self.id];
         match &works {
