@@ -137,6 +137,10 @@ impl Bookkeeper {
                 tracing::info!("the ledger's disk is swift again");
                 books.trouble.slow = false;
             }
+            Event::KeyRotated(Ok(_)) => tracing::info!("the ledger has another signing key"),
+            Event::KeyRotated(Err(error)) => {
+                tracing::error!(error, "the ledger's signing key cannot be changed");
+            }
         }
         let only_overflown = Trouble { overflown: true, ..Trouble::default() };
         if books.trouble == only_overflown && books.begin_anew(now) {

@@ -74,7 +74,7 @@ fn read_plain(dir: &Path) -> Outcome<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        if !entry.file_name().to_str().is_some_and(|name| segment::first_of(name).is_some()) {
+        if entry.file_name().to_str().and_then(segment::first_of).is_none() {
             continue;
         }
         let mut file = File::open(entry.path())?;
