@@ -72,7 +72,9 @@ impl Net {
     fn read_books(&mut self, id: NodeId, side: usize, all: &mut Books) {
         let now = self.clock(id);
         let Some(engine) = self.nodes[id].engine.as_mut() else { return };
-        for account in engine.show_accounts(now).accounts {
+        let view = engine.show_accounts(now);
+        self.nodes[id].journal.assert_agrees(now, &view);
+        for account in view.accounts {
             // Forged messages may name neighbours that are none.
             let Some(neighbour) = self.topology.owner(account.neighbour) else { continue };
             let (pair, metered) = match side {

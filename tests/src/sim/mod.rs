@@ -24,6 +24,7 @@
 
 mod apps;
 mod books;
+mod journal;
 mod log;
 mod net;
 mod node;

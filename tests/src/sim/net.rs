@@ -12,6 +12,7 @@ use rsvp_wire::object::Filter;
 
 use super::books::Metered;
 use super::books::Pair;
+use super::journal::Journal;
 use super::log::Log;
 use super::node::{Node, NodeConfig, interfaces};
 use super::routing::Routing;
@@ -228,6 +229,7 @@ impl Net {
         let Some(config) = self.nodes[id].config.clone() else { return };
         assert!(self.nodes[id].engine.is_none(), "the daemon of node {id} runs already");
         self.nodes[id].engine = Some(Engine::new(config, self.rng.u64(..)));
+        self.nodes[id].journal = Journal::start(self.clock(id));
         for interface in interfaces(&self.topology, self.options.family, id, &self.up) {
             self.input(id, |engine, now| {
                 engine.handle_news(now, KernelNews::Interface(interface));
@@ -390,7 +392,9 @@ impl Net {
         while let Some(output) = engine(self) {
             self.perform(id, output);
         }
+        let now = self.clock(id);
         let node = &mut self.nodes[id];
+        node.journal.prove(now);
         node.alarm = match node.engine.as_ref().and_then(Engine::poll_timeout) {
             Some(at) if at == Instant::NEVER => u64::MAX,
             Some(at) => node.virtual_us(at.as_micros()).max(self.now),
@@ -422,6 +426,7 @@ impl Net {
                 delay => self.schedule(self.now + delay, Event::Route(id, life, key)),
             },
             Output::Record(number, record) => {
+                self.nodes[id].journal.take(&record);
                 self.nodes[id].pending.push((number, record));
                 match self.delay(self.options.record_us) {
                     0 => self.acknowledge(id, number),

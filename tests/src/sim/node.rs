@@ -14,6 +14,7 @@ use lcm_daemon::ledger::record::{Body, Neighbour};
 
 use rsvp_wire::object::{Filter, Session};
 
+use super::journal::Journal;
 use super::topology::{Family, Kind, LOOPBACK, NodeId, Topology};
 
 /// Settings that all daemons of a network share.
@@ -82,6 +83,8 @@ pub struct Node {
     pub(super) pending: Vec<(RecordId, Box<Body>)>,
     /// Records that are.
     pub(super) records: Vec<(RecordId, Box<Body>)>,
+    /// What they come to in this life.
+    pub(super) journal: Journal,
     /// What traffic control reserves, by session, interface and sender.
     pub(super) traffic: BTreeMap<Reserved, TrafficSetting>,
     /// What local applications were told.
@@ -105,6 +108,7 @@ impl Node {
             disk_failed: false,
             pending: Vec::new(),
             records: Vec::new(),
+            journal: Journal::default(),
             traffic: BTreeMap::new(),
             notices: Vec::new(),
             alarms: Vec::new(),

@@ -117,11 +117,11 @@ pub enum Wrong {
         /// When the instance did.
         since_ms: u64,
     },
-    /// A gap at a higher rate than ran before or runs after it.
+    /// A gap at a higher rate than was approved before it.
     GapTooDear {
         /// Its rate.
         rate: u64,
-        /// The other one.
+        /// What was approved.
         most: u64,
     },
     /// The end of a consent that is not in force.
@@ -215,7 +215,7 @@ impl fmt::Display for Wrong {
                 "bills a gap from {from_ms} ms on, but the instance began at {since_ms} ms"
             ),
             Self::GapTooDear { rate, most } => {
-                write!(f, "bills a gap at {rate}, above the {most} before or after it")
+                write!(f, "bills a gap at {rate}, above the {most} that was approved before it")
             }
             Self::NoConsentToClose => f.write_str("ends a consent that is not in force"),
             Self::Period { expected, found } => {

@@ -41,6 +41,8 @@ pub(super) struct Grant {
     pub(super) account: AccountRef,
     pub(super) tenure: TenureRef,
     pub(super) ceiling: u64,
+    /// The ceiling before that, and until when.
+    pub(super) former: (u64, u64),
     /// When the instance began.
     pub(super) since_ms: u64,
 }
@@ -69,6 +71,14 @@ fn is_announced(ranges: &[(u64, u64)], flow: u64) -> bool {
     let later = ranges.partition_point(|(first, _)| *first <= flow);
     let range = later.checked_sub(1).and_then(|place| ranges.get(place));
     range.is_some_and(|(_, last)| flow <= *last)
+}
+
+impl Grant {
+    /// The most that was approved all the time from an instant on.
+    pub(super) fn least_since(&self, from_ms: u64) -> u64 {
+        let (former, until_ms) = self.former;
+        if from_ms < until_ms { self.ceiling.min(former) } else { self.ceiling }
+    }
 }
 
 impl Flow {

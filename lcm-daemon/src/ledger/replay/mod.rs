@@ -463,17 +463,32 @@ impl Replay {
         let state = self.flows.get(meter.flow).ok_or(Wrong::UnknownFlow)?;
         let known = state.meter(meter.payment, with).copied();
         let offer = matches!(meter.payment, Payment::ReceiverOut | Payment::SenderIn);
-        let since_ms = state.grant(with, offer).map_or(0, |grant| grant.since_ms);
+        let grant = state.grant(with, offer).copied();
         let (sides, tenure) = self.approval(&meter, with, rate, known)?;
+        let since_ms = grant.map_or(0, |grant| grant.since_ms);
         if from_ms < since_ms {
             return Err(Wrong::GapBeforeInstance { from_ms, since_ms });
         }
-        let Some(mut line) = known else {
-            return Err(Wrong::GapTooDear { rate, most: 0 });
-        };
-        if rate > line.rate {
-            return Err(Wrong::GapTooDear { rate, most: line.rate });
+        let bound = matches!(meter.payment, Payment::ReceiverIn | Payment::ReceiverOut);
+        if let Some(most) = grant.filter(|_| bound).map(|grant| grant.least_since(from_ms))
+            && rate > most
+        {
+            return Err(Wrong::GapTooDear { rate, most });
         }
+        let run = self.running()?;
+        let span = (run.dated(from_ms), run.dated(to_ms));
+        let mut line = known.unwrap_or(Line {
+            payment: meter.payment,
+            running: false,
+            lapsed: false,
+            with,
+            sides,
+            tenure,
+            number,
+            rate: 0,
+            from: span.0,
+            billed_ms: 0,
+        });
         if from_ms < line.billed_ms {
             return Err(Wrong::BilledTwice { from_ms, until_ms: line.billed_ms });
         }
@@ -481,8 +496,6 @@ impl Replay {
             return Err(Wrong::BilledTwice { from_ms: line.from.at_ms, until_ms: to_ms });
         }
         line.billed_ms = to_ms;
-        let run = self.running()?;
-        let span = (run.dated(from_ms), run.dated(to_ms));
         let posted = Line { sides, tenure, number, ..line };
         let posting = self.post(meter.flow, &posted, span, rate, true)?;
         self.put(meter.flow, line);
@@ -632,12 +645,14 @@ fn grant(
     match known {
         Some(known) => {
             let since_ms = if known.instance == instance { known.since_ms } else { at_ms };
-            *known = Grant { ceiling, instance, account, since_ms, ..*known };
+            let former = (known.ceiling, at_ms);
+            *known = Grant { ceiling, former, instance, account, since_ms, ..*known };
         }
         None => {
             let tenure = postings.begin();
             let since_ms = at_ms;
-            let new = Grant { with, offer, instance, account, tenure, ceiling, since_ms };
+            let former = (ceiling, at_ms);
+            let new = Grant { with, offer, instance, account, tenure, ceiling, former, since_ms };
             state.grants.push(new);
         }
     }

@@ -3,6 +3,7 @@
 mod disk;
 mod faults;
 mod sim;
+mod speed;
 mod tools;
 
 use super::record::{AccountId, Cause, Meter, Payment};

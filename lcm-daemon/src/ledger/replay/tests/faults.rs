@@ -178,7 +178,12 @@ fn a_gap_is_billed_within_an_instance_and_over_nothing_else() {
         wrong(&[lapse.clone(), gap(40, 40, 50)]),
         Wrong::EmptyGap { from_ms: 40, to_ms: 40 }
     );
-    assert_eq!(wrong(&[lapse.clone(), gap(20, 40, 51)]), Wrong::GapTooDear { rate: 51, most: 50 });
+    let raised = consent(40, 1, 2, 200, 7);
+    let dear = [lapse.clone(), raised, gap(20, 40, 101)];
+    assert_eq!(wrong(&dear), Wrong::GapTooDear { rate: 101, most: 100 });
+    let lowered = consent(40, 1, 2, 40, 7);
+    let dear = [lapse.clone(), lowered, gap(20, 40, 41)];
+    assert_eq!(wrong(&dear), Wrong::AboveCeiling { payment: ReceiverIn, rate: 41, ceiling: 40 });
     let ended = [lapse, closed(30, 1, 2, false), gap(20, 40, 50)];
     assert_eq!(wrong(&ended), Wrong::NoConsent { payment: ReceiverIn, rate: 50 });
 }

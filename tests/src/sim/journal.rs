@@ -1,0 +1,83 @@
+//! What a node's journal comes to: every record is replayed as it is written, and the books that
+//! follow from records alone must be those that the daemon keeps in memory.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use lcm_daemon::engine::Now;
+use lcm_daemon::engine::show::AccountsView;
+use lcm_daemon::ledger::record::{Body, Stamp, Started};
+use lcm_daemon::ledger::replay::{Account, Replay};
+
+/// How often the journal proves that all meters run, in milliseconds.
+const PROOF_MS: u64 = 1_000;
+
+/// The journal of one life of a daemon.
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    replay: Replay,
+    proved_ms: u64,
+}
+
+fn stamp(now: Now) -> Stamp {
+    Stamp { at_ms: now.at.as_millis(), wall_ms: u64::from(now.unix_s) * 1_000 }
+}
+
+impl Journal {
+    /// A daemon started.
+    pub(super) fn start(now: Now) -> Self {
+        let stamp = stamp(now);
+        let mut journal = Self { replay: Replay::default(), proved_ms: stamp.at_ms };
+        journal.take(&Body::Started(Started {
+            node: String::new(),
+            program: String::new(),
+            boot: [0; 16],
+            currency: 978,
+            hold_ms: 0,
+            stamp,
+        }));
+        journal
+    }
+
+    /// Takes a record; panics if it cannot follow those before it.
+    pub(super) fn take(&mut self, body: &Body) {
+        let number = self.replay.last() + 1;
+        let applied = self.replay.apply(number, body);
+        applied.unwrap_or_else(|fault| panic!("the journal is not sound: {fault}: {body:?}"));
+    }
+
+    /// Proves what runs, about every second.
+    pub(super) fn prove(&mut self, now: Now) {
+        let stamp = stamp(now);
+        if stamp.at_ms >= self.proved_ms + PROOF_MS {
+            self.proved_ms = stamp.at_ms;
+            self.take(&Body::Alive(stamp));
+        }
+    }
+
+    /// Panics if the daemon's own books say otherwise at `now`.
+    pub(super) fn assert_agrees(&self, now: Now, view: &AccountsView) {
+        if view.folded_accounts > 0 {
+            return;
+        }
+        let mut balances: BTreeMap<IpAddr, i128> = BTreeMap::new();
+        for (account, balance) in self.replay.accounts() {
+            if let Account::Neighbour(neighbour, _) = account {
+                *balances.entry(neighbour.address).or_default() -= balance;
+            }
+        }
+        for open in self.replay.open() {
+            let ms = now.at.as_millis().saturating_sub(open.from.at_ms);
+            let amount = i128::from(open.rate) * i128::from(ms);
+            let received = self.replay.account(open.credit);
+            let ours = if matches!(received, Some(Account::Own(_))) { amount } else { -amount };
+            *balances.entry(open.meter.neighbour.address).or_default() += ours;
+        }
+        balances.retain(|_, balance| *balance != 0);
+        let kept = view.accounts.iter().map(|account| {
+            (account.neighbour, account.amount.parse::<i128>().expect("a whole number"))
+        });
+        let kept: BTreeMap<IpAddr, i128> = kept.filter(|(_, amount)| *amount != 0).collect();
+        assert_eq!(balances, kept, "by the journal, and by the daemon's books");
+    }
+}
