@@ -120,6 +120,7 @@ impl Story {
                 let new = rng.u64(0..=CEILING);
                 records.push(consent(*now, *number, last, new, instance));
                 branch.consent = Some((new, instance));
+                branch.lapsed = branch.lapsed.map(|(at, rate)| (at, rate.min(new)));
                 if branch.rate > new {
                     records.push(runs(*now, rp, new, Cause::Terms));
                     branch.rate = new;
