@@ -10,7 +10,7 @@ use crate::ledger::{Entry, Posting};
 use crate::meter::Segment;
 use crate::money::{Amount, Rate};
 use crate::split::BranchKey;
-use crate::time::{Clock, Millis, next_serial};
+use crate::time::{Clock, Millis, next_serial, serial_newer};
 
 impl Flow {
     /// What to tell whom since this was last asked. `payment` and `coalescable` stay until
@@ -63,14 +63,25 @@ impl Flow {
             let joiner = self.anyone_in(self.group(group)?);
             let target = self.charge_joining(down, down.newest(), &self.members(), joiner).ok()?;
             let epoch = next_serial(self.last_epoch, clock.unix_s);
+            // Whoever only listens heard what a branch was told while that was the only one here,
+            // and would take what is older for something stale.
+            let told = self.newest_told(group);
             let group = self.groups.iter_mut().find(|g| g.id == group)?;
-            if group.join.update(&target, None, false) {
+            let older = matches!((told, group.join.epoch), (Some(told), Some(own)) if serial_newer(told, own));
+            if group.join.update(&target, None, older) {
                 group.join.epoch = Some(epoch);
                 self.last_epoch = Some(epoch);
             }
         }
         let group = self.group(group)?;
         self.make_quote(group, &group.join, 0)
+    }
+
+    /// The newest epoch that a branch of a group was told.
+    fn newest_told(&self, group: u32) -> Option<u32> {
+        let told = self.branches.iter().filter(|b| b.key.group == group);
+        let newer = |a: u32, b: u32| if serial_newer(b, a) { b } else { a };
+        told.filter_map(|b| b.offered.epoch).reduce(newer)
     }
 
     /// The account that sender payments debit.

@@ -213,6 +213,14 @@ impl Flow {
             let newer = |told: u32| group.join.epoch.is_some_and(|own| serial_newer(own, told));
             let epoch = b.offered.epoch.filter(|told| !newer(*told));
             group.join = Offered { epoch, ..b.offered };
+            // A single branch is told what all on the interface hear: again not what is older.
+            let mut left = self.branches.iter_mut().filter(|b| b.key.group == key.group);
+            if let (Some(only), None) = (left.next(), left.next())
+                && let (Some(own), Some(heard)) = (only.offered.epoch, group.join.epoch)
+                && serial_newer(heard, own)
+            {
+                only.offered.epoch = None;
+            }
         }
         if self.branches.is_empty() {
             self.close_upstream(clock.now);

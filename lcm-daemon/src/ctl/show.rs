@@ -122,12 +122,19 @@ fn reservations(list: &[ReservationView]) -> Table {
         "PAID DOWN",
         "REPORTS",
     ]);
-    for rsb in list {
-        let charging = rsb.charging.as_ref();
+    let payers = |rsb: &'_ ReservationView| {
+        let mut payers: Vec<Option<UpstreamView>> = vec![rsb.charging.clone()];
+        payers.extend(rsb.more_payers.iter().cloned().map(Some));
+        payers
+    };
+    for (rsb, charging) in
+        list.iter().flat_map(|rsb| payers(rsb).into_iter().map(move |p| (rsb, p)))
+    {
+        let charging = charging.as_ref();
         table.row([
             session_text(&rsb.session),
             sender_text(&rsb.sender),
-            rsb.next_hop.to_string(),
+            next_hop(rsb, charging),
             rsb.interface.clone(),
             rsb.style.clone(),
             rsb.traffic.rate.to_string(),
@@ -141,6 +148,16 @@ fn reservations(list: &[ReservationView]) -> Table {
         ]);
     }
     table
+}
+
+/// The next hop, and who pays from behind it.
+fn next_hop(rsb: &ReservationView, charging: Option<&UpstreamView>) -> String {
+    match charging {
+        Some(state) if state.payer != rsb.next_hop && rsb.interface != "local" => {
+            format!("{} by {}", state.payer, rsb.next_hop)
+        }
+        _ => rsb.next_hop.to_string(),
+    }
 }
 
 /// Whether what the next hop reports fits what it was told.

@@ -223,7 +223,8 @@ fn send_path_err(
     core.outbox.send(&mut core.counters, meta, MessageType::PathErr, RecordId::NONE, |w| {
         w.object(&session)?;
         w.object(&error)?;
-        charging::write_fault(w, context, Hop { address: node, lih: 0 }, &[], fault)?;
+        let own = Hop { address: node, lih: 0 };
+        charging::write_fault(w, context, own, hop.address, &[], fault)?;
         w.raw(descriptor)
     });
 }
@@ -264,7 +265,7 @@ pub(crate) fn send_resv_err(
         w.object(&session)?;
         w.object(&own)?;
         w.object(&error)?;
-        charging::write_fault(w, context, own, &named, fault)?;
+        charging::write_fault(w, context, own, hop.address, &named, fault)?;
         w.object(&style)?;
         let Some((flowspec, filters)) = part else { return Ok(()) };
         w.object(&flowspec)?;

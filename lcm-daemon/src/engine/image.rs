@@ -136,6 +136,7 @@ fn write_psb(psb: &Psb, out: &mut String) -> fmt::Result {
         blockade,
         reserved_upstream,
         outdated,
+        announcer,
         outgoing,
         elements,
         policy_until,
@@ -148,7 +149,7 @@ fn write_psb(psb: &Psb, out: &mut String) -> fmt::Result {
     writeln!(out, "{sender:?} {phop:?} {incoming} {refresh_ms} {expires:?} {route:?}")?;
     writeln!(out, "{facts:?}")?;
     writeln!(out, "{pinned:?} {outgoing:?} {left:?} {blockade:?} {reserved_upstream} {outdated}")?;
-    writeln!(out, "{elements:?} {policy_until:?} {held_back:?}")?;
+    writeln!(out, "{elements:?} {policy_until:?} {held_back:?} {announcer:?}")?;
     match flow {
         Some(flow) => writeln!(out, "{:?}", flow.image()),
         None => writeln!(out, "uncharged"),

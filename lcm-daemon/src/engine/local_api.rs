@@ -250,6 +250,7 @@ impl SessionState {
             left: Box::default(),
             reserved_upstream: false,
             outdated: false,
+            announcer: None,
             elements: Elements::default(),
             policy_until: Instant::default(),
             held_back: false,
@@ -417,6 +418,7 @@ impl SessionState {
             refresh_ms: core.config.rsvp.refresh_ms,
             policy: ResvPolicy { payments, ..ResvPolicy::default() },
             paid_before: false,
+            payers: Box::default(),
         };
         for (sender, fault) in self.take_resv(core, now, request) {
             let event = NoticeEvent::Error {

@@ -22,6 +22,7 @@ mod local_api;
 mod neighbours;
 mod outbox;
 mod path;
+mod payers;
 mod policy;
 mod psb;
 mod record;

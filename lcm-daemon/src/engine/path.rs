@@ -240,6 +240,7 @@ impl SessionState {
             left: Box::default(),
             reserved_upstream: false,
             outdated: false,
+            announcer: None,
             elements: Elements::default(),
             policy_until: Instant::default(),
             held_back: false,
@@ -293,7 +294,7 @@ impl SessionState {
         self.traffic_stale = true;
         if let Some(style) = style {
             let concerned: &[Filter] = if was_reserved { &[sender] } else { &[] };
-            self.tell_previous_hops(core, now, style, &before, concerned);
+            self.tell_previous_hops(core, now, style, &before, concerned, false);
         }
     }
 

@@ -58,6 +58,8 @@ pub(crate) struct Psb {
     pub(crate) reserved_upstream: bool,
     /// The previous hop knows a newer instance of ours than the one that it refused last.
     pub(crate) outdated: bool,
+    /// Who announces the price, where the previous hop only passes that on: the hop that is paid.
+    pub(crate) announcer: Option<IpAddr>,
     /// What handlers keep of the previous hop's policy elements.
     pub(crate) elements: Elements,
     /// A policy refresh period longer than R keeps what was announced until then, though a PATH
@@ -144,5 +146,10 @@ impl Psb {
     /// The previous hop's address, where there is one.
     pub(crate) fn phop_address(&self) -> Option<IpAddr> {
         self.phop.map(|hop| hop.address)
+    }
+
+    /// Who is paid for this sender: the previous hop, or one behind it that charges.
+    pub(crate) fn payee(&self) -> Option<IpAddr> {
+        self.announcer.or(self.phop_address())
     }
 }

@@ -42,6 +42,7 @@ impl SessionState {
             self.end_reservation(core, now, at, &only);
             self.after_all_charging(core, now);
         }
+        self.expire_payers(core, now);
         self.expire_heard(core, now);
         for psb in &mut self.senders {
             psb.blockade = psb.blockade.filter(|blockade| blockade.until > now.at);
@@ -57,7 +58,7 @@ impl SessionState {
 
     /// A reservation block that is over, and the senders whose part of it is; none for all.
     fn first_expired(&self, now: Now) -> Option<(usize, Vec<Filter>)> {
-        let over = |rsb: &Rsb| rsb.deadline() <= now.at;
+        let over = |rsb: &Rsb| rsb.state_deadline() <= now.at;
         let at = self.reservations.iter().position(over)?;
         let only = match &self.reservations.get(at)?.selection {
             Selection::Explicit(list) => {

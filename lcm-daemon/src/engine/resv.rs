@@ -13,7 +13,7 @@ use super::limits::Limit;
 use super::path::has_stray_port;
 use super::policy::{self, Carried, Concerns, ResvPolicy};
 use super::psb::Psb;
-use super::rsb::{LOCAL, Rsb, Selection};
+use super::rsb::{LOCAL, Payer, Rsb, Selection};
 use super::session::SessionState;
 use super::time::{Instant, Now, lifetime};
 use super::{Core, Engine};
@@ -31,6 +31,9 @@ pub(crate) struct Request {
     pub(crate) policy: ResvPolicy,
     /// The block that this renews was paid for in advance (PRT, RFC 2750 section 3.2).
     pub(crate) paid_before: bool,
+    /// Who pays, where that is not the next hop alone: at first as the block that this renews has
+    /// it.
+    pub(crate) payers: Box<[Payer]>,
 }
 
 /// A part of a request that was refused: for this sender, or for all of them.
@@ -145,6 +148,7 @@ impl Request {
             refresh_ms,
             policy: policy::read_resv(core, now, resv, filters, refresh_ms)?,
             paid_before: false,
+            payers: Box::default(),
         })
     }
 
@@ -160,6 +164,7 @@ impl Request {
             elements: self.policy.elements,
             policy_until: Instant::default(),
             scope: self.scope,
+            payers: self.payers,
             expires,
             seat: None,
         }
@@ -192,6 +197,7 @@ impl SessionState {
         if let Selection::Explicit(filters) = &mut request.selection {
             filters.retain(|(filter, _)| admitted.contains(filter));
         }
+        request.payers = self.payers_with(now, &request, &admitted);
         self.install(core, now, request);
         refusals
     }
@@ -201,6 +207,7 @@ impl SessionState {
         let known = self.reservation(request.outgoing, request.next_hop, &request.selection);
         let Some(old) = known.and_then(|at| self.reservations.get(at)) else { return };
         request.paid_before = old.policy_until > now.at;
+        request.payers = old.payers.clone();
         request.policy.elements.renew(&old.elements, now);
         let named: Vec<Filter> = match &request.selection {
             Selection::Explicit(filters) => filters.iter().map(|(filter, _)| *filter).collect(),
@@ -282,29 +289,32 @@ impl SessionState {
         let session = self.session;
         let known = self.reservation(request.outgoing, request.next_hop, &request.selection);
         let before = known.and_then(|at| self.reservations.get(at));
-        let stands: Vec<Filter> = senders
-            .iter()
-            .copied()
-            .filter(|sender| before.is_some_and(|rsb| rsb.selects(*sender)))
-            .collect();
         let mut admitted = Vec::new();
         let mut refusals = Vec::new();
         for sender in senders {
             let index = self.sender(*sender);
             let Some(psb) = index.and_then(|index| self.senders.get_mut(index)) else { continue };
+            let mut told = Vec::new();
             match policy::resv_in(core, now, session, psb, request) {
                 Ok(Admission::Taken) => admitted.push(*sender),
-                Ok(Admission::Kept(fault)) => {
+                Ok(Admission::Kept(faults)) => {
                     admitted.push(*sender);
-                    refusals.push((Some(*sender), fault));
+                    told.extend(faults);
                 }
                 Ok(Admission::Ignored) => {}
-                Err(mut fault) => {
-                    // What was paid for before and still runs is not lost by one bad offer, nor
-                    // is it refreshed or changed by it.
-                    fault.in_place = stands.contains(sender) && charging::is_paid(psb, request);
-                    refusals.push((Some(*sender), fault));
-                }
+                Err(faults) => told.extend(faults),
+            }
+            for mut fault in told {
+                // What was paid for before and still runs is not lost by one bad offer, nor is it
+                // refreshed or changed by it.
+                let known = before.filter(|rsb| rsb.selects(*sender));
+                fault.in_place = match fault.payer() {
+                    Some(payer) => charging::is_paid(psb, request.outgoing, [payer]),
+                    None => known.is_some_and(|rsb| {
+                        charging::is_paid(psb, request.outgoing, rsb.origins(*sender))
+                    }),
+                };
+                refusals.push((Some(*sender), fault));
             }
         }
         (admitted, refusals)

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use charging_model::BranchKey;
 use rsvp_wire::MessageType;
 use rsvp_wire::iana::error_code;
 use rsvp_wire::message::ResvErr;
@@ -29,6 +30,12 @@ impl Engine {
             return self.core.counters.drop("error_about_nothing");
         };
         let charging = charging::charging_error(&self.core, error.policy_data());
+        let policy = error.error.code == error_code::POLICY;
+        if policy && charging.is_none() && charging::blames_others(&self.core, error.policy_data())
+        {
+            // A hop that does not charge copies it to all who share in what it merged.
+            return self.core.counters.drop("refusal_of_another_payment");
+        }
         self.with_session(slot, |core, state| {
             state.take_resv_err(core, now, meta, error, charging.as_ref());
         });
@@ -151,27 +158,26 @@ impl SessionState {
         Some(error.scope().filter(routed).collect())
     }
 
-    /// Tells a next hop that its reservation for a sender is given up.
+    /// Tells who pays for a sender that its part of the reservation is given up.
     pub(crate) fn refuse_existing(
         &self,
         core: &mut Core,
-        outgoing: u32,
-        next_hop: IpAddr,
+        key: BranchKey,
         sender: Filter,
         fault: &Fault,
     ) {
-        let at = self.reservation_of(outgoing, next_hop, sender);
+        let at = self.paid_by(key, sender);
         let Some(rsb) = at.and_then(|at| self.reservations.get(at)) else { return };
-        if outgoing == LOCAL {
+        if key.is_local() {
             let event = NoticeEvent::Error {
-                node: next_hop,
+                node: key.hop,
                 code: fault.code,
                 value: fault.value,
                 required: fault.required(),
             };
             return self.notify_receiver(core, sender, event);
         }
-        let hop = Hop { address: next_hop, lih: outgoing };
+        let hop = Hop { address: rsb.next_hop, lih: key.group };
         let about = [sender];
         let part = Some((rsb.flowspec, about.as_slice()));
         send_resv_err(core, self.session, hop, rsb.selection.style(), part, fault);

@@ -42,6 +42,16 @@ impl Selection {
     }
 }
 
+/// A charging hop that pays for one sender from behind the next hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Payer {
+    pub(crate) sender: Filter,
+    /// Originating RSVP_HOP of its elements.
+    pub(crate) origin: IpAddr,
+    /// When it counts as gone, where the next hop's RESVs about the sender come without it.
+    pub(crate) gone_at: Instant,
+}
+
 /// Reservation state block.
 #[derive(Debug, Clone)]
 pub(crate) struct Rsb {
@@ -63,6 +73,9 @@ pub(crate) struct Rsb {
     /// A policy refresh period longer than R keeps what was paid until then, though a RESV leaves
     /// it out (RFC 2750 section 3.2).
     pub(crate) policy_until: Instant,
+    /// Who pays, where that is not the next hop alone: a hop that does not charge concatenates
+    /// what several behind it pay (charging.md section 6).
+    pub(crate) payers: Box<[Payer]>,
     /// Counts this block as the next hop's; `None` for a receiver on this node.
     pub(crate) seat: Option<Seat>,
 }
@@ -94,6 +107,21 @@ impl Rsb {
         routed && self.selects(psb.sender)
     }
 
+    /// Forgets some of those who pay from behind the next hop.
+    pub(crate) fn forget_payers(&mut self, gone: impl Fn(&Payer) -> bool) {
+        if self.payers.iter().any(&gone) {
+            self.payers = self.payers.iter().filter(|payer| !gone(payer)).copied().collect();
+        }
+    }
+
+    /// Who pays for this sender's part: the next hop itself, unless others are known.
+    pub(crate) fn origins(&self, sender: Filter) -> impl Iterator<Item = IpAddr> + '_ {
+        let itself = self.payers.is_empty().then_some(self.next_hop);
+        let of_sender = move |payer: &&Payer| payer.sender == sender;
+        let behind = self.payers.iter().filter(of_sender).map(|payer| payer.origin);
+        itself.into_iter().chain(behind)
+    }
+
     /// Senders that this block names.
     pub(crate) fn named(&self) -> usize {
         named(&self.selection, self.scope.as_deref())
@@ -101,6 +129,12 @@ impl Rsb {
 
     /// When the first part of this block ends.
     pub(crate) fn deadline(&self) -> Instant {
+        let gone = self.payers.iter().map(|payer| payer.gone_at).fold(self.expires, Instant::min);
+        gone.min(self.state_deadline())
+    }
+
+    /// The same of what RSVP refreshes, whoever pays.
+    pub(crate) fn state_deadline(&self) -> Instant {
         match &self.selection {
             Selection::Explicit(filters) => {
                 filters.iter().map(|(_, expires)| *expires).fold(self.expires, Instant::min)

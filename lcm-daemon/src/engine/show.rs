@@ -182,13 +182,18 @@ pub struct ReservationView {
     pub traffic: TrafficSpec,
     /// Time left without a refresh, in milliseconds; absent for a receiver on this node.
     pub expires_in_ms: Option<u64>,
-    /// Upstream charging state; absent without charging.
+    /// Upstream charging state, of the first where several pay; absent without charging.
     pub charging: Option<UpstreamView>,
+    /// That of all others who pay from behind the next hop, where that does not charge itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_payers: Vec<UpstreamView>,
 }
 
 /// Upstream charging state (paper section 3.3, charging.md section 6).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamView {
+    /// Who pays: the next hop, or a hop behind it.
+    pub payer: IpAddr,
     /// PENDING, ACTIVE or LAPSED.
     pub status: String,
     /// L: local price of this branch.
@@ -325,6 +330,7 @@ impl Engine {
         for state in self.sessions.iter() {
             for rsb in &state.reservations {
                 for psb in state.senders.iter().filter(|psb| rsb.matches(psb)) {
+                    let mut payers = charging::show_upstream(now, psb, rsb);
                     all.push(ReservationView {
                         session: session_id(&state.session),
                         sender: sender_id(&psb.sender),
@@ -333,8 +339,9 @@ impl Engine {
                         style: rsb.selection.style().to_string(),
                         service: rsb.flowspec.service(),
                         traffic: traffic(rsb.flowspec.tspec()),
-                        expires_in_ms: left_ms(now, rsb.deadline()),
-                        charging: charging::show_upstream(now, psb, rsb),
+                        expires_in_ms: left_ms(now, rsb.state_deadline()),
+                        charging: payers.next(),
+                        more_payers: payers.collect(),
                     });
                 }
             }

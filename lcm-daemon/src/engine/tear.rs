@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use charging_model::BranchKey;
 use rsvp_wire::message::{PathTear, ResvTear};
 use rsvp_wire::object::{Filter, Hop, SenderTemplate, SenderTspec, Style};
 use rsvp_wire::{MessageType, Packet};
@@ -13,7 +14,7 @@ use super::local::NoticeEvent;
 use super::psb::Way;
 use super::record::RecordId;
 use super::resv::filter_specs;
-use super::rsb::{LOCAL, Selection};
+use super::rsb::{LOCAL, Rsb, Selection};
 use super::session::SessionState;
 use super::time::Now;
 use super::upstream::HOP_TTL;
@@ -139,8 +140,13 @@ impl SessionState {
             self.reservations.get(at).is_some_and(|rsb| rsb.selection == Selection::Wildcard);
         if wildcard && others {
             let session = self.session;
+            let origins: Vec<IpAddr> =
+                self.reservations.get(at).into_iter().flat_map(|rsb| rsb.origins(sender)).collect();
             if let Some(psb) = self.sender(sender).and_then(|i| self.senders.get_mut(i)) {
-                charging::release(core, now, session, psb, outgoing, next_hop);
+                for hop in origins {
+                    let key = BranchKey { group: outgoing, hop };
+                    charging::release(core, now, session, psb, key);
+                }
             }
             return;
         }
@@ -155,15 +161,14 @@ impl SessionState {
         outgoing: u32,
         next_hop: IpAddr,
     ) {
-        let session = self.session;
-        let reservations = &self.reservations;
-        for psb in &mut self.senders {
-            let selected = reservations.iter().any(|rsb| {
-                rsb.outgoing == outgoing && rsb.next_hop == next_hop && rsb.matches(psb)
-            });
-            if !selected {
-                charging::release(core, now, session, psb, outgoing, next_hop);
-            }
+        let of_hop = |rsb: &&Rsb| rsb.outgoing == outgoing && rsb.next_hop == next_hop;
+        let payers = self.reservations.iter().filter(of_hop).flat_map(|rsb| &rsb.payers);
+        let mut hops: Vec<IpAddr> = payers.map(|payer| payer.origin).collect();
+        hops.push(next_hop);
+        hops.sort_unstable();
+        hops.dedup();
+        for hop in hops {
+            self.release_unpaid(core, now, BranchKey { group: outgoing, hop });
         }
     }
 
@@ -178,7 +183,7 @@ impl SessionState {
     ) {
         let before = self.upstream_wishes();
         let Some(rsb) = self.reservations.get_mut(at) else { return };
-        let (outgoing, next_hop, style) = (rsb.outgoing, rsb.next_hop, rsb.selection.style());
+        let (outgoing, style) = (rsb.outgoing, rsb.selection.style());
         let ended: Vec<Filter> = self
             .senders
             .iter()
@@ -188,10 +193,16 @@ impl SessionState {
                 style != Style::SharedExplicit || only.is_empty() || only.contains(sender)
             })
             .collect();
+        let mut paid: Vec<IpAddr> = ended.iter().flat_map(|sender| rsb.origins(*sender)).collect();
+        paid.sort_unstable();
+        paid.dedup();
+        // What it had carried on is no longer true, whatever becomes of flowspecs.
+        let said = rsb.carried.is_some();
         if let Selection::Explicit(list) = &mut rsb.selection
             && !only.is_empty()
         {
             list.retain(|(filter, _)| !only.contains(filter));
+            rsb.forget_payers(|payer| only.contains(&payer.sender));
         }
         let emptied = match &rsb.selection {
             Selection::Explicit(list) => list.is_empty() || only.is_empty(),
@@ -201,18 +212,15 @@ impl SessionState {
         if emptied {
             self.reservations.remove(at);
         }
-        let session = self.session;
-        for sender in &ended {
-            let index = self.sender(*sender);
-            if let Some(psb) = index.and_then(|index| self.senders.get_mut(index)) {
-                charging::release(core, now, session, psb, outgoing, next_hop);
-            }
+        for hop in paid {
+            self.release_unpaid(core, now, BranchKey { group: outgoing, hop });
         }
         self.share_prices(core, now, outgoing);
-        self.tell_previous_hops(core, now, style, &before, &ended);
+        self.tell_previous_hops(core, now, style, &before, &ended, said);
     }
 
-    /// Tears what nobody reserves any more at its previous hop, refreshes what is left there.
+    /// Tears what nobody reserves any more at its previous hop, refreshes what is left there: where
+    /// that changed, or is without what a next hop had `said`.
     pub(crate) fn tell_previous_hops(
         &mut self,
         core: &mut Core,
@@ -220,13 +228,22 @@ impl SessionState {
         style: Style,
         before: &[super::upstream::Wish],
         ended: &[Filter],
+        said: bool,
     ) {
         let over: Vec<Filter> = ended
             .iter()
             .copied()
             .filter(|sender| self.reservations_for(*sender).next().is_none())
             .collect();
-        let changed = self.changed_wishes(before);
+        let mut changed = self.changed_wishes(before);
+        if said {
+            let left = ended.iter().filter(|sender| !over.contains(sender));
+            let hops =
+                left.filter_map(|sender| self.senders.get(self.sender(*sender)?)?.phop_address());
+            changed.extend(hops);
+            changed.sort_unstable();
+            changed.dedup();
+        }
         self.tear_upstream(core, style, &over);
         for sender in over {
             self.notify_sender(core, sender, NoticeEvent::Released);
@@ -321,6 +338,7 @@ impl SessionState {
             if let Selection::Explicit(list) = &mut rsb.selection {
                 list.retain(|(filter, _)| *filter != sender);
             }
+            rsb.forget_payers(|payer| payer.sender == sender);
         }
         let senders = &self.senders;
         self.reservations.retain(|rsb| match &rsb.selection {

@@ -358,7 +358,7 @@ impl<'s> World<'s> {
             Ok(Message::Resv(resv)) => {
                 let refresh = u64::from(resv.time_values.refresh_ms);
                 let until = self.now_us + (refresh + refresh.div_ceil(2) + 2_000) * 1_000;
-                for (sender, ucpe) in ucpes(&resv) {
+                for (sender, ucpe, _) in ucpes(&resv) {
                     let payer = (payee, resv.hop.address, resv.session, sender);
                     let approvals = self.approvals.entry(payer).or_default();
                     approvals.retain(|(ceiling, end)| *ceiling > ucpe.payment || *end > until);

@@ -1,6 +1,7 @@
 //! What was metered between neighbours, and what the payers had approved.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use lcm_daemon::engine::show::AccountView;
 use rsvp_wire::object::{Filter, Session};
@@ -42,8 +43,9 @@ impl Metered {
 }
 
 type Books = BTreeMap<Pair, Metered>;
-type Flows = BTreeMap<(Pair, IpKey, Filter), Vec<Approval>>;
-type IpKey = (std::net::IpAddr, u8, u16);
+/// Approvals, each with the next hop that brought it: who pays, or one before it that does not charge.
+type Flows = BTreeMap<(Pair, IpKey, Filter), Vec<(IpAddr, Approval)>>;
+type IpKey = (IpAddr, u8, u16);
 
 fn key(session: &Session) -> IpKey {
     (session.destination, session.protocol, session.destination_port)
@@ -138,6 +140,7 @@ impl Net {
         let mut sums = BTreeMap::new();
         for ((pair, ..), approvals) in self.approvals() {
             let end = self.nodes[pair.payee].local_us(self.now_us()) / 1_000;
+            let approvals: Vec<Approval> = approvals.into_iter().map(|(_, said)| said).collect();
             let most = integral(&spans(&approvals), end);
             let sum: &mut i128 = sums.entry(pair).or_default();
             *sum = sum.saturating_add_unsigned(most);
@@ -192,24 +195,31 @@ impl Net {
     fn note_approval(&self, flows: &mut Flows, at_ms: u64, crossing: &Crossing) {
         match Message::parse(self.log.bytes(crossing)) {
             Ok(Message::Resv(resv)) => {
-                let Some(payer) = self.topology.owner(resv.hop.address) else { return };
-                let pair = Pair { payee: crossing.to, payer };
                 // A payee takes a period within its own bounds.
                 let refresh = u64::from(resv.time_values.refresh_ms).min(300_000);
                 let until_ms = at_ms + approval_ms(refresh);
-                for (sender, ucpe) in ucpes(&resv) {
+                let via = resv.hop.address;
+                for (sender, ucpe, payer) in ucpes(&resv) {
+                    let Some(payer) = self.topology.owner(payer) else { continue };
+                    let pair = Pair { payee: crossing.to, payer };
                     let (ceiling, instance) = (ucpe.payment, ucpe.instance);
                     let approval = Approval { at_ms, ceiling, instance, until_ms };
-                    flows.entry((pair, key(&resv.session), sender)).or_default().push(approval);
+                    flows
+                        .entry((pair, key(&resv.session), sender))
+                        .or_default()
+                        .push((via, approval));
                 }
             }
             Ok(Message::ResvTear(tear)) => {
-                let Some(payer) = self.topology.owner(tear.hop.address) else { return };
-                let pair = Pair { payee: crossing.to, payer };
-                for filter in tear.filters() {
-                    let flow = flows.entry((pair, key(&tear.session), filter.0)).or_default();
-                    flow.iter_mut().for_each(|a| a.until_ms = a.until_ms.min(at_ms));
-                }
+                let torn: Vec<Filter> = tear.filters().map(|filter| filter.0).collect();
+                let ours = flows.iter_mut().filter(|((pair, session, sender), _)| {
+                    pair.payee == crossing.to
+                        && *session == key(&tear.session)
+                        && torn.contains(sender)
+                });
+                let brought =
+                    ours.flat_map(|(_, flow)| flow).filter(|(via, _)| *via == tear.hop.address);
+                brought.for_each(|(_, a)| a.until_ms = a.until_ms.min(at_ms));
             }
             _ => {}
         }

@@ -159,7 +159,7 @@ impl Log {
     pub fn last_ucpe(&self, link: LinkId, from: NodeId, sender: Filter) -> Option<Ucpe> {
         self.newest(link, from, MessageType::Resv).find_map(|crossing| {
             let Ok(Message::Resv(resv)) = Message::parse(self.bytes(crossing)) else { return None };
-            ucpes(&resv).into_iter().find(|(of, _)| *of == sender).map(|(_, ucpe)| ucpe)
+            ucpes(&resv).into_iter().find(|(of, ..)| *of == sender).map(|(_, ucpe, _)| ucpe)
         })
     }
 
@@ -177,15 +177,22 @@ impl Log {
 
     fn describe(&self, crossing: &Crossing) -> String {
         match Message::parse(self.bytes(crossing)) {
-            Ok(Message::Path(path)) => match dcpe(&path) {
-                Some(d) => {
-                    format!("PATH {} C={} epoch={}", path.sender.template.0, d.total, d.epoch)
-                }
-                None => format!("PATH {}", path.sender.template.0),
-            },
+            Ok(Message::Path(path)) => {
+                let announced = dcpes(&path).map(|(to, d)| {
+                    let to = to.map(|to| format!(" for {to}:")).unwrap_or_default();
+                    format!("{to} C={} epoch={}", d.total, d.epoch)
+                });
+                format!("PATH {}{}", path.sender.template.0, announced.collect::<String>())
+            }
             Ok(Message::Resv(resv)) => {
-                let paid = ucpes(&resv).into_iter().map(|(filter, u)| {
-                    format!(" {filter} pays {} echo={} seq={}", u.payment, u.epoch_echo, u.sequence)
+                let paid = ucpes(&resv).into_iter().map(|(filter, u, payer)| {
+                    let by = if payer == resv.hop.address {
+                        String::new()
+                    } else {
+                        format!(" {payer}:")
+                    };
+                    let Ucpe { payment, epoch_echo, sequence, .. } = u;
+                    format!("{by} {filter} pays {payment} echo={epoch_echo} seq={sequence}")
                 });
                 format!("RESV{}", paid.collect::<String>())
             }
@@ -198,12 +205,19 @@ impl Log {
 
 /// The DCPE of a PATH: the last one, which is the unaddressed one where there are several.
 fn dcpe(path: &Path<'_>) -> Option<Dcpe> {
-    let elements = path.policy_data().filter_map(|object| object.element(DCPE));
-    elements.filter_map(|element| Dcpe::parse(element.bytes).ok()).last()
+    dcpes(path).map(|(_, dcpe)| dcpe).last()
 }
 
-/// The UCPEs of a RESV with the senders that they are for.
-pub(crate) fn ucpes(resv: &Resv<'_>) -> Vec<(Filter, Ucpe)> {
+/// All DCPEs of a PATH with whom they are for.
+fn dcpes<'a>(path: &Path<'a>) -> impl Iterator<Item = (Option<IpAddr>, Dcpe)> {
+    path.policy_data().filter_map(|object| {
+        let to = object.destination_hop().map(|hop| hop.address);
+        Some((to, Dcpe::parse(object.element(DCPE)?.bytes).ok()?))
+    })
+}
+
+/// The UCPEs of a RESV with the senders that they are for, and who pays.
+pub(crate) fn ucpes(resv: &Resv<'_>) -> Vec<(Filter, Ucpe, IpAddr)> {
     let mut found = Vec::new();
     for object in resv.policy_data() {
         let Some(element) = object.element(UCPE) else { continue };
@@ -212,7 +226,8 @@ pub(crate) fn ucpes(resv: &Resv<'_>) -> Vec<(Filter, Ucpe)> {
         if filters.is_empty() {
             filters = resv.flows().filter_map(|flow| flow.filter).map(|f| f.0).collect();
         }
-        found.extend(filters.into_iter().map(|filter| (filter, ucpe.clone())));
+        let payer = object.originating_hop().map_or(resv.hop.address, |hop| hop.address);
+        found.extend(filters.into_iter().map(|filter| (filter, ucpe.clone(), payer)));
     }
     found
 }

@@ -5,9 +5,9 @@ use std::fmt;
 use std::net::IpAddr;
 
 use lcm_daemon::control::protocol::TrafficSpec;
-use lcm_daemon::engine::show::{ReservationView, SenderView, SessionId, SessionView};
+use lcm_daemon::engine::show::{ReservationView, SenderView, SessionId, SessionView, UpstreamView};
 
-use super::money::{self, Due, Tolerated};
+use super::money::{self, Due};
 use super::reference::{Asked, At, Branch, Expected, PathState, Reservations};
 use super::world::World;
 use crate::sim::NodeId;
@@ -57,12 +57,15 @@ impl Held {
         session.senders.iter().find(owner)
     }
 
-    fn reservation(&self, world: &World, at: &At, branch: &Branch) -> Option<&ReservationView> {
-        self.reservations.iter().find(|view| {
+    /// What is agreed with whoever pays behind an interface.
+    fn agreed(&self, world: &World, at: &At, branch: &Branch) -> Option<&UpstreamView> {
+        let here = self.reservations.iter().filter(|view| {
             topic(world, &view.session) == Some(at.1)
                 && world.net.topology.owner(view.sender.source) == Some(at.2)
-                && (&view.interface, view.next_hop) == (&branch.0, branch.1)
-        })
+                && view.interface == branch.0
+        });
+        let mut payers = here.flat_map(|view| view.charging.iter().chain(&view.more_payers));
+        payers.find(|state| state.payer == branch.1)
     }
 }
 
@@ -83,21 +86,16 @@ fn asked(spec: &TrafficSpec) -> Asked {
 }
 
 /// Everything that differs, and how many things were compared.
-pub(super) fn compare(
-    world: &World,
-    expected: &Expected,
-    tolerated: &Tolerated,
-) -> (Vec<Difference>, u64) {
+pub(super) fn compare(world: &World, expected: &Expected) -> (Vec<Difference>, u64) {
     let mut comparison = Comparison { world, expected, found: Vec::new(), compared: 0 };
     let nodes = (0..world.net.topology.nodes.len()).filter(|id| world.runs(*id));
-    let (unread, unpriced) = (tolerated.unread(), tolerated.unpriced());
     let held: Vec<Held> = nodes.map(|id| Held::read(world, id)).collect();
     for held in &held {
         comparison.paths(held);
-        comparison.reservations(held, &unread);
+        comparison.reservations(held);
     }
     if world.charging {
-        for (topic, sender) in world.senders.keys().filter(|(topic, _)| !unpriced.contains(topic)) {
+        for (topic, sender) in world.senders.keys() {
             for due in money::due(world, expected, *topic, *sender) {
                 comparison.money(&held, &due);
             }
@@ -152,7 +150,7 @@ impl Comparison<'_> {
         }
     }
 
-    fn reservations(&mut self, held: &Held, unread: &BTreeSet<usize>) {
+    fn reservations(&mut self, held: &Held) {
         let mut got = Reservations::new();
         for view in &held.reservations {
             let of = self.world.net.topology.owner(view.sender.source);
@@ -164,7 +162,7 @@ impl Comparison<'_> {
         let want = self.expected.reservations.iter().filter(|(at, _)| at.0 == held.node);
         let want: Reservations = want.map(|(at, of)| (*at, of.clone())).collect();
         let all: BTreeSet<At> = want.keys().chain(got.keys()).copied().collect();
-        for at in all.into_iter().filter(|at| !unread.contains(&at.1)) {
+        for at in all {
             let what = format!("reservations {:?}", (at.1, at.2));
             self.same(held.node, &what, want.get(&at), got.get(&at));
         }
@@ -175,8 +173,7 @@ impl Comparison<'_> {
         let c = &due.charges;
         let of = |at: &At| held.iter().find(|held| held.node == at.0);
         if let Some(payee) = due.payee {
-            let view = of(&payee).and_then(|h| h.reservation(self.world, &payee, &due.branch));
-            let view = view.and_then(|view| view.charging.as_ref());
+            let view = of(&payee).and_then(|h| h.agreed(self.world, &payee, &due.branch));
             let want = Agreed {
                 total: c.total.0,
                 local: c.local.0,

@@ -1,7 +1,6 @@
 //! What must be announced and paid: the charging hops of each sender's reservations, as one tree
 //! that `charging_model::tree` solves as a whole (charging.md section 1).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use charging_model::flow::Limits;
@@ -18,65 +17,12 @@ use crate::sim::{Kind, LinkId, NodeId};
 pub(super) struct Due {
     /// Who is paid; `None` where the sender's own PATH says nothing of charges.
     pub payee: Option<At>,
-    /// Behind which interface of the payee, for which next hop.
+    /// Behind which interface of the payee, for whom.
     pub branch: Branch,
     /// Who pays.
     pub payer: At,
     /// How much of everything.
     pub charges: LinkCharges,
-}
-
-/// What is known to be missing in the engine, and so is not compared. Both kinds ask for a payee
-/// that knows its payers by the originating RSVP_HOP of their elements (charging.md section 6,
-/// partial deployment), which it does not yet.
-#[derive(Debug, Default)]
-pub(super) struct Tolerated {
-    /// Who has paid through each policy-ignorant node, by session.
-    through_ignorant: BTreeMap<(NodeId, usize), BTreeSet<NodeId>>,
-    /// Who has paid behind each interface of a node that charges, by session.
-    behind_one: BTreeMap<(NodeId, usize, String), BTreeSet<IpAddr>>,
-}
-
-impl Tolerated {
-    /// Adds those who pay now.
-    pub(super) fn note(&mut self, world: &World, expected: &Expected) {
-        if !world.charging {
-            return;
-        }
-        for ((node, topic, _), branches) in &expected.reservations {
-            let ignorant = world.net.topology.nodes[*node].kind == Kind::Ignorant;
-            for (interface, hop) in branches.keys() {
-                if ignorant {
-                    let through = self.through_ignorant.entry((*node, *topic)).or_default();
-                    through.extend(world.net.topology.owner(*hop));
-                } else {
-                    let place = (*node, *topic, interface.clone());
-                    self.behind_one.entry(place).or_default().insert(*hop);
-                }
-            }
-        }
-    }
-
-    /// Whether what a node pays is what several payers behind it approved, each for itself: then
-    /// their approvals cannot be told apart.
-    pub(super) fn mixes_payers(&self, world: &World, payer: NodeId) -> bool {
-        world.net.topology.nodes[payer].kind == Kind::Ignorant
-            && self.through_ignorant.iter().any(|((at, _), of)| *at == payer && of.len() > 1)
-    }
-
-    /// Sessions of which neither reservations nor charges are compared: a policy-ignorant node
-    /// merges, or merged before, what several next hops pay, and the payee takes them for one.
-    pub(super) fn unread(&self) -> BTreeSet<usize> {
-        let several = self.through_ignorant.iter().filter(|(_, of)| of.len() > 1);
-        several.map(|((_, topic), _)| *topic).collect()
-    }
-
-    /// Sessions of which charges are not compared: several hops pay, or paid before, behind one
-    /// interface. One that is left over may go on with the price that was meant for all of them.
-    pub(super) fn unpriced(&self) -> BTreeSet<usize> {
-        let several = self.behind_one.iter().filter(|(_, of)| of.len() > 1);
-        several.map(|((_, topic, _), _)| *topic).chain(self.unread()).collect()
-    }
 }
 
 /// All that is due for one sender.
@@ -133,8 +79,8 @@ impl Growth<'_> {
             let group: Vec<usize> =
                 (0..branches.len()).filter(|other| branches[*other].0 == *link).collect();
             let place = group.iter().position(|other| *other == position).unwrap_or(0);
-            let Some(payer) = self.charging_hop(*address) else { continue };
             let topology = &self.world.net.topology;
+            let Some(payer) = topology.owner(*address) else { continue };
             let side = topology.links[*link].side(node);
             let (price, max_price) = self.world.prices[*link][side];
             let price = self.share_of(node, *link, price);
@@ -160,31 +106,44 @@ impl Growth<'_> {
         }
     }
 
-    /// The next hops that reserve, in the order that decides ties: interface, then address.
+    /// Those who pay, in the order that decides ties: interface, then address.
     fn branches(&self, node: NodeId) -> Vec<(LinkId, IpAddr)> {
-        let at = (node, self.topic, self.sender);
-        let topology = &self.world.net.topology;
-        let asked = self.expected.reservations.get(&at);
-        let asked = asked.into_iter().flat_map(|branches| branches.keys());
-        let mut found: Vec<(LinkId, IpAddr)> = asked
-            .filter_map(|(name, address)| {
-                let named = |link: &LinkId| topology.interface_name(node, *link) == *name;
-                Some((topology.links_of(node).find(named)?, *address))
+        let next_hops = self.next_hops(node).into_iter();
+        let mut found: Vec<(LinkId, IpAddr)> = next_hops
+            .flat_map(|(link, address)| {
+                self.charging_hops(address).into_iter().map(move |payer| (link, payer))
             })
             .collect();
         found.sort_unstable();
         found
     }
 
-    /// Who answers for a next hop: itself, or the one charging hop behind those that pass its
-    /// elements on.
-    fn charging_hop(&self, address: IpAddr) -> Option<NodeId> {
-        let node = self.world.net.topology.owner(address)?;
-        if self.world.net.topology.nodes[node].kind != Kind::Ignorant {
-            return Some(node);
+    /// The next hops that reserve.
+    fn next_hops(&self, node: NodeId) -> Vec<(LinkId, IpAddr)> {
+        let at = (node, self.topic, self.sender);
+        let topology = &self.world.net.topology;
+        let asked = self.expected.reservations.get(&at);
+        let asked = asked.into_iter().flat_map(|branches| branches.keys());
+        asked
+            .filter_map(|(name, address)| {
+                let named = |link: &LinkId| topology.interface_name(node, *link) == *name;
+                Some((topology.links_of(node).find(named)?, *address))
+            })
+            .collect()
+    }
+
+    /// Who pays where a next hop reserves: itself, or all charging hops behind one that passes
+    /// their elements on.
+    fn charging_hops(&self, address: IpAddr) -> Vec<IpAddr> {
+        let topology = &self.world.net.topology;
+        match topology.owner(address) {
+            Some(node) if topology.nodes[node].kind == Kind::Ignorant => {
+                let behind = self.next_hops(node).into_iter();
+                behind.flat_map(|(_, next)| self.charging_hops(next)).collect()
+            }
+            Some(_) => vec![address],
+            None => Vec::new(),
         }
-        let (_, next) = self.branches(node).into_iter().next()?;
-        self.charging_hop(next)
     }
 
     /// Senders that share a reservation on a link share its price: ℓ = L / n.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::compare::{self, Difference};
-use super::money::Tolerated;
 use super::plan::{Plan, R_MS};
 use super::reference::{self, Expected};
 use super::world::World;
@@ -42,8 +41,6 @@ pub struct Totals {
     pub compared: u64,
     /// Times that a network came to rest.
     pub rests: u64,
-    /// Rests at which a session's charges could not be told (`money::Tolerated`).
-    pub untold: u64,
     /// The slowest rest, in thousandths of the time that is allowed.
     pub slowest: u64,
     /// Most messages for a change, in hundredths of a message per hop of all paths.
@@ -62,7 +59,6 @@ impl Totals {
         self.messages += other.messages;
         self.compared += other.compared;
         self.rests += other.rests;
-        self.untold += other.untold;
         self.slowest = self.slowest.max(other.slowest);
         self.dearest = self.dearest.max(other.dearest);
         for (kind, count) in &other.faults {
@@ -88,11 +84,7 @@ pub struct Failure {
 
 /// Plays a network; also hands back the world for those who want to read its log.
 pub fn play(plan: Plan) -> (Result<Totals, Failure>, World) {
-    let mut play = Play {
-        world: World::new(plan),
-        tolerated: Tolerated::default(),
-        totals: Totals::default(),
-    };
+    let mut play = Play { world: World::new(plan), totals: Totals::default() };
     let result = play.run();
     let Play { world, mut totals, .. } = play;
     totals.networks = 1;
@@ -105,7 +97,6 @@ pub fn play(plan: Plan) -> (Result<Totals, Failure>, World) {
 
 struct Play {
     world: World,
-    tolerated: Tolerated,
     totals: Totals,
 }
 
@@ -113,7 +104,6 @@ impl Play {
     fn run(&mut self) -> Result<(), Failure> {
         let end = self.world.plan.minutes * 60_000_000;
         self.world.populate();
-        self.expect();
         while self.world.net.now_us() < end {
             self.turbulence()?;
             self.rest()?;
@@ -130,7 +120,6 @@ impl Play {
         }
         for _ in 0..self.world.rng.usize(1..12) {
             self.world.disturb();
-            self.expect();
             let wait = match self.world.rng.u8(0..4) {
                 0 => 0,
                 1 => self.world.rng.u64(0..50),
@@ -144,13 +133,6 @@ impl Play {
         Ok(())
     }
 
-    /// What the reference says now.
-    fn expect(&mut self) -> Expected {
-        let expected = reference::expect(&self.world);
-        self.tolerated.note(&self.world, &expected);
-        expected
-    }
-
     fn count(&mut self, kind: &'static str) {
         *self.world.faults.entry(kind).or_default() += 1;
     }
@@ -161,13 +143,13 @@ impl Play {
             self.world.heal();
         }
         self.world.net.set_weather(Weather::FAIR);
-        let expected = self.expect();
+        let expected = reference::expect(&self.world);
         let allowed = self.allowed_ms(&expected);
         let before = self.world.net.log.messages();
         let mut agreed = None;
         for look in 1..=LOOKS {
             self.world.net.run_ms(allowed / LOOKS);
-            let (differences, compared) = compare::compare(&self.world, &expected, &self.tolerated);
+            let (differences, compared) = compare::compare(&self.world, &expected);
             self.totals.compared += compared;
             match differences.is_empty() {
                 true => agreed = agreed.or(Some(look)),
@@ -181,7 +163,7 @@ impl Play {
         self.check_messages(&expected, before, allowed)?;
         let quiet = self.world.net.log.messages();
         self.world.net.run_ms(STAY_MS);
-        let (differences, compared) = compare::compare(&self.world, &expected, &self.tolerated);
+        let (differences, compared) = compare::compare(&self.world, &expected);
         self.totals.compared += compared;
         if !differences.is_empty() {
             return Err(self.failure("a network at rest stays at rest", differences));
@@ -190,7 +172,6 @@ impl Play {
         self.check_orphans()?;
         self.check_books()?;
         self.totals.rests += 1;
-        self.totals.untold += self.tolerated.unpriced().len() as u64;
         self.world.clock_went_back = false;
         Ok(())
     }
@@ -268,9 +249,7 @@ impl Play {
 
     /// No payee metered more than its payers approved.
     fn check_books(&mut self) -> Result<(), Failure> {
-        let broken = self.world.net.broken_promises().into_iter();
-        let (world, tolerated) = (&self.world, &self.tolerated);
-        let mut broken = broken.filter(|(pair, ..)| !tolerated.mixes_payers(world, pair.payer));
+        let mut broken = self.world.net.broken_promises().into_iter();
         let Some((pair, debited, approved)) = broken.next() else { return Ok(()) };
         let difference = Difference {
             node: self.world.name(pair.payee).to_owned(),

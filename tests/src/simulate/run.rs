@@ -164,7 +164,6 @@ fn report(totals: &Totals, failed: u64) {
     println!("messages             {:>12}", totals.messages);
     println!("states compared      {:>12}", totals.compared);
     println!("rests                {:>12}", totals.rests);
-    println!("sessions not told    {:>12}", totals.untold);
     println!("slowest rest         {:>11.1}%", totals.slowest as f64 / 10.0);
     println!("messages per change  {:>12.2}", totals.dearest as f64 / 100.0);
     for (kind, count) in &totals.faults {

@@ -276,9 +276,9 @@ impl Link {
         Self { interface: key.group, neighbour: key.hop, session, sender }
     }
 
-    /// The link to the previous hop of a sender.
+    /// The link to the previous charging hop of a sender.
     pub(super) fn from(psb: &Psb, session: Session) -> Option<Self> {
-        let neighbour = psb.phop_address()?;
+        let neighbour = psb.payee()?;
         Some(Self { interface: psb.incoming, neighbour, session, sender: psb.sender })
     }
 }

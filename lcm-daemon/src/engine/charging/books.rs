@@ -73,15 +73,15 @@ impl Books {
         }
     }
 
-    /// Takes the segments that a flow closed; `phop` is the previous hop that it had then.
-    pub(crate) fn take(&mut self, phop: Option<IpAddr>, flow: &mut Flow) {
+    /// Takes the segments that a flow closed; `payee` is who was paid for it then.
+    pub(crate) fn take(&mut self, payee: Option<IpAddr>, flow: &mut Flow) {
         for posting in flow.take_postings() {
-            self.post(phop, &posting);
+            self.post(payee, &posting);
         }
     }
 
-    fn post(&mut self, phop: Option<IpAddr>, posting: &Posting) {
-        let Some(neighbour) = neighbour(phop, posting.entry) else { return };
+    fn post(&mut self, payee: Option<IpAddr>, posting: &Posting) {
+        let Some(neighbour) = neighbour(payee, posting.entry) else { return };
         if self.accounts.len() >= self.most && !self.accounts.contains_key(&neighbour) {
             self.fold();
         }
@@ -123,11 +123,11 @@ impl Books {
     ) -> AccountsView {
         let mut rates: BTreeMap<IpAddr, i128> = BTreeMap::new();
         for psb in senders {
-            let phop = psb.phop_address();
+            let payee = psb.payee();
             let Some(flow) = psb.flow.as_mut() else { continue };
             flow.checkpoint(clock(now).now);
-            self.take(phop, flow);
-            for (neighbour, rate) in running(now, phop, flow) {
+            self.take(payee, flow);
+            for (neighbour, rate) in running(now, payee, flow) {
                 *rates.entry(neighbour).or_default() += rate;
             }
         }
@@ -141,7 +141,7 @@ impl Books {
 
 /// What a flow moves per second between us and its neighbours at `now`. A reservation that is not
 /// billed yet, or whose approval has ended, moves nothing.
-fn running(now: Now, phop: Option<IpAddr>, flow: &Flow) -> Vec<(IpAddr, i128)> {
+fn running(now: Now, payee: Option<IpAddr>, flow: &Flow) -> Vec<(IpAddr, i128)> {
     let silent = flow.branches().map(|branch| Entry::ReceiverPaymentFrom(branch.key));
     let silent = silent.chain([Entry::ReceiverPaymentToUpstream]).map(|entry| (entry, 0));
     let moving = flow.running(clock(now).now).map(|(entry, rate)| (entry, i128::from(rate.0)));
@@ -149,19 +149,19 @@ fn running(now: Now, phop: Option<IpAddr>, flow: &Flow) -> Vec<(IpAddr, i128)> {
         .chain(moving)
         .filter_map(|(entry, rate)| {
             let to_us = if entry.is_metered_here() { rate } else { -rate };
-            Some((neighbour(phop, entry)?, to_us))
+            Some((neighbour(payee, entry)?, to_us))
         })
         .collect()
 }
 
 /// Whom an entry is about; nobody if it is an application on this node: what that pays stays
 /// within the house.
-fn neighbour(phop: Option<IpAddr>, entry: Entry) -> Option<IpAddr> {
+fn neighbour(payee: Option<IpAddr>, entry: Entry) -> Option<IpAddr> {
     match entry {
         Entry::ReceiverPaymentFrom(key) | Entry::SenderPaymentTo(key) => {
             (key.group != LOCAL).then_some(key.hop)
         }
-        Entry::SenderPaymentFromUpstream | Entry::ReceiverPaymentToUpstream => phop,
+        Entry::SenderPaymentFromUpstream | Entry::ReceiverPaymentToUpstream => payee,
     }
 }
 

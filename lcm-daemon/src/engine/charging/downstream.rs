@@ -28,8 +28,18 @@ pub(crate) enum Announced {
     Unread,
     /// Nothing: this is the first charging hop.
     Nothing,
-    /// A DCPE, and the period in milliseconds in which it is refreshed.
-    Dcpe(Box<Dcpe>, u32),
+    /// A DCPE.
+    Dcpe(Box<Said>),
+}
+
+/// A DCPE with what its POLICY_DATA says of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Said {
+    dcpe: Dcpe,
+    /// The period in milliseconds in which it is refreshed.
+    refresh_ms: u32,
+    /// Who says it: Originating RSVP_HOP.
+    origin: Option<IpAddr>,
 }
 
 /// Finds the DCPE that is meant for us: one addressed to us wins over an unaddressed one, one
@@ -39,7 +49,7 @@ pub(super) fn read_announcement(
     objects: &mut dyn Iterator<Item = Object<'_>>,
 ) -> Result<Announced, Fault> {
     let Some(context) = &core.charging else { return Ok(Announced::Unread) };
-    let mut found: Option<(bool, Dcpe, u32)> = None;
+    let mut found: Option<(bool, Said)> = None;
     let mut for_others = false;
     for object in objects {
         let Some(element) = object.data.element(context.ptypes.dcpe) else { continue };
@@ -50,16 +60,18 @@ pub(super) fn read_announcement(
         match Dcpe::parse(element.bytes) {
             Ok(dcpe) => {
                 let addressed = object.addressee == Addressee::Us;
-                if found.as_ref().is_none_or(|(other, ..)| addressed && !other) {
-                    found = Some((addressed, dcpe, object.refresh_ms));
+                if found.as_ref().is_none_or(|(other, _)| addressed && !other) {
+                    let origin = object.data.originating_hop().map(|hop| hop.address);
+                    let refresh_ms = object.refresh_ms;
+                    found = Some((addressed, Said { dcpe, refresh_ms, origin }));
                 }
             }
             Err(error) => Fault::of_element(&error)?,
         }
     }
     match found {
-        Some((_, dcpe, _)) if dcpe.currency != context.currency => Err(Fault::FOREIGN_CURRENCY),
-        Some((_, dcpe, refresh_ms)) => Ok(Announced::Dcpe(Box::new(dcpe), refresh_ms)),
+        Some((_, said)) if said.dcpe.currency != context.currency => Err(Fault::FOREIGN_CURRENCY),
+        Some((_, said)) => Ok(Announced::Dcpe(Box::new(said))),
         // The previous hop charges, and says nothing new to us: we are not the first (T6).
         None if for_others => Ok(Announced::Unread),
         None => Ok(Announced::Nothing),
@@ -74,9 +86,9 @@ pub(crate) fn acceptable(
     psb: &Psb,
     announced: &Announced,
 ) -> Result<(), Fault> {
-    let (Announced::Dcpe(dcpe, _), Some(flow)) = (announced, &psb.flow) else { return Ok(()) };
-    welcome(core, psb.phop_address(), dcpe)?;
-    let announcement = announcement(&mut core.accounts, dcpe).ok_or(Fault::BAD_ELEMENT)?;
+    let (Announced::Dcpe(said), Some(flow)) = (announced, &psb.flow) else { return Ok(()) };
+    welcome(core, said.origin.or(psb.phop_address()), &said.dcpe)?;
+    let announcement = announcement(&mut core.accounts, &said.dcpe).ok_or(Fault::BAD_ELEMENT)?;
     let mut trial = flow.clone();
     trial.on_upstream_changed(clock(now));
     trial.on_dcpe(clock(now), &announcement).map(|_| ()).map_err(|_| Fault::CHARGE_OVERFLOW)
@@ -90,7 +102,10 @@ pub(super) fn announce(
     psb: &mut Psb,
     arrived: &Arrived,
 ) -> Result<bool, Fault> {
-    let phop = psb.phop_address();
+    if let Announced::Dcpe(said) = &arrived.policy.announced {
+        follow_announcer(core, now, psb, said)?;
+    }
+    let payee = psb.payee();
     let link = Link::from(psb, arrived.session);
     let Some(flow) = psb.flow.as_mut() else { return Ok(true) };
     match &arrived.policy.announced {
@@ -101,11 +116,15 @@ pub(super) fn announce(
             let refresh = Span(u64::from(arrived.refresh_ms));
             let quantity = arrived.facts.tspec.rate.to_integer().saturating_mul(8);
             flow.on_no_dcpe(clock(now), refresh, quantity);
+            journal::take(core, now, psb);
+            psb.announcer = None;
+            return Ok(true);
         }
-        Announced::Dcpe(dcpe, refresh_ms) => {
-            welcome(core, phop, dcpe)?;
+        Announced::Dcpe(said) => {
+            let Said { dcpe, refresh_ms, .. } = said.as_ref();
+            welcome(core, payee, dcpe)?;
             let mut flags = dcpe.flags;
-            if arrived.facts.non_rsvp_hop {
+            if arrived.facts.non_rsvp_hop || psb.announcer.is_some() {
                 flags = flags.union(ChargingFlags::NON_CHARGING_HOP);
             }
             let announcement = Announcement {
@@ -137,9 +156,24 @@ pub(super) fn announce(
     Ok(true)
 }
 
+/// Notes who announces the price. Where that is another hop than before, though the PATH comes the
+/// same way, the old one is settled with as where the previous hop is another one.
+fn follow_announcer(core: &mut Core, now: Now, psb: &mut Psb, said: &Said) -> Result<(), Fault> {
+    let announcer = said.origin.filter(|origin| Some(*origin) != psb.phop_address());
+    if announcer == psb.announcer {
+        return Ok(());
+    }
+    if psb.flow.as_ref().is_some_and(|flow| flow.downstream().is_some()) {
+        acceptable(core, now, psb, &Announced::Dcpe(Box::new(said.clone())))?;
+        upstream_moved(core, now, psb);
+    }
+    psb.announcer = announcer;
+    Ok(())
+}
+
 /// Whether the account of a DCPE may pay on the sender's behalf; one of which nothing is taken may.
-fn welcome(core: &Core, phop: Option<IpAddr>, dcpe: &Dcpe) -> Result<(), Fault> {
-    let contract = core.charging.as_ref().map(|context| context.contract(phop));
+fn welcome(core: &Core, payee: Option<IpAddr>, dcpe: &Dcpe) -> Result<(), Fault> {
+    let contract = core.charging.as_ref().map(|context| context.contract(payee));
     let refused = contract.map(|agreed| &agreed.refused_sender_accounts[..]);
     let pays = dcpe.terms.sender_fraction.is_some_and(|fraction| fraction > 0);
     match &dcpe.terms.account {
@@ -247,6 +281,7 @@ pub(crate) fn upstream_moved(core: &mut Core, now: Now, psb: &mut Psb) {
         flow.on_upstream_changed(clock(now));
         journal::take(core, now, psb);
     }
+    psb.announcer = None;
 }
 
 /// Prices the interfaces that a sender's PATH goes out on, and forgets the others.

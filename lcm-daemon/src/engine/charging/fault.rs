@@ -1,6 +1,8 @@
 //! Why something is refused, and how the neighbour is told (RFC 2205 appendix B, RFC 2750
 //! section 4.3, charging.md section 6).
 
+use std::net::IpAddr;
+
 use charging_model::BranchKey;
 use charging_model::flow::{Reason, Refusal};
 use rsvp_wire::charging::{ChargingError, ChgErr, Dcpe, EXPONENT, Terms, Ucpe};
@@ -38,6 +40,8 @@ pub(crate) struct Fault {
 #[derive(Debug, Clone)]
 struct Detail {
     error: ChgErr,
+    /// Whose payment it is about.
+    payer: Option<IpAddr>,
     /// What is quoted now.
     quote: Option<Dcpe>,
 }
@@ -154,6 +158,7 @@ impl Fault {
                 sequence: 0,
                 terms: Terms::default(),
             },
+            payer: None,
             quote: None,
         }));
     }
@@ -185,6 +190,7 @@ impl Fault {
                 sequence: ucpe.sequence,
                 terms: Terms::default(),
             },
+            payer: Some(key.hop),
             quote: quote.map(|quote| dcpe_of(context, psb, Some(key.hop), &quote)),
         }));
     }
@@ -198,6 +204,11 @@ impl Fault {
         }
     }
 
+    /// Whose payment it is about, where it is about one.
+    pub(crate) fn payer(&self) -> Option<IpAddr> {
+        self.detail.as_ref().and_then(|detail| detail.payer)
+    }
+
     /// What would be enough, where that is known.
     pub(crate) fn required(&self) -> Option<u64> {
         self.detail.as_ref().map(|detail| detail.error.required)
@@ -205,11 +216,13 @@ impl Fault {
 }
 
 /// Writes the POLICY_DATA that goes with an error: CHG_ERR and the DCPE as it stands; `senders` are
-/// those that it is about where the message itself does not say.
+/// those that it is about where the message itself does not say. It goes to the hop `to`, which may
+/// only pass it on to whom it is about.
 pub(crate) fn write_fault(
     writer: &mut MessageWriter<'_>,
     context: Option<&super::Context>,
     own: Hop,
+    to: IpAddr,
     senders: &[FilterSpec],
     fault: &Fault,
 ) -> Result<(), BufferTooSmall> {
@@ -219,7 +232,9 @@ pub(crate) fn write_fault(
             _ => Ok(()),
         };
     };
-    let options = PolicyOptions { filters: senders, ..PolicyOptions::from_hop(own) };
+    let behind = detail.payer.filter(|payer| *payer != to);
+    let destination = behind.map(|address| Hop { address, lih: 0 });
+    let options = PolicyOptions { filters: senders, ..super::options(own, destination, &[]) };
     writer.policy_data(&options, |sink| {
         detail.error.write(context.ptypes.chg_err, sink);
         if let Some(quote) = &detail.quote {
@@ -245,13 +260,30 @@ impl ChargingFault {
     }
 }
 
-/// The CHG_ERR among these objects.
+/// True if what these objects say is about the payment of another hop.
+pub(crate) fn blames_others<'a>(
+    core: &Core,
+    mut objects: impl Iterator<Item = PolicyData<'a>>,
+) -> bool {
+    let Some(context) = &core.charging else { return false };
+    let blames = |object: &PolicyData<'_>| object.element(context.ptypes.chg_err).is_some();
+    objects.any(|object| blames(&object) && for_another(core, &object))
+}
+
+fn for_another(core: &Core, object: &PolicyData<'_>) -> bool {
+    object.destination_hop().is_some_and(|hop| !core.interfaces.owns(hop.address))
+}
+
+/// The CHG_ERR among these objects that is meant for this node.
 pub(crate) fn charging_error<'a>(
     core: &Core,
     mut objects: impl Iterator<Item = PolicyData<'a>>,
 ) -> Option<ChargingFault> {
     let ptype = core.charging.as_ref()?.ptypes.chg_err;
     objects.find_map(|object| {
+        if for_another(core, &object) {
+            return None;
+        }
         let error = ChgErr::parse(object.element(ptype)?.bytes).ok()?;
         let senders = object.filter_specs().map(|filter| filter.0).collect();
         Some(ChargingFault { error, senders })

@@ -100,12 +100,13 @@ impl Handler for Charging {
         session: Session,
         psb: &mut Psb,
         request: &Request,
-    ) -> Result<Admission, Fault> {
+    ) -> Result<Admission, Vec<Fault>> {
         upstream::admit(core, now, session, psb, request)
     }
 
     fn resv_offer(&self, core: &mut Core, now: Now, psb: &mut Psb, offer: &mut Offer) -> bool {
         offer.payment = upstream::own_payment(core, now, psb);
+        offer.named = psb.announcer.is_some();
         let pays = psb.flow.as_ref().is_some_and(|flow| flow.branches().next().is_some());
         // What we may offer was refused (T18): wait for a price that can be paid.
         offer.payment.is_some() || !pays
@@ -113,7 +114,9 @@ impl Handler for Charging {
 
     fn resv_out(&self, _core: &Core, about: &ResvOut<'_>, out: &mut Out) {
         let Some(payment) = &about.offer.payment else { return };
-        let filter = about.named.then_some(FilterSpec(about.sender));
+        // A previous hop that does not charge may put what others pay for other senders beside it.
+        let named = about.named || about.offer.named;
+        let filter = named.then_some(FilterSpec(about.sender));
         let options = super::options(about.own, None, filter.as_slice());
         out.object(&options, OBJECT_BYTES_MAX, |sink| payment.write(self.ptypes.ucpe, sink));
     }

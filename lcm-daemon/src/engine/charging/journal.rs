@@ -134,9 +134,9 @@ fn neighbour(key: BranchKey) -> Neighbour {
 }
 
 impl Psb {
-    /// The previous hop as the records name it; `None` for a sender on this node.
+    /// Who is paid as the records name it; `None` for a sender on this node.
     pub(super) fn previous(&self) -> Option<Neighbour> {
-        let address: IpAddr = self.phop_address()?;
+        let address: IpAddr = self.payee()?;
         Some(Neighbour { interface: self.incoming, address })
     }
 }

@@ -23,7 +23,7 @@ pub(crate) use books::Books;
 pub(crate) use context::Context;
 pub use context::wire_account;
 pub(crate) use downstream::{Announced, acceptable, originate, sync_groups, upstream_moved};
-pub(crate) use fault::{ChargingFault, Fault, charging_error, write_fault};
+pub(crate) use fault::{ChargingFault, Fault, blames_others, charging_error, write_fault};
 pub(crate) use unwritten::Unwritten;
 pub(crate) use upstream::{
     Admission, Payments, is_paid, local_due, new_flow, own_refused, release, renew_local,
@@ -207,9 +207,8 @@ impl SessionState {
             }
         }
         for (key, fault) in refused {
-            self.refuse_existing(core, key.group, key.hop, sender, &fault);
-            self.release_sender(core, now, key.group, key.hop, sender);
-            self.release_deselected(core, now, key.group, key.hop);
+            self.refuse_existing(core, key, sender, &fault);
+            self.release_payer(core, now, key, sender);
         }
         self.after_charging(core, now, index);
     }

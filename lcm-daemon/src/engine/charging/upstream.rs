@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use charging_model::flow::{Cause, Flow, Limits, OwnPayment, Payment, Reason, Verdict};
-use charging_model::time::next_serial;
+use charging_model::time::{next_serial, serial_newer};
 use charging_model::{BranchKey, Rate, Span};
 use rsvp_wire::charging::{Terms, Ucpe};
 use rsvp_wire::iana::{error_code, policy};
@@ -11,6 +11,8 @@ use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, Session, Style};
 
 use super::super::Core;
 use super::super::counters::bump;
+use super::super::limits::Limit;
+use super::super::path::may_be_source;
 use super::super::policy::{Addressee, Concerns, Object};
 use super::super::psb::Psb;
 use super::super::resv::Request;
@@ -42,6 +44,8 @@ pub(crate) struct Payments {
 struct Offered {
     /// The senders that it is for.
     concerns: Concerns,
+    /// Who pays: Originating RSVP_HOP; the next hop where nobody is named.
+    origin: Option<IpAddr>,
     ucpe: Ucpe,
     /// The period in which it is refreshed, in milliseconds.
     refresh_ms: u32,
@@ -53,13 +57,35 @@ impl Payments {
         Self { local: Some((sender, payment)), ..Self::default() }
     }
 
-    /// The UCPE for one sender: with its FILTER_SPEC, or without any where there is but one sender
-    /// (charging.md section 5). Nobody pays twice with one payment.
-    fn of(&self, sender: Filter) -> Option<&Offered> {
-        let for_all = |offered: &&Offered| offered.concerns == Concerns::All;
-        let of_one = |offered: &&Offered| !for_all(offered) && offered.concerns.includes(sender);
-        let sole = || self.neighbour.iter().filter(|_| !self.several).find(for_all);
-        self.neighbour.iter().find(of_one).or_else(sole)
+    /// The UCPEs for one sender, one of each hop that pays for it: with its FILTER_SPEC, or
+    /// without any where there is but one sender (charging.md section 5). Nobody pays twice with
+    /// one payment.
+    fn of(&self, sender: Filter, next_hop: IpAddr) -> Vec<(IpAddr, &Offered)> {
+        let mut found: Vec<(IpAddr, &Offered)> = Vec::new();
+        for offered in &self.neighbour {
+            let for_all = offered.concerns == Concerns::All;
+            if !offered.concerns.includes(sender) || (for_all && self.several) {
+                continue;
+            }
+            let origin = offered.origin.unwrap_or(next_hop);
+            match found.iter_mut().find(|(other, _)| *other == origin) {
+                Some((_, known)) if known.concerns == Concerns::All && !for_all => *known = offered,
+                Some(_) => {}
+                None => found.push((origin, offered)),
+            }
+        }
+        found
+    }
+
+    /// Who pays for one sender, as these say. Who repeats what is older than what is known of it
+    /// says nothing: as next hop of its own it would have to wait for the end of its reservation.
+    pub(crate) fn payers(&self, psb: &Psb, outgoing: u32, next_hop: IpAddr) -> Vec<IpAddr> {
+        let Some(flow) = &psb.flow else { return Vec::new() };
+        let counts = |(origin, offered): (IpAddr, &Offered)| {
+            let known = flow.branch(branch(outgoing, origin))?;
+            (!serial_newer(known.sequence, offered.ucpe.sequence)).then_some(origin)
+        };
+        self.of(psb.sender, next_hop).into_iter().filter_map(counts).collect()
     }
 
     /// The longest period in which any of the UCPEs is refreshed, in milliseconds; 0 without any.
@@ -78,8 +104,8 @@ impl Payments {
 pub(crate) enum Admission {
     /// The reservation stands at the price.
     Taken,
-    /// It stands at its old rate; the neighbour is told what is missing.
-    Kept(Fault),
+    /// It stands, though not everybody pays the price: who does not is told what is missing.
+    Kept(Vec<Fault>),
     /// It stands as it was; the message was an old one.
     Ignored,
 }
@@ -101,9 +127,14 @@ pub(super) fn read_payments(
         match Ucpe::parse(element.bytes) {
             Ok(ucpe) if ucpe.currency != context.currency => return Err(Fault::FOREIGN_CURRENCY),
             Ok(ucpe) => {
+                let origin = object.data.originating_hop().map(|hop| hop.address);
+                if origin.is_some_and(|hop| !may_be_source(hop) || core.interfaces.owns(hop)) {
+                    // No honest hop: it would be taken for one of ours.
+                    return Err(Fault::BAD_ELEMENT);
+                }
                 let concerns = Concerns::of(&object.data);
                 let refresh_ms = object.refresh_ms;
-                payments.neighbour.push(Offered { concerns, ucpe, refresh_ms });
+                payments.neighbour.push(Offered { concerns, origin, ucpe, refresh_ms });
             }
             Err(error) => Fault::of_element(&error)?,
         }
@@ -111,36 +142,74 @@ pub(super) fn read_payments(
     Ok(())
 }
 
-/// True if the branch of this request pays for this sender as it stands.
-pub(crate) fn is_paid(psb: &Psb, request: &Request) -> bool {
-    let key = branch(request.outgoing, request.next_hop);
-    psb.flow.as_ref().is_none_or(|flow| flow.branch(key).is_some())
+/// True if any of these hops pays for this sender as it stands.
+pub(crate) fn is_paid(psb: &Psb, outgoing: u32, origins: impl IntoIterator<Item = IpAddr>) -> bool {
+    let pays = |hop| psb.flow.as_ref().is_none_or(|f| f.branch(branch(outgoing, hop)).is_some());
+    origins.into_iter().any(pays)
 }
 
-/// Decides on a reservation's payment; on an error nothing was installed.
+/// Decides on what is paid for one sender. The reservation stands if one of those who pay is
+/// accepted or paid before, each at its own price; the others are told what is missing. On errors
+/// nothing was installed.
 pub(super) fn admit(
     core: &mut Core,
     now: Now,
     session: Session,
     psb: &mut Psb,
     request: &Request,
-) -> Result<Admission, Fault> {
+) -> Result<Admission, Vec<Fault>> {
     if !charges_on(core, psb, request.outgoing) {
         return Ok(Admission::Taken);
     }
     let key = branch(request.outgoing, request.next_hop);
-    reprice_at_admission(core, now, psb, key);
     match request.policy.payments.local {
         Some((sender, payment)) if sender == psb.sender => {
-            return renew(core, now, session, psb, key, payment);
+            return renew(core, now, session, psb, key, payment).map_err(|fault| vec![fault]);
         }
         Some(_) => return Ok(Admission::Ignored),
         None => {}
     }
-    let Some(Offered { ucpe, refresh_ms, .. }) = request.policy.payments.of(psb.sender) else {
-        return without_payment(core, psb, key, request.paid_before);
-    };
-    let quantity = bits(request);
+    let offers = request.policy.payments.of(psb.sender, request.next_hop);
+    if offers.is_empty() {
+        reprice_at_admission(core, now, psb, key);
+        return without_payment(core, psb, request).map_err(|fault| vec![fault]);
+    }
+    let (mut stands, mut faults) = (false, Vec::new());
+    for (hop, offered) in offers {
+        let key = BranchKey { hop, ..key };
+        match take_payment(core, now, session, psb, key, offered, bits(request)) {
+            Ok(Admission::Taken) => stands = true,
+            Ok(Admission::Kept(missing)) => {
+                stands = true;
+                faults.extend(missing);
+            }
+            Ok(Admission::Ignored) => {}
+            Err(fault) => faults.push(fault),
+        }
+    }
+    match (stands, faults.is_empty()) {
+        (true, true) => Ok(Admission::Taken),
+        (true, false) => Ok(Admission::Kept(faults)),
+        (false, true) => Ok(Admission::Ignored),
+        (false, false) => Err(faults),
+    }
+}
+
+/// Takes the UCPE of one of those who pay for a sender; `quantity` is what is reserved, in bit/s.
+fn take_payment(
+    core: &mut Core,
+    now: Now,
+    session: Session,
+    psb: &mut Psb,
+    key: BranchKey,
+    offered: &Offered,
+    quantity: u64,
+) -> Result<Admission, Fault> {
+    let Offered { ucpe, refresh_ms, .. } = offered;
+    if !may_join(core, psb, key) {
+        return Err(Limit::NextHops.in_resv());
+    }
+    reprice_at_admission(core, now, psb, key);
     let payment = payment_of(&mut core.accounts, ucpe, *refresh_ms, quantity);
     let link = Link::to(key, session, psb.sender);
     let known = psb.flow.as_ref().and_then(|flow| flow.branch(key)).map(|b| b.sequence);
@@ -148,7 +217,7 @@ pub(super) fn admit(
     match verdict {
         Some(Verdict::Kept { required, .. }) => {
             core.counters.payments_kept += 1;
-            Ok(Admission::Kept(Fault::kept(core, psb, key, required.0, ucpe)))
+            Ok(Admission::Kept(vec![Fault::kept(core, psb, key, required.0, ucpe)]))
         }
         Some(Verdict::Refused(refusal)) => {
             let fault = Fault::refused(core, psb, key, &refusal, ucpe);
@@ -171,6 +240,13 @@ pub(super) fn admit(
             Ok(Admission::Taken)
         }
     }
+}
+
+/// Whether there is room for one more who pays behind an interface.
+fn may_join(core: &Core, psb: &Psb, key: BranchKey) -> bool {
+    let Some(flow) = &psb.flow else { return true };
+    let here = || flow.branches().filter(|b| b.key.group == key.group).count();
+    flow.branch(key).is_some() || here() < core.config.limits.max_next_hops as usize
 }
 
 /// A UCPE as the model takes it; `quantity` is what is reserved, in bit/s.
@@ -242,16 +318,13 @@ fn reprice_at_admission(core: &mut Core, now: Now, psb: &mut Psb, key: BranchKey
     }
 }
 
-/// A RESV without a UCPE; `withheld`: the last one came with a longer period of its own (PRT), and
-/// goes on to count (RFC 2750 section 3.2).
-fn without_payment(
-    core: &mut Core,
-    psb: &Psb,
-    key: BranchKey,
-    withheld: bool,
-) -> Result<Admission, Fault> {
-    let paid_before = psb.flow.as_ref().is_some_and(|flow| flow.branch(key).is_some());
-    if paid_before && withheld {
+/// A RESV without a UCPE. One that came before with a longer period of its own (PRT) goes on to
+/// count (RFC 2750 section 3.2).
+fn without_payment(core: &mut Core, psb: &Psb, request: &Request) -> Result<Admission, Fault> {
+    let before = request.payers.iter().filter(|payer| payer.sender == psb.sender);
+    let hops = before.map(|payer| payer.origin).chain([request.next_hop]);
+    let paid_before = is_paid(psb, request.outgoing, hops);
+    if paid_before && request.paid_before {
         return Ok(Admission::Taken);
     }
     let contract = core.charging.as_ref().map(|context| context.contract(Some(key.hop)));
@@ -308,7 +381,7 @@ fn renew(
     match pay(core, now, session, psb, key, offered)? {
         Some(Verdict::Refused(refusal)) => Err(Fault::refused(core, psb, key, &refusal, &ucpe)),
         Some(Verdict::Kept { required, .. }) => {
-            Ok(Admission::Kept(Fault::kept(core, psb, key, required.0, &ucpe)))
+            Ok(Admission::Kept(vec![Fault::kept(core, psb, key, required.0, &ucpe)]))
         }
         _ => Ok(Admission::Taken),
     }
@@ -425,16 +498,8 @@ fn ucpe_of(context: &Context, phop: Option<IpAddr>, paid: &OwnPayment) -> Ucpe {
     }
 }
 
-/// A reservation ended: closes its meters.
-pub(crate) fn release(
-    core: &mut Core,
-    now: Now,
-    session: Session,
-    psb: &mut Psb,
-    outgoing: u32,
-    next_hop: IpAddr,
-) {
-    let key = branch(outgoing, next_hop);
+/// Who paid for a reservation does so no more: closes its meters.
+pub(crate) fn release(core: &mut Core, now: Now, session: Session, psb: &mut Psb, key: BranchKey) {
     let Some(flow) = psb.flow.as_mut() else { return };
     if flow.remove_branch(clock(now), key, Cause::Tear).is_some() {
         journal::take(core, now, psb);
@@ -453,6 +518,6 @@ pub(crate) fn settle(core: &mut Core, now: Now, session: Session, psb: &mut Psb)
         None => return,
     };
     for key in keys {
-        release(core, now, session, psb, key.group, key.hop);
+        release(core, now, session, psb, key);
     }
 }

@@ -1,5 +1,7 @@
 //! Charging state as operators read it.
 
+use charging_model::BranchKey;
+
 use super::super::Core;
 use super::super::psb::Psb;
 use super::super::rsb::{LOCAL, Rsb};
@@ -63,9 +65,17 @@ fn quotes(core: &Core, psb: &Psb) -> Vec<QuoteView> {
     views
 }
 
-/// Upstream charging state of a reservation.
-pub(crate) fn show_upstream(now: Now, psb: &Psb, rsb: &Rsb) -> Option<UpstreamView> {
-    let key = branch(rsb.outgoing, rsb.next_hop);
+/// Upstream charging state of a reservation for one sender: one for each who pays.
+pub(crate) fn show_upstream<'a>(
+    now: Now,
+    psb: &'a Psb,
+    rsb: &'a Rsb,
+) -> impl Iterator<Item = UpstreamView> + 'a {
+    let payers = rsb.origins(psb.sender);
+    payers.filter_map(move |payer| show_payer(now, psb, branch(rsb.outgoing, payer)))
+}
+
+fn show_payer(now: Now, psb: &Psb, key: BranchKey) -> Option<UpstreamView> {
     let flow = psb.flow.as_ref()?;
     let view = flow.branch(key)?;
     let text = |(mismatch, _): (_, bool)| {
@@ -74,6 +84,7 @@ pub(crate) fn show_upstream(now: Now, psb: &Psb, rsb: &Rsb) -> Option<UpstreamVi
     };
     let mismatches: Vec<String> = flow.mismatches(key).map(text).collect();
     Some(UpstreamView {
+        payer: key.hop,
         status: view.status.to_owned(),
         local_price: view.local.0,
         payment_downstream: view.sender_payment.0,

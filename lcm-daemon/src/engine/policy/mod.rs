@@ -107,6 +107,8 @@ pub(crate) struct ResvOut<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Offer {
     pub(crate) payment: Option<rsvp_wire::charging::Ucpe>,
+    /// It says for which sender it is, whatever else the message is about.
+    pub(crate) named: bool,
 }
 
 /// A local policy decision point for some P-Types. The defaults keep the elements, and pass on
@@ -177,7 +179,8 @@ pub(crate) trait Handler: std::fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Decides on a reservation for one sender; on an error nothing was installed.
+    /// Decides on a reservation for one sender; on errors, of which there may be one for each hop
+    /// behind the next one, nothing was installed.
     fn resv_in(
         &self,
         _core: &mut Core,
@@ -185,7 +188,7 @@ pub(crate) trait Handler: std::fmt::Debug + Send + Sync {
         _session: Session,
         _psb: &mut Psb,
         _request: &Request,
-    ) -> Result<Admission, Fault> {
+    ) -> Result<Admission, Vec<Fault>> {
         Ok(Admission::Taken)
     }
 
@@ -408,7 +411,7 @@ pub(crate) fn resv_in(
     session: Session,
     psb: &mut Psb,
     request: &Request,
-) -> Result<Admission, Fault> {
+) -> Result<Admission, Vec<Fault>> {
     let mut admission = Admission::Taken;
     for handler in Arc::clone(&core.handlers).iter() {
         match handler.resv_in(core, now, session, psb, request)? {

@@ -72,8 +72,9 @@ impl Handler for Stamp {
         _: Session,
         _: &mut Psb,
         request: &Request,
-    ) -> Result<Admission, Fault> {
-        Self::check(&request.policy.elements).map(|()| Admission::Taken)
+    ) -> Result<Admission, Vec<Fault>> {
+        let checked = Self::check(&request.policy.elements).map(|()| Admission::Taken);
+        checked.map_err(|fault| vec![fault])
     }
 
     fn resv_out(&self, _: &Core, about: &ResvOut<'_>, out: &mut Out) {

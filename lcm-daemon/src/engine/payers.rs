@@ -1,0 +1,138 @@
+//! Who pays for a reservation: mostly the next hop that asks for it. One that does not charge merges
+//! what several charging hops behind it ask for, and concatenates what they pay; these are its
+//! virtual next hops, told apart by the Originating RSVP_HOP of their elements (RFC 2750 section
+//! 4.2, charging.md section 6).
+
+use std::net::IpAddr;
+
+use charging_model::BranchKey;
+use rsvp_wire::object::Filter;
+
+use super::Core;
+use super::charging;
+use super::psb::Psb;
+use super::resv::Request;
+use super::rsb::{Payer, Rsb};
+use super::session::SessionState;
+use super::time::{Instant, Now, Span};
+
+impl SessionState {
+    /// Who pays once a request is taken, of which these senders were admitted. Who paid before and
+    /// is missing counts as gone after a refresh period: a hop may spread its descriptors over
+    /// several messages, and leave out for a while what is blockaded.
+    pub(crate) fn payers_with(
+        &self,
+        now: Now,
+        request: &Request,
+        admitted: &[Filter],
+    ) -> Box<[Payer]> {
+        let next_hop = request.next_hop;
+        let pays = |sender: Filter, origin: IpAddr| {
+            let psb = self.sender(sender).and_then(|index| self.senders.get(index));
+            psb.is_some_and(|psb| charging::is_paid(psb, request.outgoing, [origin]))
+        };
+        let mut payers = Vec::new();
+        for psb in self.senders.iter().filter(|psb| admitted.contains(&psb.sender)) {
+            let present = request.policy.payments.payers(psb, request.outgoing, next_hop);
+            let there = |origin| Payer { sender: psb.sender, origin, gone_at: Instant::NEVER };
+            payers.extend(present.into_iter().map(there));
+        }
+        let known = self.reservation(request.outgoing, next_hop, &request.selection);
+        let known = known.and_then(|at| self.reservations.get(at));
+        if request.payers.is_empty() && payers.iter().all(|payer| payer.origin == next_hop) {
+            return Box::default();
+        }
+        let itself = || {
+            let senders = self.senders.iter().map(|psb| psb.sender);
+            let paid =
+                senders.filter(|s| known.is_some_and(|r| r.selects(*s)) && pays(*s, next_hop));
+            paid.map(|sender| Payer { sender, origin: next_hop, gone_at: Instant::NEVER }).collect()
+        };
+        let before: Vec<Payer> = match &*request.payers {
+            [] => itself(),
+            payers => payers.to_vec(),
+        };
+        let gone_at = now.at + Span::from_millis(u64::from(request.refresh_ms) * 3 / 2);
+        for mut old in before {
+            if payers.iter().any(|new| (new.sender, new.origin) == (old.sender, old.origin)) {
+                continue;
+            }
+            if admitted.contains(&old.sender) {
+                old.gone_at = old.gone_at.min(gone_at);
+            }
+            payers.push(old);
+        }
+        payers.into()
+    }
+
+    /// The reservation by which a hop pays for a sender.
+    pub(crate) fn paid_by(&self, key: BranchKey, sender: Filter) -> Option<usize> {
+        self.reservations.iter().position(|rsb| {
+            rsb.outgoing == key.group && rsb.selects(sender) && pays(rsb, sender, key.hop)
+        })
+    }
+
+    /// Settles with a hop for senders that it pays for by no reservation any more.
+    pub(crate) fn release_unpaid(&mut self, core: &mut Core, now: Now, key: BranchKey) {
+        let session = self.session;
+        let reservations = &self.reservations;
+        for psb in &mut self.senders {
+            let by = |rsb: &Rsb, psb: &Psb| {
+                rsb.outgoing == key.group && rsb.matches(psb) && pays(rsb, psb.sender, key.hop)
+            };
+            if !reservations.iter().any(|rsb| by(rsb, psb)) {
+                charging::release(core, now, session, psb, key);
+            }
+        }
+    }
+
+    /// A hop is not to pay for a sender any more.
+    pub(crate) fn release_payer(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        key: BranchKey,
+        sender: Filter,
+    ) {
+        if let Some(at) = self.paid_by(key, sender) {
+            self.drop_payer(core, now, at, key, sender);
+        }
+    }
+
+    /// Takes who pays for a sender out of a reservation: if nobody else does, that part of it ends.
+    fn drop_payer(&mut self, core: &mut Core, now: Now, at: usize, key: BranchKey, sender: Filter) {
+        let Some(rsb) = self.reservations.get_mut(at) else { return };
+        let next_hop = rsb.next_hop;
+        let others = rsb.origins(sender).any(|origin| origin != key.hop);
+        let is_gone = |payer: &Payer| (payer.sender, payer.origin) == (sender, key.hop);
+        if others {
+            rsb.forget_payers(is_gone);
+            self.release_unpaid(core, now, key);
+            self.share_prices(core, now, key.group);
+            return;
+        }
+        self.release_sender(core, now, key.group, next_hop, sender);
+        self.release_deselected(core, now, key.group, next_hop);
+        let of_hop = |rsb: &&mut Rsb| rsb.outgoing == key.group && rsb.next_hop == next_hop;
+        self.reservations.iter_mut().filter(of_hop).for_each(|rsb| rsb.forget_payers(is_gone));
+    }
+
+    /// Ends what those paid for who have been missing for long enough.
+    pub(crate) fn expire_payers(&mut self, core: &mut Core, now: Now) {
+        let gone = |rsb: &Rsb| rsb.payers.iter().copied().find(|payer| payer.gone_at <= now.at);
+        while let Some((at, payer)) =
+            self.reservations.iter().enumerate().find_map(|(at, rsb)| Some((at, gone(rsb)?)))
+        {
+            super::counters::bump(&mut core.counters.expired, "payer");
+            let Some(group) = self.reservations.get(at).map(|rsb| rsb.outgoing) else { return };
+            let key = BranchKey { group, hop: payer.origin };
+            self.drop_payer(core, now, at, key, payer.sender);
+            self.after_all_charging(core, now);
+        }
+    }
+}
+
+/// True if a hop pays for this sender's part of a reservation.
+fn pays(rsb: &Rsb, sender: Filter, hop: IpAddr) -> bool {
+    rsb.origins(sender).any(|origin| origin == hop)
+}
