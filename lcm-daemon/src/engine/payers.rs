@@ -72,6 +72,56 @@ impl SessionState {
         })
     }
 
+    /// True if a hop pays for a sender by another reservation than this one.
+    pub(crate) fn paid_except(&self, at: usize, key: BranchKey, sender: Filter) -> bool {
+        let others = self.reservations.iter().enumerate().filter(|(other, _)| *other != at);
+        let mut others = others.map(|(_, rsb)| rsb);
+        others.any(|rsb| {
+            rsb.outgoing == key.group && rsb.selects(sender) && pays(rsb, sender, key.hop)
+        })
+    }
+
+    /// Whoever pays through one next hop now does so through no other one: what is left of it
+    /// there is a way that its RESVs took before.
+    pub(crate) fn move_payers(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        (outgoing, next_hop): (u32, IpAddr),
+        present: &[(Filter, IpAddr)],
+    ) {
+        for (sender, hop) in present {
+            let key = BranchKey { group: outgoing, hop: *hop };
+            let old = |rsb: &Rsb| {
+                rsb.outgoing == outgoing
+                    && rsb.next_hop != next_hop
+                    && rsb.selects(*sender)
+                    && pays(rsb, *sender, *hop)
+            };
+            if let Some(at) = self.reservations.iter().position(old) {
+                self.drop_payer(core, now, at, key, *sender);
+            }
+        }
+    }
+
+    /// Who pays by a request, where not every next hop pays for itself alone.
+    pub(crate) fn present_payers(
+        &self,
+        request: &Request,
+        admitted: &[Filter],
+    ) -> Vec<(Filter, IpAddr)> {
+        let veiled = self.reservations.iter().any(|rsb| !rsb.payers.is_empty());
+        if !veiled && request.payers.is_empty() {
+            return Vec::new();
+        }
+        let admitted = self.senders.iter().filter(|psb| admitted.contains(&psb.sender));
+        let of = |psb: &Psb| {
+            let payers = request.policy.payments.payers(psb, request.outgoing, request.next_hop);
+            payers.into_iter().map(|hop| (psb.sender, hop)).collect::<Vec<_>>()
+        };
+        admitted.flat_map(of).collect()
+    }
+
     /// Settles with a hop for senders that it pays for by no reservation any more.
     pub(crate) fn release_unpaid(&mut self, core: &mut Core, now: Now, key: BranchKey) {
         let session = self.session;

@@ -198,7 +198,10 @@ impl SessionState {
             filters.retain(|(filter, _)| admitted.contains(filter));
         }
         request.payers = self.payers_with(now, &request, &admitted);
+        let present = self.present_payers(&request, &admitted);
+        let hop = (request.outgoing, request.next_hop);
         self.install(core, now, request);
+        self.move_payers(core, now, hop, &present);
         refusals
     }
 

@@ -142,9 +142,11 @@ impl SessionState {
             let session = self.session;
             let origins: Vec<IpAddr> =
                 self.reservations.get(at).into_iter().flat_map(|rsb| rsb.origins(sender)).collect();
-            if let Some(psb) = self.sender(sender).and_then(|i| self.senders.get_mut(i)) {
-                for hop in origins {
-                    let key = BranchKey { group: outgoing, hop };
+            for hop in origins {
+                let key = BranchKey { group: outgoing, hop };
+                let elsewhere = self.paid_except(at, key, sender);
+                let index = self.sender(sender).filter(|_| !elsewhere);
+                if let Some(psb) = index.and_then(|index| self.senders.get_mut(index)) {
                     charging::release(core, now, session, psb, key);
                 }
             }

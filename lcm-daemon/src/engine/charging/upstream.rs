@@ -177,7 +177,8 @@ pub(super) fn admit(
     let (mut stands, mut faults) = (false, Vec::new());
     for (hop, offered) in offers {
         let key = BranchKey { hop, ..key };
-        match take_payment(core, now, session, psb, key, offered, bits(request)) {
+        let quantity = bits(psb, request);
+        match take_payment(core, now, session, psb, key, offered, quantity) {
             Ok(Admission::Taken) => stands = true,
             Ok(Admission::Kept(missing)) => {
                 stands = true;
@@ -274,10 +275,12 @@ fn payment_of(accounts: &mut Accounts, ucpe: &Ucpe, refresh_ms: u32, quantity: u
 /// What is reserved for one flow, in bits per second; 0 where flows share it. The flowspec of a
 /// shared reservation travels with whichever sender was paid for first: a hop that took it for the
 /// growth of each flow would wait for an ESTABLISHED that the previous hop, which saw nothing grow,
-/// has no reason to send (T12).
-fn bits(request: &Request) -> u64 {
+/// has no reason to send (T12). The same goes for a hop that is paid from behind one that does not
+/// charge: that may have merged more long ago.
+fn bits(psb: &Psb, request: &Request) -> u64 {
+    let seen = psb.announcer.is_none();
     match request.selection.style() {
-        Style::FixedFilter => request.flowspec.tspec().rate.to_integer().saturating_mul(8),
+        Style::FixedFilter if seen => request.flowspec.tspec().rate.to_integer().saturating_mul(8),
         _ => 0,
     }
 }
