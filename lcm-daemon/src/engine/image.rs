@@ -137,6 +137,7 @@ fn write_psb(psb: &Psb, out: &mut String) -> fmt::Result {
         reserved_upstream,
         outdated,
         announcer,
+        veiled,
         outgoing,
         elements,
         policy_until,
@@ -149,7 +150,7 @@ fn write_psb(psb: &Psb, out: &mut String) -> fmt::Result {
     writeln!(out, "{sender:?} {phop:?} {incoming} {refresh_ms} {expires:?} {route:?}")?;
     writeln!(out, "{facts:?}")?;
     writeln!(out, "{pinned:?} {outgoing:?} {left:?} {blockade:?} {reserved_upstream} {outdated}")?;
-    writeln!(out, "{elements:?} {policy_until:?} {held_back:?} {announcer:?}")?;
+    writeln!(out, "{elements:?} {policy_until:?} {held_back:?} {announcer:?} {veiled}")?;
     match flow {
         Some(flow) => writeln!(out, "{:?}", flow.image()),
         None => writeln!(out, "uncharged"),

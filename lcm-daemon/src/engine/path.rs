@@ -241,6 +241,7 @@ impl SessionState {
             reserved_upstream: false,
             outdated: false,
             announcer: None,
+            veiled: false,
             elements: Elements::default(),
             policy_until: Instant::default(),
             held_back: false,

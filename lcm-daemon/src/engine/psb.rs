@@ -60,6 +60,9 @@ pub(crate) struct Psb {
     pub(crate) outdated: bool,
     /// Who announces the price, where the previous hop only passes that on: the hop that is paid.
     pub(crate) announcer: Option<IpAddr>,
+    /// Somebody pays through a next hop that does not charge: others may be behind it, so even a
+    /// single one is told its price by its address, and all others the price of a join.
+    pub(crate) veiled: bool,
     /// What handlers keep of the previous hop's policy elements.
     pub(crate) elements: Elements,
     /// A policy refresh period longer than R keeps what was announced until then, though a PATH

@@ -199,6 +199,10 @@ impl SessionState {
         }
         request.payers = self.payers_with(now, &request, &admitted);
         let present = self.present_payers(&request, &admitted);
+        if !request.payers.is_empty() {
+            let ours = self.senders.iter_mut().filter(|psb| admitted.contains(&psb.sender));
+            ours.for_each(|psb| psb.veiled = true);
+        }
         let hop = (request.outgoing, request.next_hop);
         self.install(core, now, request);
         self.move_payers(core, now, hop, &present);

@@ -27,3 +27,4 @@ mod shared;
 mod support;
 mod traffic;
 mod trees;
+mod veiled;

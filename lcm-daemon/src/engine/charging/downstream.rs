@@ -315,8 +315,9 @@ pub(super) fn price(core: &Core, interface: u32) -> Option<Price> {
     })
 }
 
-/// The DCPEs for one interface: one for each known next hop where there are several, with its
-/// address, and one without for a hop that joins; a single one otherwise (D10).
+/// The DCPEs for one interface: one for each who pays where there are several, or may be behind a
+/// hop that does not charge, with its address, and one without for a hop that joins; a single one
+/// otherwise (D10).
 pub(super) fn downstream_elements(
     core: &Core,
     now: Now,
@@ -330,7 +331,8 @@ pub(super) fn downstream_elements(
     let Some(flow) = psb.flow.as_mut() else { return Vec::new() };
     let hops: Vec<_> =
         flow.branches().map(|branch| branch.key).filter(|key| key.group == interface).collect();
-    let quotes: Vec<(Option<Hop>, Option<Quote>)> = if hops.len() < 2 {
+    let alone = hops.is_empty() || (hops.len() == 1 && !psb.veiled);
+    let quotes: Vec<(Option<Hop>, Option<Quote>)> = if alone {
         vec![(None, flow.quote(interface))]
     } else {
         let join = flow.join_quote(clock(now), interface);
