@@ -187,9 +187,15 @@ impl Flow {
         self.post(Entry::ReceiverPaymentFrom(key), Some(account), gap, true);
     }
 
+    /// Says whether a hop that does not charge stands between this one and the one that it pays,
+    /// and may have merged more than what this one reserves. Then nothing waits for growth.
+    pub fn set_upstream_veiled(&mut self, veiled: bool) {
+        self.up.veiled = veiled;
+    }
+
     /// Notes by which of our sequences the flowspec of a branch travels up (T12).
     fn note_flowspec(&mut self, key: BranchKey, grown: bool) {
-        self.up.grown |= grown;
+        self.up.grown |= grown && (!self.up.veiled || self.up.sent.is_none());
         let needs = if self.up.grown { None } else { self.up.carried_by };
         if let Some(b) = self.find_mut(key) {
             b.needs = needs;

@@ -47,6 +47,9 @@ pub(super) struct Upstream {
     pub(super) carried: u64,
     /// The sequence that first carried the merged flowspec.
     pub(super) carried_by: Option<u32>,
+    /// The hop that is paid does not see what this one reserves, only what one between them merges:
+    /// it never says that growth stands.
+    pub(super) veiled: bool,
     /// A UCPE was sent and there is nothing to offer any more.
     pub(super) withdrawn: bool,
     /// RP paid: a shadow.
@@ -67,6 +70,7 @@ impl Default for Upstream {
             grown: false,
             carried: 0,
             carried_by: None,
+            veiled: false,
             withdrawn: false,
             rp: Meter::default(),
             sp: Meter::default(),

@@ -62,6 +62,10 @@ impl SessionState {
             }
             payers.push(old);
         }
+        let itself = |payer: &Payer| payer.origin == next_hop && payer.gone_at == Instant::NEVER;
+        if payers.iter().all(itself) {
+            return Box::default();
+        }
         payers.into()
     }
 

@@ -199,9 +199,14 @@ impl SessionState {
         }
         request.payers = self.payers_with(now, &request, &admitted);
         let present = self.present_payers(&request, &admitted);
-        if !request.payers.is_empty() {
-            let ours = self.senders.iter_mut().filter(|psb| admitted.contains(&psb.sender));
-            ours.for_each(|psb| psb.veiled = true);
+        for psb in self.senders.iter_mut().filter(|psb| admitted.contains(&psb.sender)) {
+            let behind = |p: &Payer| p.sender == psb.sender && p.origin != request.next_hop;
+            let elsewhere = self.reservations.iter().any(|rsb| {
+                let behind = |p: &Payer| p.sender == psb.sender && p.origin != rsb.next_hop;
+                (rsb.outgoing, rsb.next_hop) != (request.outgoing, request.next_hop)
+                    && rsb.payers.iter().any(behind)
+            });
+            psb.veiled = elsewhere || request.payers.iter().any(behind);
         }
         let hop = (request.outgoing, request.next_hop);
         self.install(core, now, request);

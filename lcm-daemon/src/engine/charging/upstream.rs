@@ -177,7 +177,7 @@ pub(super) fn admit(
     let (mut stands, mut faults) = (false, Vec::new());
     for (hop, offered) in offers {
         let key = BranchKey { hop, ..key };
-        let quantity = bits(psb, request);
+        let quantity = bits(request);
         match take_payment(core, now, session, psb, key, offered, quantity) {
             Ok(Admission::Taken) => stands = true,
             Ok(Admission::Kept(missing)) => {
@@ -211,6 +211,9 @@ fn take_payment(
         return Err(Limit::NextHops.in_resv());
     }
     reprice_at_admission(core, now, psb, key);
+    if let Some(flow) = psb.flow.as_mut() {
+        flow.set_upstream_veiled(psb.announcer.is_some());
+    }
     let payment = payment_of(&mut core.accounts, ucpe, *refresh_ms, quantity);
     let link = Link::to(key, session, psb.sender);
     let known = psb.flow.as_ref().and_then(|flow| flow.branch(key)).map(|b| b.sequence);
@@ -275,12 +278,10 @@ fn payment_of(accounts: &mut Accounts, ucpe: &Ucpe, refresh_ms: u32, quantity: u
 /// What is reserved for one flow, in bits per second; 0 where flows share it. The flowspec of a
 /// shared reservation travels with whichever sender was paid for first: a hop that took it for the
 /// growth of each flow would wait for an ESTABLISHED that the previous hop, which saw nothing grow,
-/// has no reason to send (T12). The same goes for a hop that is paid from behind one that does not
-/// charge: that may have merged more long ago.
-fn bits(psb: &Psb, request: &Request) -> u64 {
-    let seen = psb.announcer.is_none();
+/// has no reason to send (T12).
+fn bits(request: &Request) -> u64 {
     match request.selection.style() {
-        Style::FixedFilter if seen => request.flowspec.tspec().rate.to_integer().saturating_mul(8),
+        Style::FixedFilter => request.flowspec.tspec().rate.to_integer().saturating_mul(8),
         _ => 0,
     }
 }
@@ -330,7 +331,7 @@ fn without_payment(core: &mut Core, psb: &Psb, request: &Request) -> Result<Admi
     if paid_before && request.paid_before {
         return Ok(Admission::Taken);
     }
-    let contract = core.charging.as_ref().map(|context| context.contract(Some(key.hop)));
+    let contract = core.charging.as_ref().map(|context| context.contract(Some(request.next_hop)));
     match contract.map(|agreed| agreed.on_missing_payment) {
         Some(MissingPayment::Free) if !paid_before => Ok(Admission::Taken),
         _ => {
@@ -441,7 +442,7 @@ pub(super) fn own_payment(core: &mut Core, now: Now, psb: &mut Psb) -> Option<Uc
         journal::offered(core, now, psb, before, paid);
     }
     journal::take(core, now, psb);
-    Some(ucpe_of(core.charging.as_ref()?, psb.phop_address(), &paid?))
+    Some(ucpe_of(core.charging.as_ref()?, psb.payee(), &paid?))
 }
 
 /// The previous hop refused what we offered (T5, T18): unless our old reservation stays in place,
@@ -482,7 +483,7 @@ pub(crate) fn sender_refused(core: &mut Core, now: Now, psb: &mut Psb, interface
     true
 }
 
-fn ucpe_of(context: &Context, phop: Option<IpAddr>, paid: &OwnPayment) -> Ucpe {
+fn ucpe_of(context: &Context, payee: Option<IpAddr>, paid: &OwnPayment) -> Ucpe {
     let terms = Terms {
         limit_per_receiver: paid.limits.per_receiver.map(|rate| rate.0),
         limit_per_hop: paid.limits.per_hop.map(|rate| rate.0),
@@ -497,7 +498,7 @@ fn ucpe_of(context: &Context, phop: Option<IpAddr>, paid: &OwnPayment) -> Ucpe {
         epoch_echo: paid.epoch_echo,
         sequence: paid.sequence,
         instance: paid.instance,
-        ..Ucpe::new(context.currency, SERVICE, context.contract(phop).account.clone())
+        ..Ucpe::new(context.currency, SERVICE, context.contract(payee).account.clone())
     }
 }
 
