@@ -123,9 +123,8 @@ impl SessionState {
             psb.needs = core.unwritten.last_of(psb.number);
         }
         bump(&mut core.counters.payments_refused, Fault::BOOKS_CLOSED.reason);
-        self.refuse_existing(core, key.group, key.hop, sender, &Fault::BOOKS_CLOSED);
-        self.release_sender(core, now, key.group, key.hop, sender);
-        self.release_deselected(core, now, key.group, key.hop);
+        self.refuse_existing(core, key, sender, &Fault::BOOKS_CLOSED);
+        self.release_payer(core, now, key, sender);
         self.after_all_charging(core, now);
     }
 }
