@@ -115,6 +115,9 @@ fn play(args: &Figure2Args) -> Result<(), Failure> {
     })?;
     let mut actors = Actors { stage, observer: Observer::default(), tell: !args.json };
     let findings = actors.perform(args, &expected, &raised)?;
+    if args.keep.is_some() {
+        actors.stage.stop()?;
+    }
     if args.json {
         let text = serde_json::to_string_pretty(&findings)
             .map_err(|e| Failure::Differs(format!("cannot print the findings: {e}")))?;

@@ -142,6 +142,17 @@ impl Stage {
             .ok_or_else(|| LabError::new(format!("node {name} runs no daemon")))
     }
 
+    /// Stops all daemons in order, so that their books end in order, too.
+    ///
+    /// # Errors
+    /// If one does not end.
+    pub fn stop(&mut self) -> Result<(), LabError> {
+        for daemon in self.daemons.values_mut() {
+            daemon.terminate(PATIENCE)?;
+        }
+        Ok(())
+    }
+
     /// The network.
     pub fn network(&self) -> &Network {
         &self.network

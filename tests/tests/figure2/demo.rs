@@ -19,7 +19,7 @@ fn demo(arguments: &[&str]) -> Result<Output, Box<dyn Error>> {
 }
 
 /// The demo's object; the demo must succeed.
-fn findings(arguments: &[&str]) -> Result<Value, Box<dyn Error>> {
+pub(crate) fn findings(arguments: &[&str]) -> Result<Value, Box<dyn Error>> {
     let output = demo(&[arguments, &["--json"]].concat())?;
     let said = text(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {}: {said}", output.status);

@@ -8,6 +8,7 @@
     reason = "a test that finds what it did not expect is to fail"
 )]
 
+mod books;
 mod demo;
 mod invariants;
 mod leftovers;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         ("r017_demo_with_a_third_of_a_million", demo::a_third),
         ("r055_demo_with_odd_prices", demo::odd_prices),
         ("r055_demo_with_huge_prices", demo::huge_prices),
+        ("r003_demo_keeps_books_that_come_to_what_it_prints", books::kept),
         ("demo_refuses_what_makes_no_sense", demo::refusals),
         ("demo_tells_its_story", demo::story),
         ("demo_leaves_nothing_after_success", leftovers::after_success),
