@@ -91,7 +91,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| durable consents a second, reservations at once |",)?;
+        writeln!(f, "| reservations | append + fdatasync | journal | journal, thread | redb |",)?;
         for row in &self.commits {
             writeln!(f, "{row}")?;
         }
