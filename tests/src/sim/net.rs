@@ -349,6 +349,16 @@ impl Net {
         self.queue.push(Reverse(Scheduled { at, order: self.order, event }));
     }
 
+    /// A node's machine is suspended for so long: it hears, says and does nothing.
+    pub fn sleep_ms(&mut self, id: NodeId, ms: u64) {
+        let from = self.clock(id).at;
+        self.nodes[id].asleep = true;
+        self.nodes[id].alarm = u64::MAX;
+        self.run_ms(ms);
+        self.nodes[id].asleep = false;
+        self.input(id, |engine, now| engine.slept(now, from));
+    }
+
     /// A node's disk fails: what is recorded from now on is not acknowledged until it is
     /// [mended](Self::mend_disk).
     pub fn fail_disk(&mut self, id: NodeId) {

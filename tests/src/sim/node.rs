@@ -77,6 +77,8 @@ pub struct Node {
     pub(super) joined: BTreeSet<(IpAddr, u32)>,
     /// Everything that the node sends is lost.
     pub(super) muted: bool,
+    /// The machine is suspended.
+    pub(super) asleep: bool,
     /// Nothing becomes durable.
     pub(super) disk_failed: bool,
     /// Records that are not durable yet.
@@ -105,6 +107,7 @@ impl Node {
             wall_ahead: 0,
             joined: BTreeSet::new(),
             muted: false,
+            asleep: false,
             disk_failed: false,
             pending: Vec::new(),
             records: Vec::new(),

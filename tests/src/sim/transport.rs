@@ -127,6 +127,9 @@ impl Net {
 
     /// A packet reaches a node.
     pub(super) fn arrive(&mut self, id: NodeId, link: Option<LinkId>, packet: Packet) {
+        if self.nodes[id].asleep {
+            return;
+        }
         let interface = link.map_or(LOOPBACK, |link| self.topology.interface(id, link));
         if self.is_for_daemon(id, interface, &packet) {
             let meta = PacketMeta {

@@ -102,7 +102,7 @@ fn refusals(play: &TreeNet, node: usize) -> u64 {
 }
 
 #[test]
-fn r025_while_a_disk_fails_nothing_new_is_agreed_to_and_what_stands_goes_on() {
+fn r047_while_a_disk_fails_nothing_new_is_agreed_to_and_what_stands_goes_on() {
     let mut play = two_receivers(1_000);
     play.net.fail_disk(2);
     play.join(4);
@@ -120,7 +120,7 @@ fn r025_while_a_disk_fails_nothing_new_is_agreed_to_and_what_stands_goes_on() {
 }
 
 #[test]
-fn r025_a_consent_on_its_way_to_a_disk_that_fails_is_refused() {
+fn r047_a_consent_on_its_way_to_a_disk_that_fails_is_refused() {
     let mut play = two_receivers(400_000);
     let before = play.net.node(2).records().len();
     play.join(4);
@@ -141,7 +141,7 @@ fn r025_a_consent_on_its_way_to_a_disk_that_fails_is_refused() {
 }
 
 #[test]
-fn r025_disks_that_fail_now_and_then_cost_nobody_money() {
+fn r006_r047_disks_that_fail_now_and_then_cost_nobody_money() {
     for seed in seeds(60) {
         let mut rng = fastrand::Rng::with_seed(seed);
         let tree = random_tree(&mut rng);
@@ -171,5 +171,48 @@ fn r025_disks_that_fail_now_and_then_cost_nobody_money() {
         play.assert_agrees();
         play.assert_metered(20_000);
         play.net.assert_promise();
+    }
+}
+
+/// What the router 2 has received from the receiver 3.
+fn earned(play: &mut TreeNet) -> i128 {
+    let books = play.net.metered();
+    let from_3 = books.iter().find(|(pair, _)| (pair.payee, pair.payer) == (2, 3));
+    from_3.map_or(0, |(_, metered)| i128::try_from(metered.receiver_payment).unwrap())
+}
+
+#[test]
+fn r006_nobody_is_charged_while_a_router_sleeps() {
+    let mut play = two_receivers(1_000);
+    let rate = 160;
+    let (start, before) = (play.net.now_us(), earned(&mut play));
+    play.net.sleep_ms(2, 40_000);
+    // Nobody has missed it yet: its approvals hold for 47 s.
+    play.rest();
+    let elapsed = i128::from((play.net.now_us() - start) / 1_000);
+    assert_eq!(earned(&mut play) - before, rate * (elapsed - 40_000));
+    play.assert_agrees();
+    play.net.assert_promise();
+    // This time it sleeps for so long that all that it knew has lapsed.
+    let (start, before) = (play.net.now_us(), earned(&mut play));
+    play.net.sleep_ms(2, 7_200_000);
+    play.net.run_ms(400_000);
+    play.assert_agrees();
+    let awake = i128::from((play.net.now_us() - start) / 1_000) - 7_200_000;
+    let charged = earned(&mut play) - before;
+    assert!(charged <= rate * awake, "{charged} for {awake} ms");
+    play.net.assert_promise();
+}
+
+#[test]
+fn r006_a_wall_clock_that_jumps_moves_no_amount() {
+    for ahead_s in [86_400, -86_400, 400 * 86_400] {
+        let mut play = two_receivers(1_000);
+        let (start, before) = (play.net.now_us(), earned(&mut play));
+        play.net.set_wall_clock(2, ahead_s);
+        play.net.run_ms(200_000);
+        let elapsed = i128::from((play.net.now_us() - start) / 1_000);
+        assert_eq!(earned(&mut play) - before, 160 * elapsed);
+        play.assert_agrees();
     }
 }
