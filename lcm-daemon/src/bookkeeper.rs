@@ -4,16 +4,22 @@
 //! About once a second it asserts that all meters still run ([`Body::Alive`]): what a crash costs
 //! is the time since then.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::oneshot;
 
 use crate::config::{Config, Ledger};
 use crate::engine::{Engine, Instant, Now, RecordId};
 use crate::io::clock;
 use crate::ledger::journal::{Journal, OpenError, Options};
 use crate::ledger::record::{Body, Stamp, Started};
+use crate::ledger::replay::Account;
+use crate::ledger::verify::{Expected, Walk};
 use crate::ledger::writer::{Event, Settings, SubmitError, Unwritten, Writer};
 
 /// Keeps the books of one daemon; without a directory it keeps none.
@@ -30,6 +36,26 @@ struct Books {
     /// When the next proof is due.
     due: Instant,
     trouble: Trouble,
+    past: Past,
+}
+
+/// What was charged before this start.
+enum Past {
+    /// It is read once the books know that this start ends it.
+    Waiting(PathBuf),
+    Reading(oneshot::Receiver<Result<Balances, String>>),
+    Known,
+}
+
+/// What neighbours owe us, less what we owe them, in ledger units.
+type Balances = BTreeMap<IpAddr, i128>;
+
+/// What the bookkeeper waits for.
+pub(crate) enum News {
+    /// Of the writer.
+    Writer(Event),
+    /// Of the thread that reads what was written before this start.
+    Past(Result<Balances, String>),
 }
 
 /// Why nothing new is agreed to.
@@ -54,6 +80,8 @@ pub(crate) struct Counts {
     pub(crate) failures: u64,
     pub(crate) slow: u64,
     pub(crate) overflows: u64,
+    /// Whether what was written before this start does not verify.
+    pub(crate) unsound: u64,
     /// Whether consents are taken.
     pub(crate) open: bool,
     /// How long the oldest record has waited for the disk, in seconds.
@@ -88,19 +116,44 @@ impl Bookkeeper {
         engine.books_closed(now);
     }
 
-    /// Waits for news from the writer.
-    pub(crate) async fn event(&mut self) -> Event {
-        match &mut self.books {
-            Some(books) => match books.events.recv().await {
-                Some(event) => event,
-                None => std::future::pending().await,
-            },
-            None => std::future::pending().await,
+    /// Waits for news.
+    pub(crate) async fn news(&mut self) -> News {
+        let Some(books) = &mut self.books else { return pending().await };
+        tokio::select! {
+            Some(event) = books.events.recv() => News::Writer(event),
+            past = books.past.read() => News::Past(past),
         }
     }
 
-    /// Takes news from the writer, and all that came with it.
-    pub(crate) fn take(&mut self, engine: &mut Engine, now: Now, first: Event) {
+    /// Takes news, and all that came with it.
+    pub(crate) fn take(&mut self, engine: &mut Engine, now: Now, news: News) {
+        match news {
+            News::Writer(event) => self.take_events(engine, now, event),
+            News::Past(past) => self.take_past(engine, past),
+        }
+    }
+
+    fn take_past(&mut self, engine: &mut Engine, past: Result<Balances, String>) {
+        if let Some(books) = &mut self.books {
+            books.past = Past::Known;
+        }
+        match past {
+            Ok(balances) => {
+                tracing::info!(neighbours = balances.len(), "the ledger's past is sound");
+                engine.carry_in(balances);
+            }
+            Err(error) => {
+                self.counts.unsound += 1;
+                tracing::error!(
+                    error,
+                    "the ledger's past is not sound: balances are shown from this start on only; \
+                     see `lcmctl ledger verify`"
+                );
+            }
+        }
+    }
+
+    fn take_events(&mut self, engine: &mut Engine, now: Now, first: Event) {
         let mut event = Some(first);
         while let Some(news) = event {
             self.take_one(engine, now, news);
@@ -112,7 +165,10 @@ impl Bookkeeper {
         let Some(books) = &mut self.books else { return };
         let before = books.trouble;
         match event {
-            Event::Durable(id) => engine.handle_recorded(RecordId(id)),
+            Event::Durable(id) => {
+                engine.handle_recorded(RecordId(id));
+                books.read_past();
+            }
             Event::Failed { error } => {
                 tracing::error!(
                     error,
@@ -231,14 +287,31 @@ impl Books {
             .map_err(|error| format!("cannot start the ledger's thread: {error}"))?;
         let proof = Duration::from_millis(proof_ms.into());
         let trouble = Trouble::default();
-        let mut books = Self { writer, events, started, proof, due: now.at, trouble };
+        let past = Past::Waiting(directory.to_owned());
+        let mut books = Self { writer, events, started, proof, due: now.at, trouble, past };
         books.start(now).map_err(|error| format!("the ledger takes no record: {error}"))?;
         Ok(books)
     }
 
     fn start(&mut self, now: Now) -> Result<(), SubmitError> {
         self.started.stamp = Stamp { at_ms: now.at.as_millis(), wall_ms: clock::unix_ms() };
-        self.writer.note(&Body::Started(self.started.clone()))
+        // No record of the engine has this number: it tells when the start is durable.
+        self.writer.submit(0, &Body::Started(self.started.clone()))
+    }
+
+    /// Reads what was charged before this start, in a thread of its own.
+    fn read_past(&mut self) {
+        let Past::Waiting(directory) = &self.past else { return };
+        let (directory, stamp) = (directory.clone(), self.started.stamp);
+        let (sender, receiver) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("past".to_owned());
+        let spawned = thread.spawn(move || {
+            let _ = sender.send(past(&directory, stamp));
+        });
+        self.past = Past::Reading(receiver);
+        if let Err(error) = spawned {
+            tracing::error!(%error, "no thread to read the ledger with");
+        }
     }
 
     /// Some records were lost: what ran then counts up to the last proof, and what runs is declared
@@ -246,6 +319,38 @@ impl Books {
     fn begin_anew(&mut self, now: Now) -> bool {
         self.start(now).is_ok()
     }
+}
+
+impl Past {
+    async fn read(&mut self) -> Result<Balances, String> {
+        match self {
+            Self::Reading(result) => match result.await {
+                Ok(past) => past,
+                Err(_) => Err("the thread that read it ended".to_owned()),
+            },
+            _ => pending().await,
+        }
+    }
+}
+
+/// Replays the journal up to the start at `until`, which closes what ran before.
+fn past(directory: &Path, until: Stamp) -> Result<Balances, String> {
+    let mut walk = Walk::new(directory, Expected::default()).map_err(|e| e.to_string())?;
+    loop {
+        match walk.step().map_err(|e| e.to_string())? {
+            Some((_, Body::Started(started), _)) if started.stamp == until => break,
+            Some(_) => {}
+            None => return Err("the record of this start is not in it".to_owned()),
+        }
+    }
+    let mut balances = Balances::new();
+    for (account, received) in walk.replay().accounts() {
+        if let Account::Neighbour(neighbour, _) = account {
+            let owed = balances.entry(neighbour.address).or_default();
+            *owed = received.checked_neg().and_then(|paid| owed.checked_add(paid)).unwrap_or(*owed);
+        }
+    }
+    Ok(balances)
 }
 
 fn named(directory: &Path, error: &OpenError) -> String {

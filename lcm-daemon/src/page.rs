@@ -70,8 +70,12 @@ impl Page {
         m.ledger_records.set([], counts.records);
         m.ledger_open.set([], u64::from(counts.open));
         m.ledger_waiting.set([], counts.waiting_s);
-        let troubles =
-            [("failed", counts.failures), ("overflow", counts.overflows), ("slow", counts.slow)];
+        let troubles = [
+            ("failed", counts.failures),
+            ("overflow", counts.overflows),
+            ("slow", counts.slow),
+            ("unsound", counts.unsound),
+        ];
         for (kind, count) in troubles {
             m.ledger_troubles.set([kind], count);
         }

@@ -96,7 +96,7 @@ impl Node {
                     self.read_news()?;
                 }
                 Some(call) = calls.recv() => self.serve(call),
-                event = self.books.event() => self.books.take(&mut self.engine, now(), event),
+                news = self.books.news() => self.books.take(&mut self.engine, now(), news),
                 () = sleep_until(alarm) => self.do_what_is_due(),
                 () = &mut stop => break,
             }

@@ -263,7 +263,9 @@ pub struct AccountView {
     pub sender_payments_in: String,
     /// Sender payments that we owe it.
     pub sender_payments_out: String,
-    /// The balance of all four.
+    /// The balance from before this start, by the ledger.
+    pub carried: String,
+    /// The balance of all five.
     pub amount: String,
 }
 

@@ -209,5 +209,5 @@ pub const LEDGER_WAITING: Descriptor<0> = Descriptor::gauge(
 pub const LEDGER_TROUBLES: Descriptor<1> = Descriptor::counter(
     "lcm_ledger_troubles_total",
     ["kind"],
-    "How often the ledger's disk failed, was slow, or was so long away that records overflowed.",
+    "How often the ledger failed, was slow, overflowed while the disk was away, or was unsound.",
 );

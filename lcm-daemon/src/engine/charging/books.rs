@@ -19,6 +19,8 @@ struct Account {
     receiver_payments_out: Amount,
     sender_payments_in: Amount,
     sender_payments_out: Amount,
+    /// Balance from before this start; filled in for a reading only.
+    carried: Amount,
     /// Net rate per second as it runs now; filled in for a reading only.
     rate: i128,
     /// Number of the last posting.
@@ -40,7 +42,7 @@ impl Account {
     fn balance(&self) -> Amount {
         let received = add(self.receiver_payments_in, self.sender_payments_in);
         let paid = add(self.receiver_payments_out, self.sender_payments_out);
-        Amount(received.0.saturating_sub(paid.0))
+        add(self.carried, Amount(received.0.saturating_sub(paid.0)))
     }
 }
 
@@ -52,6 +54,8 @@ impl Account {
 #[derive(Debug, Clone)]
 pub(crate) struct Books {
     accounts: BTreeMap<IpAddr, Account>,
+    /// Balances from before this start, by the ledger.
+    carried: BTreeMap<IpAddr, Amount>,
     /// Accounts that are kept apart.
     most: usize,
     /// The sum of those that are not, and how many there were.
@@ -66,11 +70,17 @@ impl Books {
     pub(crate) fn new(most: u32) -> Self {
         Self {
             accounts: BTreeMap::new(),
+            carried: BTreeMap::new(),
             most: most as usize,
             folded: Account::default(),
             folded_count: 0,
             postings: 0,
         }
+    }
+
+    /// Takes the balances from before this start.
+    pub(crate) fn carry(&mut self, balances: impl IntoIterator<Item = (IpAddr, Amount)>) {
+        self.carried = balances.into_iter().collect();
     }
 
     /// Takes the segments that a flow closed; `payee` is who was paid for it then.
@@ -135,6 +145,9 @@ impl Books {
         for (neighbour, rate) in rates {
             accounts.entry(neighbour).or_default().rate = rate;
         }
+        for (neighbour, carried) in &self.carried {
+            accounts.entry(*neighbour).or_default().carried = *carried;
+        }
         view(now, accounts, &self.folded, self.folded_count)
     }
 }
@@ -185,6 +198,7 @@ fn view(
                 receiver_payments_out: account.receiver_payments_out.0.to_string(),
                 sender_payments_in: account.sender_payments_in.0.to_string(),
                 sender_payments_out: account.sender_payments_out.0.to_string(),
+                carried: account.carried.0.to_string(),
                 amount: account.balance().0.to_string(),
             })
             .collect(),

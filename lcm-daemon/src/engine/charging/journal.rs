@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use charging_model::flow::{BranchView, OwnPayment, Payment, Turn, Turned};
-use charging_model::{BranchKey, Entry, Millis};
+use charging_model::{Amount, BranchKey, Entry, Millis};
 use rsvp_wire::object::Session;
 use sha2::{Digest, Sha256};
 
@@ -45,6 +45,13 @@ impl Engine {
                 }
             });
         }
+    }
+
+    /// Takes the balances of neighbours from before this start: what they owe us, less what we owe
+    /// them, in 10⁻¹⁵ currency units.
+    pub fn carry_in(&mut self, balances: impl IntoIterator<Item = (IpAddr, i128)>) {
+        let balances = balances.into_iter().map(|(neighbour, owed)| (neighbour, Amount(owed)));
+        self.core.books.carry(balances);
     }
 
     /// Writes down all that stands, for books that begin anew.
