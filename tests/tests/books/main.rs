@@ -1,0 +1,40 @@
+//! Daemons that keep books on a real disk: killed and started again, and with a disk that is full
+//! for a while.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that finds what it did not expect is to fail"
+)]
+
+mod disk;
+mod restart;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::error::Error;
+use std::path::Path;
+use std::process::ExitCode;
+
+use lcm_daemon::ledger::verify::{Expected, Verified, verify};
+use lcm_tests::harness;
+
+fn main() -> ExitCode {
+    harness::main(&[
+        ("crash_r003_r006_daemons_killed_in_mid_session_bill_what_was_proved", restart::killed),
+        ("r003_books_go_on_where_they_stopped", restart::stopped),
+        ("r047_nothing_new_is_agreed_to_while_the_disk_is_full", disk::full),
+        ("a_second_daemon_on_a_ledger_is_refused", disk::second_daemon),
+        ("a_ledger_of_a_newer_program_is_refused_and_left_alone", disk::newer),
+    ])
+}
+
+/// The books of a node, sound.
+fn sound(books: &Path, node: &str) -> Result<Verified, Box<dyn Error>> {
+    let verified = verify(&books.join(node).join("ledger"), Expected::default());
+    let verified = verified.map_err(|unsound| format!("{node}: {unsound}"))?;
+    assert_eq!(verified.replay.sum(), Some(0), "{node}");
+    Ok(verified)
+}
