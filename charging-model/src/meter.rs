@@ -104,6 +104,14 @@ impl Meter {
         if rate == self.rate { None } else { self.restart(now, until, rate) }
     }
 
+    /// As [`set`](Self::set), but behind the end of the approval the rate only falls: what ran
+    /// when that came, or less, is what the gap may cost (T3).
+    #[must_use]
+    pub fn turn(&mut self, now: Millis, until: Millis, rate: Rate) -> Option<Segment> {
+        let rate = if now < until { rate } else { rate.min(self.rate) };
+        self.set(now, until, rate)
+    }
+
     /// Closes the open segment, also when the rate stays, and lets `rate` run from `now` on.
     #[must_use]
     pub fn restart(&mut self, now: Millis, until: Millis, rate: Rate) -> Option<Segment> {

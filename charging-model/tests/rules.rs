@@ -547,3 +547,19 @@ fn t12_a_gap_is_billed_only_while_the_path_stood() {
     let billed = flow.received_from(key(1), Millis(100_000)).unwrap();
     assert_eq!(billed, Amount(160 * 2 * i128::from(H)));
 }
+
+#[test]
+fn t3_t12_a_gap_costs_no_more_than_what_ran_when_the_approval_lapsed() {
+    let config = FlowConfig { require_established: true, ..FlowConfig::default() };
+    let mut flow = flow_with(config, &dcpe(100, 0, UNIX), &[(1, 60)]);
+    assert_eq!(flow.on_ucpe(at(0), key(1), &ucpe(160, 1, 1)), new());
+    let own = flow.own_payment(at(0)).unwrap();
+    let _ = flow.on_dcpe(at(30_000), &dcpe(100, 0, UNIX)).unwrap();
+    // It was PENDING when it fell silent, and comes into place end to end while it is.
+    let stands = Announcement { established: Some(own.sequence), ..dcpe(100, 0, UNIX + 1) };
+    let _ = flow.on_dcpe(at(H + 3_000), &stands).unwrap();
+    assert_eq!(flow.on_ucpe(at(60_000), key(1), &ucpe(160, 1, 1)), again());
+    let billed = |flow: &Flow, ms| flow.received_from(key(1), Millis(ms)).unwrap();
+    assert_eq!(billed(&flow, 60_000), Amount(0), "PENDING costs nothing, nor does silence");
+    assert_eq!(billed(&flow, 61_000), Amount(160 * 1_000));
+}

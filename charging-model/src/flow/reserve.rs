@@ -145,8 +145,7 @@ impl Flow {
         let gap_from = old.approved_until();
         let gap_to = clock.now.min(old.counts_until()).min(self.stands_until());
         let back = old.status == Status::Lapsed;
-        let lapsed_rate = if self.stands_for(old) { old.receiver_payment() } else { Rate::ZERO };
-        let old_rate = if back { lapsed_rate } else { old.rp.rate() };
+        let old_rate = old.rp.rate();
         let silent = clock.now > rp_end;
         let grown = next.quantity > old.quantity;
         let merged_grown = next.quantity > self.up.carried;

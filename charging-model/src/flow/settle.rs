@@ -251,10 +251,14 @@ impl Flow {
             let counted = b.status == Status::Active;
             let billed = counted && self.stands_for(b);
             let (rp_until, sp_until) = self.branch_ends(b);
+            if b.status == Status::Lapsed && self.stands_for(b) {
+                // It runs no more; what it ran at is what a gap may cost (T3).
+                continue;
+            }
             let Some(b) = self.branches.get_mut(index) else { continue };
             let rp = if billed { b.receiver_payment() } else { Rate::ZERO };
             let sp = if billed { b.sender_payment } else { Rate::ZERO };
-            let (rp, sp) = (b.rp.set(now, rp_until, rp), b.sp.set(now, sp_until, sp));
+            let (rp, sp) = (b.rp.turn(now, rp_until, rp), b.sp.turn(now, sp_until, sp));
             if rp.is_some() || sp.is_some() {
                 let (key, account) = (b.key, b.account.clone());
                 self.post_branch(key, account, rp, sp);
@@ -262,7 +266,7 @@ impl Flow {
         }
         let (rp_until, sp_until) = self.upstream_ends();
         let (rp, sp) = self.upstream_rates();
-        let (rp, sp) = (self.up.rp.set(now, rp_until, rp), self.up.sp.set(now, sp_until, sp));
+        let (rp, sp) = (self.up.rp.turn(now, rp_until, rp), self.up.sp.turn(now, sp_until, sp));
         self.post_upstream(Entry::ReceiverPaymentToUpstream, rp);
         self.post_upstream(Entry::SenderPaymentFromUpstream, sp);
     }

@@ -71,13 +71,13 @@ pub(crate) fn full() -> TestResult {
     let mut prices = [70, 60].into_iter().cycle();
     play.wait("the ledger to be found closed", |play| {
         let price = prices.next().unwrap_or(60);
-        play.stage.ask("IS2", &to_is3(play, price)?).map_err(|e| e.to_string())?;
+        play.stage.ask("IS2", &to_is3(price)).map_err(|e| e.to_string())?;
         match metric(play, "lcm_ledger_open")? {
             0 => Ok(()),
             open => Err(format!("open: {open}")),
         }
     })?;
-    play.stage.ask("IS2", &to_is3(&play, 60)?)?;
+    play.stage.ask("IS2", &to_is3(60))?;
     let mark = play.mark();
     play.stage.receive("R1", None)?;
     let error = play.wait_for("RESVERR of IS2", mark, |heard| heard.is("IS2", "R1", RESV_ERR))?;
@@ -98,9 +98,9 @@ pub(crate) fn full() -> TestResult {
 }
 
 /// Asks IS2 for another price of its link to IS3.
-fn to_is3(play: &Play, price: u64) -> Result<Request, String> {
-    let interface = play.stage.network().interface("IS2", "IS3").map_err(|e| e.to_string())?;
-    Ok(Request::Price { interface, price, max_price: Some(70), at_admission: false })
+fn to_is3(price: u64) -> Request {
+    let interface = "to-IS3".to_owned();
+    Request::Price { interface, price, max_price: Some(70), at_admission: false }
 }
 
 /// The journal of a node is one daemon's.
