@@ -178,7 +178,7 @@ fn r006_r047_disks_that_fail_now_and_then_cost_nobody_money() {
 fn earned(play: &mut TreeNet) -> i128 {
     let books = play.net.metered();
     let from_3 = books.iter().find(|(pair, _)| (pair.payee, pair.payer) == (2, 3));
-    from_3.map_or(0, |(_, metered)| i128::try_from(metered.receiver_payment).unwrap())
+    from_3.map_or(0, |(_, metered)| metered.receiver_payment)
 }
 
 #[test]
