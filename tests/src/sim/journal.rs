@@ -26,9 +26,19 @@ fn stamp(now: Now) -> Stamp {
 impl Journal {
     /// A daemon started.
     pub(super) fn start(now: Now) -> Self {
-        let stamp = stamp(now);
-        let mut journal = Self { replay: Replay::default(), proved_ms: stamp.at_ms };
-        journal.take(&Body::Started(Started {
+        let mut journal = Self { replay: Replay::default(), proved_ms: now.at.as_millis() };
+        journal.begin(stamp(now));
+        journal
+    }
+
+    /// Its books begin anew: all that ran is proved and ends, and what stands is to be declared.
+    pub(super) fn begin_anew(&mut self, now: Now) {
+        self.take(&Body::Alive(stamp(now)));
+        self.begin(stamp(now));
+    }
+
+    fn begin(&mut self, stamp: Stamp) {
+        self.take(&Body::Started(Started {
             node: String::new(),
             program: String::new(),
             boot: [0; 16],
@@ -36,7 +46,6 @@ impl Journal {
             hold_ms: 0,
             stamp,
         }));
-        journal
     }
 
     /// Takes a record; panics if it cannot follow those before it.

@@ -359,6 +359,13 @@ impl Net {
         self.input(id, |engine, now| engine.slept(now, from));
     }
 
+    /// A node's books begin anew, as after a disk that was away for too long.
+    pub fn begin_books_anew(&mut self, id: NodeId) {
+        let now = self.clock(id);
+        self.nodes[id].journal.begin_anew(now);
+        self.input(id, Engine::declare);
+    }
+
     /// A node's disk fails: what is recorded from now on is not acknowledged until it is
     /// [mended](Self::mend_disk).
     pub fn fail_disk(&mut self, id: NodeId) {

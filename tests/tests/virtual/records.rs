@@ -216,3 +216,24 @@ fn r006_a_wall_clock_that_jumps_moves_no_amount() {
         play.assert_agrees();
     }
 }
+
+#[test]
+fn r003_books_that_begin_anew_say_all_that_stands() {
+    for seed in seeds(40) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let tree = random_tree(&mut rng);
+        let mut play = TreeNet::new(&tree, Options { seed, ..Options::default() }, false);
+        let all = receivers(&play);
+        all.iter().for_each(|node| play.join(*node));
+        play.net.run_ms(rng.u64(0..70_000));
+        for node in 0..play.net.topology.nodes.len() {
+            play.net.begin_books_anew(node);
+        }
+        play.net.run_ms(rng.u64(0..70_000));
+        play.leave(all[rng.usize(..all.len())]);
+        play.rest();
+        play.assert_agrees();
+        // Reading the books compares them with what the records come to.
+        play.assert_metered(20_000);
+    }
+}
