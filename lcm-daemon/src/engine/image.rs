@@ -86,6 +86,7 @@ fn write_core(core: &Core, out: &mut String) -> fmt::Result {
         named_flows: _,
         // Empty between inputs.
         message: _,
+        closing: _,
     } = core;
     write_interfaces(interfaces, out)?;
     writeln!(out, "routes {:?}", routes.image())?;

@@ -94,12 +94,15 @@ impl Engine {
             .find(|session| session.is_registered(handle))
             .map(|session| session.slot)
             .ok_or(LocalError::UnknownHandle(handle))?;
+        self.core.closing = true;
         self.with_session(slot, |core, session| session.close(core, now, handle));
+        self.core.closing = false;
         Ok(())
     }
 
     /// Ends all registrations, as before the node stops.
     pub fn close_all(&mut self, now: Now) {
+        self.core.closing = true;
         for slot in self.sessions.slots() {
             self.with_session(slot, |core, session| {
                 for handle in session.handles() {
@@ -107,6 +110,7 @@ impl Engine {
                 }
             });
         }
+        self.core.closing = false;
     }
 
     /// Changes the local price of an interface; sessions that go out there are quoted anew at

@@ -123,6 +123,8 @@ pub(crate) struct Core {
     named_flows: u64,
     /// The message that is being taken; empty while none is.
     message: Vec<u8>,
+    /// An application here is ending what it registered.
+    closing: bool,
 }
 
 impl Engine {
@@ -155,6 +157,7 @@ impl Engine {
             next_handle: 0,
             named_flows: 0,
             message: Vec::new(),
+            closing: false,
             config,
         };
         Self { core, sessions: Sessions::new(hasher) }

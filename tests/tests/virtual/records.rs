@@ -237,3 +237,30 @@ fn r003_books_that_begin_anew_say_all_that_stands() {
         play.assert_metered(20_000);
     }
 }
+
+/// How the consents of the receiver 3 ended at the router 2.
+fn endings(play: &TreeNet) -> Vec<bool> {
+    let records = play.net.node(2).records().iter();
+    let ends = records.filter_map(|(_, body)| match &**body {
+        Body::Closed(closed) => Some(closed.orderly),
+        _ => None,
+    });
+    ends.collect()
+}
+
+#[test]
+fn a_tear_ends_a_consent_in_order_and_silence_does_not() {
+    let mut play = two_receivers(1_000);
+    play.leave(3);
+    play.net.run_ms(1_000);
+    assert_eq!(endings(&play), [true], "RESVTEAR");
+    play.join(3);
+    play.rest();
+    play.net.mute(3, true);
+    play.net.run_ms(200_000);
+    assert_eq!(endings(&play), [true, false], "nothing more was heard");
+    let mut play = two_receivers(1_000);
+    play.stop_sending();
+    play.net.run_ms(1_000);
+    assert_eq!(endings(&play), [true], "PATHTEAR");
+}

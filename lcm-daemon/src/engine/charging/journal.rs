@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use charging_model::flow::{BranchView, OwnPayment, Payment, Turn, Turned};
 use charging_model::{Amount, BranchKey, Entry, Millis};
+use rsvp_wire::MessageType;
 use rsvp_wire::object::Session;
 use sha2::{Digest, Sha256};
 
@@ -210,8 +211,12 @@ fn digest(message: &[u8]) -> [u8; 16] {
     half
 }
 
-/// A payer's consent ended.
-pub(super) fn closed(core: &mut Core, now: Now, psb: &Psb, key: BranchKey, orderly: bool) {
+/// A payer's consent ended: in order if it, or the sender's side, says so itself, and not where it
+/// times out or is refused (T10).
+pub(super) fn closed(core: &mut Core, now: Now, psb: &Psb, key: BranchKey) {
+    let says_so = [MessageType::PathTear, MessageType::ResvTear, MessageType::Resv];
+    let kind = core.message.get(1).copied();
+    let orderly = core.closing || says_so.iter().any(|of| kind == Some(u8::from(*of)));
     let (at_ms, flow, payer) = (now.at.as_millis(), psb.number, neighbour(key));
     core.outbox.record(Body::Closed(Closed { at_ms, flow, payer, orderly }));
 }

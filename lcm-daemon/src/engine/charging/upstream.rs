@@ -508,7 +508,7 @@ pub(crate) fn release(core: &mut Core, now: Now, session: Session, psb: &mut Psb
     if flow.remove_branch(clock(now), key, Cause::Tear).is_some() {
         journal::take(core, now, psb);
         audit::take(core, now, session, psb);
-        journal::closed(core, now, psb, key, true);
+        journal::closed(core, now, psb, key);
     }
 }
 
