@@ -60,6 +60,8 @@ pub enum Output {
 pub(crate) struct Outbox {
     ready: TransmitQueue,
     held: VecDeque<(RecordId, TransmitMeta, Box<[u8]>)>,
+    /// What traffic control is to do once the consents are durable on which it rests.
+    admitted: VecDeque<(RecordId, Box<TrafficChange>)>,
     outputs: VecDeque<Output>,
     last_record: RecordId,
     recorded: RecordId,
@@ -127,6 +129,21 @@ impl Outbox {
                 self.ready.push(meta, &message);
             }
         }
+        while self.admitted.front().is_some_and(|(needs, _)| *needs <= self.recorded) {
+            if let Some((_, change)) = self.admitted.pop_front() {
+                self.outputs.push_back(Output::Traffic(change));
+            }
+        }
+    }
+
+    /// Has traffic control changed, once the records up to `needs` are durable. Changes keep their
+    /// order.
+    pub(crate) fn traffic(&mut self, change: TrafficChange, needs: RecordId) {
+        if self.admitted.is_empty() && needs <= self.recorded {
+            self.outputs.push_back(Output::Traffic(Box::new(change)));
+        } else {
+            self.admitted.push_back((needs, Box::new(change)));
+        }
     }
 
     /// Forgets the RESVs that rest on these records in the last place; the tears stay, since what
@@ -138,11 +155,12 @@ impl Outbox {
 
     /// What waits, to be printed; of the numbers of records how far the acknowledgements are behind.
     pub(crate) fn image(&self) -> impl std::fmt::Debug + '_ {
-        let Self { ready, held, outputs, last_record, recorded, buffer: _ } = self;
+        let Self { ready, held, admitted, outputs, last_record, recorded, buffer: _ } = self;
         let behind = |record: RecordId| last_record.0.saturating_sub(record.0);
         let held: Vec<_> = held.iter().map(|(id, meta, sent)| (behind(*id), meta, sent)).collect();
         let ready: Vec<_> = ready.iter().collect();
-        (ready, held, outputs, behind(*recorded))
+        let admitted: Vec<_> = admitted.iter().map(|(id, change)| (behind(*id), change)).collect();
+        (ready, held, admitted, outputs, behind(*recorded))
     }
 
     pub(crate) fn push(&mut self, output: Output) {

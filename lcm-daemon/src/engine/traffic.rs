@@ -13,8 +13,8 @@ use rsvp_wire::object::{Filter, Float, FlowSpec, Session, Style, Tspec};
 use super::Core;
 use super::charging::Fault;
 use super::flowspec::{at_least, merge};
-use super::outbox::Output;
 use super::psb::Psb;
+use super::record::RecordId;
 use super::resv::Request;
 use super::rsb::{LOCAL, Rsb, Selection};
 use super::session::SessionState;
@@ -131,16 +131,18 @@ impl SessionState {
             return;
         }
         let wanted = self.wanted_traffic();
+        // No flow is served on a consent that nobody could prove.
+        let needs = self.senders.iter().map(|psb| psb.needs).max().unwrap_or_default();
         let before = std::mem::replace(&mut self.traffic, wanted);
         for old in &before {
             if !self.traffic.iter().any(|new| new.is(old.outgoing, old.sender)) {
-                hand_over(core, self.session, Some(old), None);
+                hand_over(core, self.session, Some(old), None, needs);
             }
         }
         for new in &self.traffic {
             let old = before.iter().find(|old| old.is(new.outgoing, new.sender));
             if old != Some(new) {
-                hand_over(core, self.session, old, Some(new));
+                hand_over(core, self.session, old, Some(new), needs);
             }
         }
     }
@@ -195,19 +197,26 @@ impl SessionState {
 }
 
 /// Tells the driver of traffic control, and keeps the sum of the interface.
-fn hand_over(core: &mut Core, session: Session, old: Option<&Tcsb>, new: Option<&Tcsb>) {
+fn hand_over(
+    core: &mut Core,
+    session: Session,
+    old: Option<&Tcsb>,
+    new: Option<&Tcsb>,
+    needs: RecordId,
+) {
     let Some(either) = new.or(old) else { return };
     let bits = |tcsb: Option<&Tcsb>| tcsb.map_or(0, |tcsb| bits_per_s(&tcsb.setting.flowspec));
     if let Some(port) = core.interfaces.get_mut(either.outgoing) {
         let others = port.reserved_bits_per_s.saturating_sub(bits(old));
         port.reserved_bits_per_s = others.saturating_add(bits(new));
     }
-    core.outbox.push(Output::Traffic(Box::new(TrafficChange {
+    let change = TrafficChange {
         session,
         interface: either.outgoing,
         sender: either.sender,
         setting: new.map(|tcsb| tcsb.setting.clone()),
-    })));
+    };
+    core.outbox.traffic(change, needs);
 }
 
 /// The traffic of two senders together (RFC 2210 section 3.1: rates and bursts add up).

@@ -264,3 +264,16 @@ fn a_tear_ends_a_consent_in_order_and_silence_does_not() {
     play.net.run_ms(1_000);
     assert_eq!(endings(&play), [true], "PATHTEAR");
 }
+
+#[test]
+fn r047_no_flow_is_served_before_its_consent_is_durable() {
+    let mut play = two_receivers(400_000);
+    assert_eq!(play.net.node(2).traffic().len(), 1);
+    play.join(4);
+    while play.net.node(2).engine().sizes().2 < 2 {
+        play.net.run_ms(1);
+    }
+    assert_eq!(play.net.node(2).traffic().len(), 1, "it is admitted, and not yet written down");
+    play.net.run_ms(500);
+    assert_eq!(play.net.node(2).traffic().len(), 2);
+}
