@@ -29,7 +29,7 @@ fn paid() -> Flow {
 }
 
 #[test]
-fn an_approval_that_lapses_is_told_at_its_end_and_the_gap_when_it_is_filled() {
+fn r091_an_approval_that_lapses_is_told_at_its_end_and_the_gap_when_it_is_filled() {
     let mut flow = paid();
     assert_eq!(flow.next_deadline(), Some(Millis(H)), "somebody must look when it lapses");
     keep_path(&mut flow, &dcpe(100, 0, UNIX), 30_000, 60_000);
@@ -84,7 +84,7 @@ fn the_shadow_of_what_was_paid_stays_when_the_previous_hop_refuses_what_stood() 
 }
 
 #[test]
-fn nobody_pays_for_time_in_which_the_node_slept() {
+fn r091_nobody_pays_for_time_in_which_the_node_slept() {
     let mut flow = paid();
     flow.slept(Millis(1_000), Millis(31_000));
     let (sleep, wake) = (|entry| runs(entry, 1_000, 0, Turned::Terms), 31_000);

@@ -15,6 +15,9 @@
 //! - One hold-out is gone H after it was asked (T5), one that fell silent 2H after it was heard
 //!   last (T9): no honest mismatch stays the same for 2H. Hold-outs one after the other change it
 //!   each time, and the alarm waits anew, but never beyond 8H in all.
+//! - Time alone proves nothing where messages are lost: after the first H, in which the hops below
+//!   may not have noticed themselves, two more UCPEs must repeat the mismatch (six, if it changes
+//!   all the time). A hop that is not heard is not suspected, and is soon gone.
 //! - From H on this hop no longer passes on upwards what it cannot vouch for, or every hop above
 //!   would see a mismatch too, and suspect its own neighbour. So the alarm is raised on the link
 //!   where the lie is told, H before anybody above could raise one.
@@ -70,19 +73,29 @@ pub(super) struct Suspicion {
     changed: Millis,
     h: Span,
     stage: Stage,
+    /// UCPEs that repeated it H after it last changed, and UCPEs H after it began.
+    repeated: u8,
+    doubtful: u8,
 }
 
+/// So many UCPEs must repeat a mismatch before an alarm, and so many must contain any one if it
+/// changes all the time. What was lost proves nothing, and only a hop that is heard can be judged.
+const REPEATED: u8 = 2;
+const DOUBTFUL: u8 = 6;
+
 impl Suspicion {
-    fn raise_at(&self) -> Millis {
-        let longest = self.since.after(Span(self.h.0.saturating_mul(LONGEST_H)));
-        self.changed.after(self.h.twice()).min(longest)
+    fn raise_at(&self) -> Option<Millis> {
+        let lasts = (self.repeated >= REPEATED).then(|| self.changed.after(self.h.twice()));
+        let longest = || self.since.after(Span(self.h.0.saturating_mul(LONGEST_H)));
+        let longest = (self.doubtful >= DOUBTFUL).then(longest);
+        lasts.into_iter().chain(longest).min()
     }
 
     /// When it comes to the next stage, and which that is.
     fn next(&self) -> Option<(Millis, Stage)> {
         Some(match self.stage {
             Stage::New => (self.since.after(self.h), Stage::Distrusted),
-            Stage::Distrusted => (self.raise_at(), Stage::Raised),
+            Stage::Distrusted => (self.raise_at()?, Stage::Raised),
             Stage::Raised => (self.changed.after(Span(self.h.0.saturating_mul(3))), Stage::Overdue),
             Stage::Overdue => return None,
         })
@@ -118,7 +131,7 @@ impl Flow {
         kept.retain_mut(|old| match gaps.iter().find(same(old.key, old.gap)) {
             Some((_, gap, _)) => {
                 if old.gap != *gap {
-                    (old.gap, old.changed) = (*gap, now);
+                    (old.gap, old.changed, old.repeated) = (*gap, now, 0);
                 }
                 true
             }
@@ -133,10 +146,24 @@ impl Flow {
         for (key, gap, h) in gaps {
             if !kept.iter().any(|s| s.key == key && s.gap.about() == gap.about()) {
                 let stage = Stage::New;
-                kept.push(Suspicion { key, gap, since: now, changed: now, h, stage });
+                let (since, changed, repeated, doubtful) = (now, now, 0, 0);
+                kept.push(Suspicion { key, gap, since, changed, h, stage, repeated, doubtful });
             }
         }
         self.extra.keep_suspicions(kept);
+    }
+
+    /// A UCPE of a branch was taken: what it did not mend it repeats.
+    pub(super) fn heard_again(&mut self, key: BranchKey, now: Millis) {
+        for suspicion in self.extra.suspicions_mut().iter_mut().filter(|s| s.key == key) {
+            let count = |count: &mut u8, from: Millis| {
+                if now > from.after(suspicion.h) {
+                    *count = count.saturating_add(1);
+                }
+            };
+            count(&mut suspicion.repeated, suspicion.changed);
+            count(&mut suspicion.doubtful, suspicion.since);
+        }
     }
 
     fn gaps_of(&self, b: &Branch) -> impl Iterator<Item = (BranchKey, Gap, Span)> + use<> {

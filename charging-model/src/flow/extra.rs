@@ -106,6 +106,10 @@ impl Extra {
         self.0.as_deref().map(|content| content.suspicions.as_slice()).unwrap_or_default()
     }
 
+    pub(super) fn suspicions_mut(&mut self) -> &mut [Suspicion] {
+        self.0.as_deref_mut().map(|c| c.suspicions.as_mut_slice()).unwrap_or_default()
+    }
+
     pub(super) fn take_suspicions(&mut self) -> Vec<Suspicion> {
         self.0.as_mut().map(|c| std::mem::take(&mut c.suspicions)).unwrap_or_default()
     }

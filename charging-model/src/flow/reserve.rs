@@ -131,6 +131,7 @@ impl Flow {
             self.extra.set_echo(key, payment.limits);
             self.replace_branch(clock, next);
         }
+        self.heard_again(key, clock.now);
         match self.find(key) {
             Some(b) if !b.covers(&b.offered.charge) => kept(b, payment, true),
             _ => Verdict::Accepted { new: false },

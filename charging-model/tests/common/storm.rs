@@ -223,9 +223,8 @@ impl Storm {
         let clock = self.net.clock();
         for node in 0..self.net.nodes.len() {
             let happenings = self.net.nodes[node].flow.tick(clock);
-            // Where messages are lost for longer than the audit waits, an honest neighbour may be
-            // suspected for a while; that costs it nothing, and is not looked at here.
-            drop(self.net.nodes[node].flow.take_findings());
+            let found = self.net.nodes[node].flow.take_findings();
+            assert!(found.is_empty(), "node {node} suspects the honest: {found:?}");
             for happening in happenings {
                 let Happening::Uncovered(k) = happening else { continue };
                 let b = self.net.nodes[node].flow.branch(k).unwrap();

@@ -40,6 +40,9 @@ impl SessionState {
         arrived: &Arrived,
     ) -> bool {
         let Some(psb) = self.senders.get(index) else { return true };
+        if Self::takes_turns(core, now, psb, arrived) {
+            return false;
+        }
         let known = self.heard.iter().position(|heard| heard.is(psb.sender, arrived.incoming));
         if psb.incoming == arrived.incoming || self.prefers(core, now, psb, arrived.incoming) {
             if let Some(known) = known {
@@ -55,6 +58,16 @@ impl SessionState {
             None => self.heard.push(heard),
         }
         false
+    }
+
+    /// True if a PATH comes from the previous hop that the block came from before the present one,
+    /// over the same interface and sooner than a refresh. Routing does not tell which of them is
+    /// right; one that the data has left speaks until its state ends, and where it charges also as
+    /// often as it gains or loses a reservation by being believed.
+    fn takes_turns(core: &Core, now: Now, psb: &Psb, arrived: &Arrived) -> bool {
+        let usable = core.interfaces.get(psb.incoming).is_some_and(|port| port.usable());
+        let former = |former: &(Hop, Instant)| former.0 == arrived.hop && now.at < former.1;
+        psb.incoming == arrived.incoming && usable && psb.former.as_deref().is_some_and(former)
     }
 
     /// True if `incoming` is where a sender's data is to come in, rather than where its block says.
@@ -129,6 +142,10 @@ impl SessionState {
 /// latest (RFC 2205 section 3.7).
 fn overdue(core: &Core, now: Now, psb: &Psb) -> bool {
     let k = u32::from(core.config.rsvp.lifetime_multiplier);
-    let longest_gap = Span::from_micros(u64::from(psb.refresh_ms) * 1_500);
-    now.at + lifetime(psb.refresh_ms, k) > psb.expires + longest_gap
+    now.at + lifetime(psb.refresh_ms, k) > psb.expires + longest_gap(psb.refresh_ms)
+}
+
+/// The longest time between two refreshes: 1.5 R (RFC 2205 section 3.7).
+pub(crate) const fn longest_gap(refresh_ms: u32) -> Span {
+    Span::from_micros(refresh_ms as u64 * 1_500)
 }

@@ -146,12 +146,14 @@ fn write_psb(psb: &Psb, out: &mut String) -> fmt::Result {
         number: _,
         // As far as it is not durable, a message waits for it in the outbox.
         needs: _,
+        former,
         seat: _,
     } = psb;
     writeln!(out, "{sender:?} {phop:?} {incoming} {refresh_ms} {expires:?} {route:?}")?;
     writeln!(out, "{facts:?}")?;
     writeln!(out, "{pinned:?} {outgoing:?} {left:?} {blockade:?} {reserved_upstream} {outdated}")?;
     writeln!(out, "{elements:?} {policy_until:?} {held_back:?} {announcer:?} {veiled}")?;
+    writeln!(out, "{former:?}")?;
     match flow {
         Some(flow) => writeln!(out, "{:?}", flow.image()),
         None => writeln!(out, "uncharged"),

@@ -261,6 +261,7 @@ impl SessionState {
             held_back: false,
             number: 0,
             needs: RecordId::default(),
+            former: None,
             seat: None,
         });
         let index = self.senders.len() - 1;

@@ -8,6 +8,7 @@ use rsvp_wire::message::Path;
 use rsvp_wire::object::{Filter, FlowId, Hop, SenderTemplate, SenderTspec, Session, TimeValues};
 
 use super::charging;
+use super::heard::longest_gap;
 use super::limits::Limit;
 use super::policy::{self, Carried, Elements, PathPolicy};
 use super::psb::{Outgoing, Psb, SenderFacts, Way};
@@ -247,6 +248,7 @@ impl SessionState {
             held_back: false,
             number: 0,
             needs: RecordId::default(),
+            former: None,
             seat: core.neighbours.seat_sender(from),
         });
         Ok(self.senders.len() - 1)
@@ -262,6 +264,7 @@ impl SessionState {
         let Some(psb) = self.senders.get_mut(index) else { return };
         charging::upstream_moved(core, now, psb);
         leave_flow_route(core, self.session, psb, slot);
+        psb.former = psb.phop.map(|old| Box::new((old, now.at + longest_gap(psb.refresh_ms))));
         psb.phop = Some(hop);
         psb.incoming = incoming;
         psb.seat = core.neighbours.seat_sender((incoming, hop.address));

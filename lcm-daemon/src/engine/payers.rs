@@ -10,11 +10,13 @@ use rsvp_wire::object::Filter;
 
 use super::Core;
 use super::charging;
+use super::counters::bump;
+use super::heard::longest_gap;
 use super::psb::Psb;
 use super::resv::Request;
-use super::rsb::{Payer, Rsb};
+use super::rsb::{Payer, Rsb, Selection};
 use super::session::SessionState;
-use super::time::{Instant, Now, Span};
+use super::time::{Instant, Now, Span, lifetime};
 
 impl SessionState {
     /// Who pays once a request is taken, of which these senders were admitted. Who paid before and
@@ -171,13 +173,38 @@ impl SessionState {
         self.reservations.iter_mut().filter(of_hop).for_each(|rsb| rsb.forget_payers(is_gone));
     }
 
+    /// Settles with the next hop for senders of a wildcard reservation that it has not paid for as
+    /// long as state lives: the reservation lives by its other senders, and what was paid for these
+    /// ends as it would have with a reservation of their own. Else a hop that came back with a
+    /// clock that went back could never pay for them again.
+    pub(crate) fn release_unheard(&mut self, core: &mut Core, now: Now, request: &Request) {
+        if request.selection != Selection::Wildcard || !request.payers.is_empty() {
+            return;
+        }
+        let k = u32::from(core.config.rsvp.lifetime_multiplier);
+        // An approval lasts for a refresh and a little more.
+        let lifetime = lifetime(request.refresh_ms, k).as_micros();
+        let since =
+            Span::from_micros(lifetime.saturating_sub(longest_gap(request.refresh_ms).as_micros()));
+        let unheard = |psb: &&Psb| {
+            let ended = charging::approved_until(psb, request.outgoing, request.next_hop);
+            ended.is_some_and(|ended| ended + since < now.at)
+        };
+        let senders: Vec<Filter> =
+            self.senders.iter().filter(unheard).map(|psb| psb.sender).collect();
+        for sender in senders {
+            bump(&mut core.counters.expired, "payer");
+            self.release_sender(core, now, request.outgoing, request.next_hop, sender);
+        }
+    }
+
     /// Ends what those paid for who have been missing for long enough.
     pub(crate) fn expire_payers(&mut self, core: &mut Core, now: Now) {
         let gone = |rsb: &Rsb| rsb.payers.iter().copied().find(|payer| payer.gone_at <= now.at);
         while let Some((at, payer)) =
             self.reservations.iter().enumerate().find_map(|(at, rsb)| Some((at, gone(rsb)?)))
         {
-            super::counters::bump(&mut core.counters.expired, "payer");
+            bump(&mut core.counters.expired, "payer");
             let Some(group) = self.reservations.get(at).map(|rsb| rsb.outgoing) else { return };
             let key = BranchKey { group, hop: payer.origin };
             self.drop_payer(core, now, at, key, payer.sender);

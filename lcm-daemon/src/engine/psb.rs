@@ -75,6 +75,8 @@ pub(crate) struct Psb {
     pub(crate) number: u64,
     /// The record that must be durable before a RESV speaks of this sender.
     pub(crate) needs: RecordId,
+    /// The previous hop before this one, and until when it may not take the block back.
+    pub(crate) former: Option<Box<(Hop, Instant)>>,
     /// Counts this block as the previous hop's; `None` for a sender on this node.
     pub(crate) seat: Option<Seat>,
 }

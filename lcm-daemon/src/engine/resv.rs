@@ -180,6 +180,7 @@ impl SessionState {
         mut request: Request,
     ) -> Vec<Refusal> {
         self.renew_policy(core, now, &mut request);
+        self.release_unheard(core, now, &request);
         let senders = match self.admissible(core, &mut request) {
             Ok(senders) => senders,
             Err(fault) => return vec![(None, fault)],

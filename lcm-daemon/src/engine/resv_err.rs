@@ -54,13 +54,19 @@ impl SessionState {
         let named: Vec<Filter> = error.filters().map(|filter| filter.0).collect();
         let wildcard = error.style == Style::WildcardFilter;
         let mut from_elsewhere = false;
+        let mut incoming = meta.interface;
         let mut concerned = Vec::new();
         for (index, psb) in self.senders.iter().enumerate() {
             if !wildcard && !named.contains(&psb.sender) {
                 continue;
             }
-            if psb.phop_address() == Some(error.hop.address) && psb.incoming == meta.interface {
+            // Between hops that are no neighbours it may come back another way than it went: to the
+            // address under which this node asked.
+            let asked_from = core.interfaces.address(psb.incoming, self.session.destination);
+            let to_us = psb.incoming == meta.interface || asked_from == Some(meta.destination);
+            if psb.phop_address() == Some(error.hop.address) && to_us {
                 concerned.push((index, psb.sender));
+                incoming = psb.incoming;
             } else {
                 from_elsewhere = true;
             }
@@ -82,7 +88,7 @@ impl SessionState {
         }
         let senders: Vec<Filter> = concerned.into_iter().map(|(_, sender)| sender).collect();
         let event = about(error.error, charging.map(|fault| &fault.error));
-        self.pass_resv_err(core, meta.interface, error, &senders, &event);
+        self.pass_resv_err(core, incoming, error, &senders, &event);
         self.after_all_charging(core, now);
     }
 

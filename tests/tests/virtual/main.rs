@@ -10,6 +10,7 @@
 
 mod audit;
 mod contracts;
+mod detours;
 mod established;
 mod faults;
 mod figure;

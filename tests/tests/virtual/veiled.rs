@@ -109,7 +109,7 @@ impl Fork {
 const BOTH: [i128; 6] = [100, 0, 60, 40, -77, -63];
 
 #[test]
-fn each_payer_behind_one_interface_pays_its_share_into_its_own_account() {
+fn r037_each_payer_behind_one_interface_pays_its_share_into_its_own_account() {
     Fork::everywhere(|between, family, style| {
         let mut fork = Fork::new(between, family, style, None);
         fork.assert_rates(BOTH);
@@ -126,7 +126,7 @@ fn each_payer_behind_one_interface_pays_its_share_into_its_own_account() {
 }
 
 #[test]
-fn a_payer_that_leaves_is_missed_and_the_other_pays_all() {
+fn r037_a_payer_that_leaves_is_missed_and_the_other_pays_all() {
     Fork::everywhere(|between, family, style| {
         let mut fork = Fork::new(between, family, style, None);
         fork.net.close(fork.receivers[0], fork.handles[0]);

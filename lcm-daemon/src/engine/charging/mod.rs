@@ -26,8 +26,8 @@ pub(crate) use downstream::{Announced, acceptable, originate, sync_groups, upstr
 pub(crate) use fault::{ChargingFault, Fault, blames_others, charging_error, write_fault};
 pub(crate) use unwritten::Unwritten;
 pub(crate) use upstream::{
-    Admission, Payments, is_paid, local_due, new_flow, own_refused, release, renew_local,
-    sender_refused, settle,
+    Admission, Payments, approved_until, is_paid, local_due, new_flow, own_refused, release,
+    renew_local, sender_refused, settle,
 };
 pub(crate) use view::{show_downstream, show_upstream};
 

@@ -17,7 +17,7 @@ use super::super::policy::{Addressee, Concerns, Object};
 use super::super::psb::Psb;
 use super::super::resv::Request;
 use super::super::rsb::LOCAL;
-use super::super::time::Now;
+use super::super::time::{Instant, Now};
 use super::audit::{self, AlarmKind, Link, note};
 use super::downstream::price;
 use super::{
@@ -146,6 +146,12 @@ pub(super) fn read_payments(
 pub(crate) fn is_paid(psb: &Psb, outgoing: u32, origins: impl IntoIterator<Item = IpAddr>) -> bool {
     let pays = |hop| psb.flow.as_ref().is_none_or(|f| f.branch(branch(outgoing, hop)).is_some());
     origins.into_iter().any(pays)
+}
+
+/// When what a next hop approved for one sender ends, or ended.
+pub(crate) fn approved_until(psb: &Psb, outgoing: u32, next_hop: IpAddr) -> Option<Instant> {
+    let branch = psb.flow.as_ref()?.branch(branch(outgoing, next_hop))?;
+    Some(Instant::from_millis(branch.approved_until.0))
 }
 
 /// Decides on what is paid for one sender. The reservation stands if one of those who pay is
