@@ -210,8 +210,9 @@ fn r086_limits_are_echoed_at_their_worst_and_compared() {
         let honest = Payment { sequence: 2, ..fits(&honest, c) };
         for t in (1..=4 * H).step_by(15_000) {
             let _ = flow.on_dcpe(at(t), &said);
+            let epoch_echo = flow.quote_for(key(1)).unwrap().epoch;
             let _ = (
-                flow.on_ucpe(at(t), key(1), &fits(&other, 110)),
+                flow.on_ucpe(at(t), key(1), &Payment { epoch_echo, ..fits(&other, 110) }),
                 flow.on_ucpe(at(t), key(2), &honest),
             );
             assert_eq!(flow.tick(at(t)), [], "limits are never a reason to refuse a neighbour");

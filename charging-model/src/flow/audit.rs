@@ -16,8 +16,9 @@
 //!   last (T9): no honest mismatch stays the same for 2H. Hold-outs one after the other change it
 //!   each time, and the alarm waits anew, but never beyond 8H in all.
 //! - Time alone proves nothing where messages are lost: after the first H, in which the hops below
-//!   may not have noticed themselves, two more UCPEs must repeat the mismatch (six, if it changes
-//!   all the time). A hop that is not heard is not suspected, and is soon gone.
+//!   may not have noticed themselves, two more UCPEs that answer the last DCPE must repeat the
+//!   mismatch (or six of any kind, until 8H). A hop that is not heard is not suspected, and is soon
+//!   gone.
 //! - From H on this hop no longer passes on upwards what it cannot vouch for, or every hop above
 //!   would see a mismatch too, and suspect its own neighbour. So the alarm is raised on the link
 //!   where the lie is told, H before anybody above could raise one.
@@ -29,7 +30,7 @@ use super::branch::{Branch, Status};
 use super::messages::{Doubt, Finding, Limits, Mismatch};
 use crate::money::Rate;
 use crate::split::BranchKey;
-use crate::time::{Millis, Span};
+use crate::time::{Millis, Span, serial_newer};
 
 /// Units that hops below may carry for rounding, one each (T4).
 const ROUNDING: i128 = 8;
@@ -79,7 +80,7 @@ pub(super) struct Suspicion {
 }
 
 /// So many UCPEs must repeat a mismatch before an alarm, and so many must contain any one if it
-/// changes all the time. What was lost proves nothing, and only a hop that is heard can be judged.
+/// changes all the time, or if they never answer what is said. What was lost proves nothing, and only a hop that is heard can be judged.
 const REPEATED: u8 = 2;
 const DOUBTFUL: u8 = 6;
 
@@ -153,15 +154,20 @@ impl Flow {
         self.extra.keep_suspicions(kept);
     }
 
-    /// A UCPE of a branch was taken: what it did not mend it repeats.
+    /// A UCPE of a branch was taken: what it did not mend it repeats. One that answers an older
+    /// DCPE than the last reports what was told then.
     pub(super) fn heard_again(&mut self, key: BranchKey, now: Millis) {
+        let Some(b) = self.find(key) else { return };
+        let answers = b.offered.epoch.is_none_or(|epoch| !serial_newer(epoch, b.epoch_echo));
         for suspicion in self.extra.suspicions_mut().iter_mut().filter(|s| s.key == key) {
             let count = |count: &mut u8, from: Millis| {
                 if now > from.after(suspicion.h) {
                     *count = count.saturating_add(1);
                 }
             };
-            count(&mut suspicion.repeated, suspicion.changed);
+            if answers {
+                count(&mut suspicion.repeated, suspicion.changed);
+            }
             count(&mut suspicion.doubtful, suspicion.since);
         }
     }
