@@ -1,5 +1,7 @@
 //! Processes that write a journal and are killed, for the tests `crash_*`.
 
+pub mod books;
+
 use std::error::Error;
 use std::ffi::OsString;
 use std::fs::{self, File};

@@ -20,6 +20,8 @@ pub const CTL: &str = "ctl";
 pub const FORWARDER: &str = "forwarder";
 /// First argument of a process that writes a journal until it is killed.
 pub const JOURNAL: &str = "write-journal";
+/// First argument of a process that keeps the books of a router until it is killed.
+pub const KEEP_BOOKS: &str = "keep-books";
 /// First argument of a process that makes a journal and its key.
 pub const JOURNAL_OPEN: &str = "open-journal";
 /// First argument of a process that writes a journal on a file system that is full for a while.
@@ -36,6 +38,7 @@ pub fn play_part() -> Option<ExitCode> {
         CTL => ctl,
         FORWARDER => forwarder::main,
         JOURNAL => crash::writer,
+        KEEP_BOOKS => crash::books::keeper,
         JOURNAL_OPEN => crash::opener,
         JOURNAL_FULL => crash::full_disk,
         _ => return None,

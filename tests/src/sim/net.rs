@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use lcm_daemon::engine::{Engine, Instant, Now, Output, RecordId};
 use lcm_daemon::kernel::{KernelNews, RouteKey};
+use lcm_daemon::ledger::record::Body;
 use rsvp_wire::Message;
 use rsvp_wire::object::Filter;
 
@@ -445,6 +446,9 @@ impl Net {
             Output::Record(number, record) => {
                 self.nodes[id].journal.take(&record);
                 self.nodes[id].pending.push((number, record));
+                if self.nodes[id].outside.is_some() {
+                    return;
+                }
                 match self.delay(self.options.record_us) {
                     0 => self.acknowledge(id, number),
                     delay => self.schedule(self.now + delay, Event::Recorded(id, life, number)),
@@ -466,6 +470,31 @@ impl Net {
 
     fn delay(&mut self, (least, most): (u64, u64)) -> u64 {
         if most == 0 { 0 } else { self.rng.u64(least..=most) }
+    }
+
+    /// Restarts the daemon of a node, whose monotonic clock is set, as on a machine that was
+    /// booted so long ago. Its records are not acknowledged by the network from now on, but by who
+    /// [takes](Self::take_records) them.
+    pub fn restart_at(&mut self, id: NodeId, at_ms: u64) {
+        self.kill(id);
+        self.nodes[id].clock_ahead = (at_ms * 1_000).saturating_sub(self.now);
+        self.nodes[id].outside = Some(RecordId(0));
+        self.start(id);
+    }
+
+    /// The records of a node that was [restarted](Self::restart_at) that were not taken before.
+    pub fn take_records(&mut self, id: NodeId) -> Vec<(RecordId, Box<Body>)> {
+        let node = &mut self.nodes[id];
+        let new = node.pending.iter().filter(|(number, _)| Some(*number) > node.outside);
+        let new: Vec<_> = new.cloned().collect();
+        node.outside = new.last().map(|(number, _)| *number).or(node.outside);
+        new
+    }
+
+    /// Records up to this one, which were [taken](Self::take_records), are durable.
+    pub fn recorded(&mut self, id: NodeId, number: RecordId) {
+        self.acknowledge(id, number);
+        self.drain(id, After::Recorded);
     }
 
     fn acknowledge(&mut self, id: NodeId, number: RecordId) {

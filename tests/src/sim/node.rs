@@ -81,6 +81,8 @@ pub struct Node {
     pub(super) asleep: bool,
     /// Nothing becomes durable.
     pub(super) disk_failed: bool,
+    /// Records are made durable by somebody else, who has been given those up to this one.
+    pub(super) outside: Option<RecordId>,
     /// Records that are not durable yet.
     pub(super) pending: Vec<(RecordId, Box<Body>)>,
     /// Records that are.
@@ -109,6 +111,7 @@ impl Node {
             muted: false,
             asleep: false,
             disk_failed: false,
+            outside: None,
             pending: Vec::new(),
             records: Vec::new(),
             journal: Journal::default(),
