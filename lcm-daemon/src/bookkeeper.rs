@@ -4,6 +4,8 @@
 //! About once a second it asserts that all meters still run ([`Body::Alive`]): what a crash costs
 //! is the time since then.
 
+mod periods;
+
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::net::IpAddr;
@@ -13,11 +15,13 @@ use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::oneshot;
 
+use self::periods::Periods;
 use crate::config::{Config, Ledger};
+use crate::control::protocol::Reply;
 use crate::engine::{Engine, Instant, Now, RecordId};
 use crate::io::clock;
 use crate::ledger::journal::{Journal, OpenError, Options};
-use crate::ledger::record::{Body, Stamp, Started};
+use crate::ledger::record::{Body, Period, Stamp, Started};
 use crate::ledger::replay::Account;
 use crate::ledger::verify::{Expected, Walk};
 use crate::ledger::writer::{Event, Settings, SubmitError, Unwritten, Writer};
@@ -37,25 +41,34 @@ struct Books {
     due: Instant,
     trouble: Trouble,
     past: Past,
+    periods: Periods,
+    directory: PathBuf,
 }
 
 /// What was charged before this start.
 enum Past {
     /// It is read once the books know that this start ends it.
-    Waiting(PathBuf),
-    Reading(oneshot::Receiver<Result<Balances, String>>),
+    Waiting,
+    Reading(oneshot::Receiver<Result<Before, String>>),
     Known,
 }
 
 /// What neighbours owe us, less what we owe them, in ledger units.
 type Balances = BTreeMap<IpAddr, i128>;
 
+/// What the books said before this start.
+pub(crate) struct Before {
+    balances: Balances,
+    /// The last period that was closed, 0 if none was.
+    period: u64,
+}
+
 /// What the bookkeeper waits for.
 pub(crate) enum News {
     /// Of the writer.
     Writer(Event),
     /// Of the thread that reads what was written before this start.
-    Past(Result<Balances, String>),
+    Past(Result<Before, String>),
 }
 
 /// Why nothing new is agreed to.
@@ -129,16 +142,18 @@ impl Bookkeeper {
     pub(crate) fn take(&mut self, engine: &mut Engine, now: Now, news: News) {
         match news {
             News::Writer(event) => self.take_events(engine, now, event),
-            News::Past(past) => self.take_past(engine, past),
+            News::Past(past) => self.take_past(engine, now, past),
         }
     }
 
-    fn take_past(&mut self, engine: &mut Engine, past: Result<Balances, String>) {
+    fn take_past(&mut self, engine: &mut Engine, now: Now, past: Result<Before, String>) {
         if let Some(books) = &mut self.books {
             books.past = Past::Known;
+            books.periods.read(past.as_ref().ok().map(|before| before.period));
+            books.close_period(now);
         }
         match past {
-            Ok(balances) => {
+            Ok(Before { balances, .. }) => {
                 tracing::info!(neighbours = balances.len(), "the ledger's past is sound");
                 engine.carry_in(balances);
             }
@@ -168,6 +183,10 @@ impl Bookkeeper {
             Event::Durable(id) => {
                 engine.handle_recorded(RecordId(id));
                 books.read_past();
+            }
+            Event::PeriodClosed => {
+                tracing::info!("a period of the ledger is closed");
+                books.periods.closed();
             }
             Event::Failed { error } => {
                 tracing::error!(
@@ -230,6 +249,22 @@ impl Bookkeeper {
         }
     }
 
+    /// Closes a period of the ledger in `directory`, and replies when that is durable.
+    pub(crate) fn close_period(
+        &mut self,
+        directory: &Path,
+        now: Now,
+        reply: oneshot::Sender<Reply>,
+    ) {
+        let kept = self.books.as_ref().map(|books| books.directory.as_path());
+        if let Some(why) = periods::other_books(kept, directory) {
+            let _ = reply.send(Reply::Error(why));
+        } else if let Some(books) = &mut self.books {
+            books.periods.ask(reply, books.trouble.any());
+            books.close_period(now);
+        }
+    }
+
     /// Writes that the daemon stops, and waits until all is durable.
     pub(crate) fn stop(&mut self, engine: &mut Engine, now: Now) -> Result<(), Unwritten> {
         let Some(mut books) = self.books.take() else { return Ok(()) };
@@ -287,8 +322,17 @@ impl Books {
             .map_err(|error| format!("cannot start the ledger's thread: {error}"))?;
         let proof = Duration::from_millis(proof_ms.into());
         let trouble = Trouble::default();
-        let past = Past::Waiting(directory.to_owned());
-        let mut books = Self { writer, events, started, proof, due: now.at, trouble, past };
+        let mut books = Self {
+            writer,
+            events,
+            started,
+            proof,
+            due: now.at,
+            trouble,
+            past: Past::Waiting,
+            periods: Periods::default(),
+            directory: directory.to_owned(),
+        };
         books.start(now).map_err(|error| format!("the ledger takes no record: {error}"))?;
         Ok(books)
     }
@@ -301,8 +345,8 @@ impl Books {
 
     /// Reads what was charged before this start, in a thread of its own.
     fn read_past(&mut self) {
-        let Past::Waiting(directory) = &self.past else { return };
-        let (directory, stamp) = (directory.clone(), self.started.stamp);
+        let Past::Waiting = &self.past else { return };
+        let (directory, stamp) = (self.directory.clone(), self.started.stamp);
         let (sender, receiver) = oneshot::channel();
         let thread = std::thread::Builder::new().name("past".to_owned());
         let spawned = thread.spawn(move || {
@@ -314,6 +358,16 @@ impl Books {
         }
     }
 
+    /// Writes the end of the period that was asked for, once its number is known.
+    fn close_period(&mut self, now: Now) {
+        let Some(number) = self.periods.due() else { return };
+        let stamp = Stamp { at_ms: now.at.as_millis(), wall_ms: clock::unix_ms() };
+        match self.writer.note(&Body::Period(Period { number, stamp })) {
+            Ok(()) => self.periods.submitted(number),
+            Err(error) => self.periods.refuse(&error.to_string()),
+        }
+    }
+
     /// Some records were lost: what ran then counts up to the last proof, and what runs is declared
     /// anew.
     fn begin_anew(&mut self, now: Now) -> bool {
@@ -322,7 +376,7 @@ impl Books {
 }
 
 impl Past {
-    async fn read(&mut self) -> Result<Balances, String> {
+    async fn read(&mut self) -> Result<Before, String> {
         match self {
             Self::Reading(result) => match result.await {
                 Ok(past) => past,
@@ -334,7 +388,7 @@ impl Past {
 }
 
 /// Replays the journal up to the start at `until`, which closes what ran before.
-fn past(directory: &Path, until: Stamp) -> Result<Balances, String> {
+fn past(directory: &Path, until: Stamp) -> Result<Before, String> {
     let mut walk = Walk::new(directory, Expected::default()).map_err(|e| e.to_string())?;
     loop {
         match walk.step().map_err(|e| e.to_string())? {
@@ -350,7 +404,7 @@ fn past(directory: &Path, until: Stamp) -> Result<Balances, String> {
             *owed = received.checked_neg().and_then(|paid| owed.checked_add(paid)).unwrap_or(*owed);
         }
     }
-    Ok(balances)
+    Ok(Before { balances, period: walk.replay().last_period().unwrap_or_default() })
 }
 
 fn named(directory: &Path, error: &OpenError) -> String {

@@ -262,6 +262,9 @@ impl Node {
         reply: oneshot::Sender<Reply>,
         notices: mpsc::Sender<NoticeLine>,
     ) {
+        if let Request::ClosePeriod { directory } = &request {
+            return self.books.close_period(directory, now(), reply);
+        }
         let answer = self.answer(request);
         if let Ok(Reply::Handle(handle)) = &answer {
             self.listeners.insert(Handle(*handle), notices);
@@ -298,6 +301,8 @@ impl Node {
                 done.map_err(|e| e.to_string())?;
                 Ok(Reply::Done)
             }
+            // Answered when it is durable, by the books.
+            Request::ClosePeriod { .. } => Err("not answered here".to_owned()),
             Request::Price { interface, price, max_price, at_admission } => {
                 let change = PriceChange { interface, price, max_price, at_admission };
                 self.engine.set_price(now, &change).map_err(|e| e.to_string())?;

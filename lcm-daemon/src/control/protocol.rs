@@ -1,6 +1,7 @@
 //! What travels over the control socket.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,11 @@ pub enum Request {
         interface: String,
         /// R in milliseconds.
         refresh_ms: u32,
+    },
+    /// Close a period of the ledger.
+    ClosePeriod {
+        /// The ledger's directory, absolute: a daemon that keeps another one refuses.
+        directory: PathBuf,
     },
 }
 
@@ -186,6 +192,8 @@ pub enum Reply {
     Reservations(Vec<show::ReservationView>),
     /// Accounts.
     Accounts(show::AccountsView),
+    /// The period of this number is closed, durably.
+    Period(u64),
     /// News of a registration.
     Notice(NoticeLine),
     /// Refused, and why.

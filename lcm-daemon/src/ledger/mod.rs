@@ -20,6 +20,7 @@ pub mod frame;
 pub mod journal;
 pub mod keys;
 pub mod lock;
+pub mod period;
 pub mod prune;
 pub mod reader;
 pub mod record;

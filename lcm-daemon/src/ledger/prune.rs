@@ -9,7 +9,7 @@ use super::carried::Carried;
 use super::frame::Hash;
 use super::keys::{self, KeyError};
 use super::lock::Refused;
-use super::record::Body;
+use super::record::{Body, Contra, Dispute};
 use super::replay::{Moment, Replay};
 use super::segment;
 use super::sign::PublicKey;
@@ -44,6 +44,13 @@ pub enum PruneError {
         /// Number of the record that opened it.
         posting: u64,
     },
+    /// A posting of the period is named by a record that would stay.
+    Corrected {
+        /// Number of the record that opened it.
+        posting: u64,
+        /// Number of the contra entry or dispute.
+        by: u64,
+    },
     /// The key cannot be used.
     Key(KeyError),
     /// A file cannot be written, moved or removed.
@@ -68,6 +75,11 @@ impl fmt::Display for PruneError {
                 f,
                 "posting {posting} is provisional or disputed; wait until it is final, or name an \
                  earlier period"
+            ),
+            Self::Corrected { posting, by } => write!(
+                f,
+                "record {by} corrects or disputes posting {posting}, and comes after the period; \
+                 name the period that holds both, or an earlier one"
             ),
             Self::Key(error) => error.fmt(f),
             Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
@@ -100,13 +112,17 @@ pub fn prune(
         move |error| PruneError::Io(path, error)
     };
     let all = segments(dir).map_err(io(dir))?;
-    let Found { cut, last, key: signing } = find(dir, period, &all)?;
+    let Found { cut, later, corrections, key: signing } = find(dir, period, &all)?;
+    let last = later.last_period();
     if last.is_none_or(|last| last < period) {
         return Err(PruneError::NotClosed { period, last });
     }
     let Some(Cut { first, before, key, mut replay }) = cut else { return Ok(None) };
-    if let Some(posting) = replay.not_final(now) {
+    if let Some(posting) = replay.not_final(&later, now) {
         return Err(PruneError::NotFinal { posting });
+    }
+    if let Some((by, posting)) = corrections.into_iter().find(|(_, of)| replay.has_posting(*of)) {
+        return Err(PruneError::Corrected { posting, by });
     }
     replay.carry();
     let signer = keys::open(dir, signing).map_err(PruneError::Key)?;
@@ -143,17 +159,20 @@ fn put_away(path: &Path, to: Option<&Path>) -> io::Result<()> {
 /// What a journal was found to hold.
 struct Found {
     cut: Option<Cut>,
-    /// The last period that was closed.
-    last: Option<u64>,
+    /// The books at the end.
+    later: Replay,
+    /// Contra entries and disputes behind the cut, and which posting each names.
+    corrections: Vec<(u64, u64)>,
     /// The key that signs by now.
     key: Option<PublicKey>,
 }
 
-/// The last place between two files behind which no record of the period stands, and the last
-/// period that was closed.
+/// The last place between two files behind which no record of the period stands, and what is known
+/// by now.
 fn find(dir: &Path, period: u64, all: &[u64]) -> Result<Found, PruneError> {
     let mut walk = Walk::new(dir, Expected::default()).map_err(PruneError::Unsound)?;
     let mut cut = None;
+    let mut corrections = Vec::new();
     let mut over = false;
     while let Some((number, body, _)) = walk.step().map_err(PruneError::Unsound)? {
         over = match &body {
@@ -161,6 +180,9 @@ fn find(dir: &Path, period: u64, all: &[u64]) -> Result<Found, PruneError> {
             Body::Head(_) | Body::Key(_) => over,
             _ => false,
         };
+        if let Body::Contra(Contra { of, .. }) | Body::Dispute(Dispute { of, .. }) = body {
+            corrections.push((number, of));
+        }
         let first = number.saturating_add(1);
         if over
             && all.contains(&first)
@@ -168,9 +190,10 @@ fn find(dir: &Path, period: u64, all: &[u64]) -> Result<Found, PruneError> {
         {
             let (before, replay) = (*walk.hash(), walk.replay().clone());
             cut = Some(Cut { first, before, key, replay });
+            corrections.clear();
         }
     }
-    let (last, key) = (walk.replay().last_period(), walk.key());
-    walk.end().map_err(PruneError::Unsound)?;
-    Ok(Found { cut, last, key })
+    let key = walk.key();
+    let later = walk.end().map_err(PruneError::Unsound)?.replay;
+    Ok(Found { cut, later, corrections, key })
 }

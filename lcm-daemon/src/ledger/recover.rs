@@ -46,9 +46,14 @@ pub(super) fn recover<S: Storage>(storage: &S) -> Result<Found<S::File>, OpenErr
 
     let mut reader = Reader::of(storage, false, VecDeque::from([newest]));
     let mut torn = None;
+    // A file ends with its period, so that whole files can be put away.
+    let mut ended = false;
     for record in reader.by_ref() {
         match record {
-            Ok((_, body)) => last.note(&body),
+            Ok((_, body)) => {
+                ended = matches!(body, Body::Period(_)) || ended && matches!(body, Body::Head(_));
+                last.note(&body);
+            }
             Err(fault) => match fault.wrong {
                 Wrong::TornTail { bytes } => torn = Some((fault.offset, bytes)),
                 _ => return Err(OpenError::of(fault)),
@@ -60,7 +65,7 @@ pub(super) fn recover<S: Storage>(storage: &S) -> Result<Found<S::File>, OpenErr
     look_back(storage, &all, &mut last)?;
     let length = file.length().map_err(|error| failed(&name, error))?;
     let segment = match torn {
-        None => Some(Segment { file, length }),
+        None => Some(Segment { file, length }).filter(|_| !ended),
         Some((offset, bytes)) => {
             last.torn = Some(put_aside(storage, file, &name, place.number, offset, bytes));
             None

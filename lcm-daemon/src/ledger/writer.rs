@@ -24,6 +24,8 @@ use super::storage::Storage;
 pub enum Event {
     /// All records up to the one that was submitted under this number are durable.
     Durable(u64),
+    /// The oldest period that was handed in and not named by such an event is closed, durably.
+    PeriodClosed,
     /// The disk failed. What was submitted is kept and tried again; nothing is acknowledged until
     /// [`Recovered`](Event::Recovered).
     Failed {
@@ -187,6 +189,7 @@ impl Writer {
                 shared,
                 failed: false,
                 durable: None,
+                period: false,
                 unsigned: None,
             };
             thread::Builder::new().name("journal".to_owned()).spawn(move || worker.run())?
@@ -342,6 +345,8 @@ struct Worker<S: Storage> {
     failed: bool,
     /// Number of the last record in the batch that somebody waits for.
     durable: Option<u64>,
+    /// Whether the batch ends with a period.
+    period: bool,
     /// When a head is due.
     unsigned: Option<Instant>,
 }
@@ -430,6 +435,7 @@ impl<S: Storage> Worker<S> {
                 Err(error) => error!("ledger: a record is left out: {error}"),
             }
             self.durable = item.id.or(self.durable);
+            self.period |= item.ends_file;
             rest = behind;
             queue.items.pop_front();
         }
@@ -462,6 +468,9 @@ impl<S: Storage> Worker<S> {
             && self.events.send(Event::Durable(id)).is_err()
         {
             warn!("ledger: nobody listens for acknowledgements any more");
+        }
+        if std::mem::take(&mut self.period) {
+            let _ = self.events.send(Event::PeriodClosed);
         }
         Ok(())
     }

@@ -10,6 +10,7 @@
 )]
 
 mod disk;
+mod periods;
 mod restart;
 #[path = "../support/mod.rs"]
 mod support;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     harness::main(&[
         ("crash_r003_r006_daemons_killed_in_mid_session_bill_what_was_proved", restart::killed),
         ("r003_books_go_on_where_they_stopped", restart::stopped),
+        ("periods_are_closed_put_away_and_gone_on_with", periods::closed_and_put_away),
         ("r047_nothing_new_is_agreed_to_while_the_disk_is_full", disk::full),
         ("a_second_daemon_on_a_ledger_is_refused", disk::second_daemon),
         ("a_ledger_of_a_newer_program_is_refused_and_left_alone", disk::newer),

@@ -19,7 +19,7 @@ use crate::support::play::{self, Play};
 const NODES: [&str; 6] = ["S", "IS1", "IS2", "IS3", "R1", "R2"];
 
 /// How long a daemon may take to end when it is asked to.
-const ENDING: Duration = Duration::from_secs(5);
+pub(crate) const ENDING: Duration = Duration::from_secs(5);
 
 /// What a crash may cost of each meter, in milliseconds: the time between two proofs, and half of
 /// that for a machine that has other things to do.

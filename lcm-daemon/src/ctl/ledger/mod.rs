@@ -1,4 +1,5 @@
-//! `lcmctl ledger`: the books of a daemon, read from its directory; no daemon is asked.
+//! `lcmctl ledger`: the books of a daemon, read from its directory. A daemon is only asked to close
+//! a period of books that it writes.
 
 mod export;
 mod row;
@@ -8,7 +9,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::Daemon;
 use super::table::Table;
+use crate::control::client::Client;
+use crate::control::protocol::{Reply, Request};
 use crate::exit::Exit;
 use crate::io::clock;
 use crate::ledger::backup::{backup, restore};
@@ -19,6 +23,7 @@ use crate::ledger::repair::repair;
 use crate::ledger::replay::{Moment, Replay};
 use crate::ledger::sign::{PublicKey, hex};
 use crate::ledger::verify::{Deposit, Expected, Verified, verify};
+use crate::ledger::{lock, period};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ledger {
@@ -50,6 +55,9 @@ pub(crate) enum Ledger {
     /// Cut damaged books before the first fault, and keep what stood behind it. The daemon must
     /// be stopped.
     Repair(Dir),
+    /// Close the running period, so that its files can be put away once all in it is final: by the
+    /// daemon that writes the books, or in its absence.
+    ClosePeriod(ClosePeriodArgs),
     /// Put files away whose periods are closed and final. The daemon must be stopped.
     Prune(PruneArgs),
 }
@@ -73,6 +81,14 @@ pub(crate) struct VerifyArgs {
     /// List all accounts.
     #[arg(long)]
     accounts: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClosePeriodArgs {
+    #[command(flatten)]
+    daemon: Daemon,
+    /// Directory of the books.
+    dir: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +126,7 @@ pub(crate) fn run(what: &Ledger) -> Exit {
         Ledger::Restore { backup, dir } => (copied(restore(backup, dir), dir), dir),
         Ledger::RotateKey(args) => (rotate_key(&args.dir), &args.dir),
         Ledger::Repair(args) => (run_repair(&args.dir), &args.dir),
+        Ledger::ClosePeriod(args) => (close_period(args), &args.dir),
         Ledger::Prune(args) => (run_prune(args), &args.dir),
     };
     match done {
@@ -212,6 +229,22 @@ fn run_repair(dir: &Path) -> Result<(), String> {
             }
         }
     }
+    Ok(())
+}
+
+fn close_period(args: &ClosePeriodArgs) -> Result<(), String> {
+    exists(&args.dir)?;
+    let number = if lock::holder(&args.dir).is_some() {
+        let directory = args.dir.canonicalize().map_err(text)?;
+        let mut client = Client::connect(&args.daemon.socket).map_err(text)?;
+        match client.ask(&Request::ClosePeriod { directory }).map_err(text)? {
+            Reply::Period(number) => number,
+            other => return Err(format!("the daemon gave another answer: {other:?}")),
+        }
+    } else {
+        period::close(&args.dir, &now()).map_err(text)?
+    };
+    println!("period {number} is closed");
     Ok(())
 }
 

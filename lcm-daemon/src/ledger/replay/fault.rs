@@ -117,11 +117,11 @@ pub enum Wrong {
         /// When the instance did.
         since_ms: u64,
     },
-    /// A gap at a higher rate than was approved before it.
+    /// A gap at a higher rate than ran when the approval lapsed.
     GapTooDear {
         /// Its rate.
         rate: u64,
-        /// What was approved.
+        /// What ran.
         most: u64,
     },
     /// The end of a consent that is not in force.
@@ -215,7 +215,7 @@ impl fmt::Display for Wrong {
                 "bills a gap from {from_ms} ms on, but the instance began at {since_ms} ms"
             ),
             Self::GapTooDear { rate, most } => {
-                write!(f, "bills a gap at {rate}, above the {most} that was approved before it")
+                write!(f, "bills a gap at {rate}, above the {most} that ran before it")
             }
             Self::NoConsentToClose => f.write_str("ends a consent that is not in force"),
             Self::Period { expected, found } => {

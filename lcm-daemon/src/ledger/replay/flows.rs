@@ -41,8 +41,6 @@ pub(super) struct Grant {
     pub(super) account: AccountRef,
     pub(super) tenure: TenureRef,
     pub(super) ceiling: u64,
-    /// The ceiling before that, and until when.
-    pub(super) former: (u64, u64),
     /// When the instance began.
     pub(super) since_ms: u64,
 }
@@ -61,6 +59,8 @@ pub(super) struct Line {
     pub(super) number: u64,
     /// The rate that runs, or ran last.
     pub(super) rate: u64,
+    /// The rate that ran when an approval lapsed last: a gap costs no more.
+    pub(super) gap_rate: u64,
     /// When the segment opened.
     pub(super) from: Stamp,
     /// Until when the meter was billed before that.
@@ -71,14 +71,6 @@ fn is_announced(ranges: &[(u64, u64)], flow: u64) -> bool {
     let later = ranges.partition_point(|(first, _)| *first <= flow);
     let range = later.checked_sub(1).and_then(|place| ranges.get(place));
     range.is_some_and(|(_, last)| flow <= *last)
-}
-
-impl Grant {
-    /// The most that was approved all the time from an instant on.
-    pub(super) fn least_since(&self, from_ms: u64) -> u64 {
-        let (former, until_ms) = self.former;
-        if from_ms < until_ms { self.ceiling.min(former) } else { self.ceiling }
-    }
 }
 
 impl Flow {

@@ -362,6 +362,7 @@ impl Replay {
             tenure,
             number,
             rate,
+            gap_rate: 0,
             from,
             billed_ms: 0,
         });
@@ -382,6 +383,9 @@ impl Replay {
         let running = line.running;
         let posting = if running { self.close(meter.flow, &mut line, end)? } else { None };
         line.lapsed = cause == Cause::Lapsed;
+        if line.lapsed && running {
+            line.gap_rate = line.rate;
+        }
         if cause == Cause::Ended {
             self.ended(&line, end);
         }
@@ -469,12 +473,6 @@ impl Replay {
         if from_ms < since_ms {
             return Err(Wrong::GapBeforeInstance { from_ms, since_ms });
         }
-        let bound = matches!(meter.payment, Payment::ReceiverIn | Payment::ReceiverOut);
-        if let Some(most) = grant.filter(|_| bound).map(|grant| grant.least_since(from_ms))
-            && rate > most
-        {
-            return Err(Wrong::GapTooDear { rate, most });
-        }
         let run = self.running()?;
         let span = (run.dated(from_ms), run.dated(to_ms));
         let mut line = known.unwrap_or(Line {
@@ -486,6 +484,7 @@ impl Replay {
             tenure,
             number,
             rate: 0,
+            gap_rate: 0,
             from: span.0,
             billed_ms: 0,
         });
@@ -494,6 +493,9 @@ impl Replay {
         }
         if line.running && to_ms > line.from.at_ms {
             return Err(Wrong::BilledTwice { from_ms: line.from.at_ms, until_ms: to_ms });
+        }
+        if rate > line.gap_rate {
+            return Err(Wrong::GapTooDear { rate, most: line.gap_rate });
         }
         line.billed_ms = to_ms;
         let posted = Line { sides, tenure, number, ..line };
@@ -512,6 +514,10 @@ impl Replay {
 
     fn period(&mut self, period: &Period) -> Result<(), Wrong> {
         let run = self.run.as_ref().ok_or(Wrong::NotRunning)?;
+        let (at_ms, after_ms) = (period.stamp.at_ms, run.proved.at_ms);
+        if at_ms < after_ms {
+            return Err(Wrong::Backwards { at_ms, after_ms });
+        }
         let at = Moment { boot: run.boot, stamp: period.stamp };
         self.postings.period(period.number, at)
     }
@@ -577,10 +583,17 @@ impl Replay {
         self.postings.returned(number)
     }
 
-    /// The first posting that is not final at an instant.
+    /// The first posting that is not final at an instant, by what `later` knows: these books
+    /// after more records.
     #[must_use]
-    pub fn not_final(&self, now: &Moment) -> Option<u64> {
-        self.postings.not_final(now)
+    pub fn not_final(&self, later: &Replay, now: &Moment) -> Option<u64> {
+        self.postings.not_final(&later.postings, now)
+    }
+
+    /// Whether a record opened a posting that can be corrected.
+    #[must_use]
+    pub fn has_posting(&self, number: u64) -> bool {
+        self.postings.has(number)
     }
 
     /// Forgets the single postings: what they came to stays in the balances, and can be corrected
@@ -645,14 +658,12 @@ fn grant(
     match known {
         Some(known) => {
             let since_ms = if known.instance == instance { known.since_ms } else { at_ms };
-            let former = (known.ceiling, at_ms);
-            *known = Grant { ceiling, former, instance, account, since_ms, ..*known };
+            *known = Grant { ceiling, instance, account, since_ms, ..*known };
         }
         None => {
             let tenure = postings.begin();
             let since_ms = at_ms;
-            let former = (ceiling, at_ms);
-            let new = Grant { with, offer, instance, account, tenure, ceiling, former, since_ms };
+            let new = Grant { with, offer, instance, account, tenure, ceiling, since_ms };
             state.grants.push(new);
         }
     }

@@ -244,10 +244,14 @@ impl Postings {
         sums
     }
 
-    /// The first posting that is not final at an instant.
-    pub(super) fn not_final(&self, now: &Moment) -> Option<u64> {
-        let open = |kept: &&Kept| self.state(kept.number, kept.tenure, now) != State::Final;
+    /// The first posting that is not final at an instant, by what is known after more records.
+    pub(super) fn not_final(&self, later: &Self, now: &Moment) -> Option<u64> {
+        let open = |kept: &&Kept| later.state(kept.number, kept.tenure, now) != State::Final;
         self.kept.iter().filter(open).map(|kept| kept.number).min()
+    }
+
+    pub(super) fn has(&self, number: u64) -> bool {
+        self.kept.iter().any(|kept| kept.number == number)
     }
 
     /// Forgets all postings, and what they rested on but for what [`keep_tenure`] is told.

@@ -11,8 +11,8 @@ use super::super::carried::Carried;
 use super::super::journal::{Journal, Options};
 use super::super::prune::{PruneError, prune};
 use super::super::record::{
-    AccountId, Body, Cause, Closed, Consent, Contra, Flow, Meter, Neighbour, Payment, Period, Runs,
-    Stamp,
+    AccountId, Body, Cause, Closed, Consent, Contra, Dispute, Flow, Meter, Neighbour, Payment,
+    Period, Runs, Stamp,
 };
 use super::super::replay::{Account, Moment, Replay, Wrong};
 use super::super::segment;
@@ -318,6 +318,57 @@ fn closed_periods_are_put_away_and_the_books_stay_the_same() {
     }
     fs::remove_file(&file).unwrap();
     assert!(matches!(verify(&live, Expected::default()), Err(Unsound::Cut { .. })));
+}
+
+/// A reservation that ran over the end of a period is final once it ended, whatever period that
+/// was in; and what a later record corrects stays.
+#[test]
+fn what_outlasts_a_period_is_put_away_when_it_is_final() {
+    let dir = TempDir::new().unwrap();
+    let live = dir.path();
+    let mut journal = open(live);
+    let mut records = vec![started()];
+    records.extend(reservation(1, 10, None));
+    let turns = |at_ms, rate, cause| Body::Runs(Runs { at_ms, meter: meter(1), rate, cause });
+    records.extend([turns(100, 6, Cause::Terms), Body::Alive(at(300)), period(1, 300)]);
+    write(&mut journal, &records);
+    let posting = 5;
+    write(&mut journal, &[Body::Alive(at(400))]);
+    drop(journal);
+    let refused = prune(live, 1, None, &later());
+    assert!(matches!(refused, Err(PruneError::NotFinal { posting: found }) if found == posting));
+
+    let end = Closed { at_ms: 500, flow: 1, payer: payer(), orderly: true };
+    write(&mut open(live), &[turns(500, 0, Cause::Ended), Body::Closed(end), Body::Alive(at(600))]);
+    let dispute = |open| {
+        let (by, reason) = (String::new(), String::new());
+        Body::Dispute(Dispute { of: posting, open, by, reason, wall_ms: 0 })
+    };
+    write(&mut open(live), &[dispute(true), dispute(false)]);
+    let refused = prune(live, 1, None, &later());
+    assert!(matches!(refused, Err(PruneError::Corrected { .. })), "{refused:?}");
+    let closed = super::super::period::close(live, &later()).unwrap();
+    assert_eq!(closed, 2);
+    write(&mut open(live), &[Body::Alive(at(1_100))]);
+    let earned_before = earned(&sound(live));
+    prune(live, 2, None, &later()).unwrap().unwrap();
+    assert_eq!(earned(&sound(live)), earned_before);
+    assert_eq!(sound(live).postings(), 0);
+}
+
+#[test]
+fn a_period_that_is_closed_without_a_daemon_ends_its_file() {
+    let dir = TempDir::new().unwrap();
+    assert_eq!(ctl(&["close-period", path(dir.path())]), Exit::Failed, "nothing is there");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "and nothing was made");
+    books(dir.path());
+    let files = segments(dir.path()).unwrap().len();
+    assert_eq!(ctl(&["close-period", path(dir.path())]), Exit::Ok);
+    assert_eq!(sound(dir.path()).last_period(), Some(3));
+    // Nobody else writes behind it in that file, also not who opens the journal anew.
+    write(&mut open(dir.path()), &[Body::Alive(at(u64::MAX / 2))]);
+    assert_eq!(segments(dir.path()).unwrap().len(), files + 1);
+    assert_eq!(ctl(&["prune", path(dir.path()), "--through", "4"]), Exit::Failed);
 }
 
 #[test]

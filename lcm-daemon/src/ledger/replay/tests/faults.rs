@@ -179,8 +179,12 @@ fn a_gap_is_billed_within_an_instance_and_over_nothing_else() {
         Wrong::EmptyGap { from_ms: 40, to_ms: 40 }
     );
     let raised = consent(40, 1, 2, 200, 7);
-    let dear = [lapse.clone(), raised, gap(20, 40, 101)];
-    assert_eq!(wrong(&dear), Wrong::GapTooDear { rate: 101, most: 100 });
+    let too_dear = Wrong::GapTooDear { rate: 51, most: 50 };
+    assert_eq!(wrong(&[lapse.clone(), raised.clone(), gap(20, 40, 51)]), too_dear);
+    assert_eq!(wrong(&[lapse.clone(), raised, back.clone(), gap(20, 40, 51)]), too_dear);
+    let never = Gap { meter: meter(1, ReceiverIn, 3), from_ms: 20, to_ms: 40, rate: 1 };
+    let never = [consent(20, 1, 3, 9, 7), Body::Gap(never)];
+    assert_eq!(wrong(&never), Wrong::GapTooDear { rate: 1, most: 0 });
     let lowered = consent(40, 1, 2, 40, 7);
     let dear = [lapse.clone(), lowered, gap(20, 40, 41)];
     assert_eq!(wrong(&dear), Wrong::AboveCeiling { payment: ReceiverIn, rate: 41, ceiling: 40 });
@@ -204,6 +208,8 @@ fn records_periods_and_currencies_are_in_order() {
     assert_eq!(fault.what, Wrong::Number { expected: 2 });
     let period = |number| Body::Period(Period { number, stamp: stamp(50) });
     right(&[period(1), period(2)]);
+    let late = Body::Alive(stamp(51));
+    assert_eq!(wrong(&[late, period(1)]), Wrong::Backwards { at_ms: 50, after_ms: 51 });
     assert_eq!(wrong(&[period(2)]), Wrong::Period { expected: 1, found: 2 });
     assert_eq!(wrong(&[period(1), period(1)]), Wrong::Period { expected: 2, found: 1 });
     let mut other = started(2, 0);
