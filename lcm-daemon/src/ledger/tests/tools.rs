@@ -323,7 +323,7 @@ fn closed_periods_are_put_away_and_the_books_stay_the_same() {
 /// A reservation that ran over the end of a period is final once it ended, whatever period that
 /// was in; and what a later record corrects stays.
 #[test]
-fn what_outlasts_a_period_is_put_away_when_it_is_final() {
+fn r104_what_outlasts_a_period_is_put_away_when_it_is_final() {
     let dir = TempDir::new().unwrap();
     let live = dir.path();
     let mut journal = open(live);

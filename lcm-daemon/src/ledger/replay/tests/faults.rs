@@ -56,7 +56,7 @@ fn a_segment_is_posted_once_it_closes() {
 }
 
 #[test]
-fn no_rate_runs_without_consent_or_above_it() {
+fn r006_no_rate_runs_without_consent_or_above_it() {
     let other = meter(1, ReceiverIn, 3);
     let payment = ReceiverIn;
     assert_eq!(wrong(&[runs(20, other, 1, Terms)]), Wrong::NoConsent { payment, rate: 1 });
@@ -77,7 +77,7 @@ fn no_rate_runs_without_consent_or_above_it() {
 }
 
 #[test]
-fn nothing_runs_on_after_its_consent_ended_or_fell() {
+fn r006_nothing_runs_on_after_its_consent_ended_or_fell() {
     let payment = ReceiverIn;
     let ran_on = |since_ms, until_ms| Wrong::RanOn { payment, since_ms, until_ms };
     let close = closed(20, 1, 2, true);
@@ -113,7 +113,7 @@ fn a_crash_bills_up_to_the_last_proof_and_an_orderly_stop_up_to_it() {
 }
 
 #[test]
-fn instants_do_not_run_backwards() {
+fn r003_instants_do_not_run_backwards() {
     let backwards = |at_ms, after_ms| Wrong::Backwards { at_ms, after_ms };
     let alive = |at_ms| Body::Alive(stamp(at_ms));
     assert_eq!(wrong(&[alive(30), alive(29)]), backwards(29, 30));
@@ -136,7 +136,7 @@ fn instants_do_not_run_backwards() {
 }
 
 #[test]
-fn flows_are_announced_and_numbered_in_turn() {
+fn r003_flows_are_announced_and_numbered_in_turn() {
     assert_eq!(wrong(&[runs(20, meter(9, ReceiverIn, 2), 0, Ended)]), Wrong::UnknownFlow);
     assert_eq!(wrong(&[closed(20, 9, 2, true)]), Wrong::UnknownFlow);
     assert_eq!(wrong(&[consent(20, 9, 2, 1, 1)]), Wrong::UnknownFlow);
@@ -152,7 +152,7 @@ fn flows_are_announced_and_numbered_in_turn() {
 }
 
 #[test]
-fn a_gap_is_billed_within_an_instance_and_over_nothing_else() {
+fn r006_a_gap_is_billed_within_an_instance_and_over_nothing_else() {
     let lapse = runs(20, rp(), 0, Lapsed);
     let again = |instance| consent(40, 1, 2, 100, instance);
     let back = runs(40, rp(), 60, Terms);
@@ -201,7 +201,7 @@ fn a_consent_ends_once() {
 }
 
 #[test]
-fn records_periods_and_currencies_are_in_order() {
+fn r003_records_periods_and_currencies_are_in_order() {
     let mut replay = Replay::default();
     replay.apply(1, &started(1, 0)).unwrap();
     let fault = replay.apply(3, &flow(1)).unwrap_err();

@@ -39,7 +39,7 @@ fn at(boot: u8, at_ms: u64, wall_ms: u64) -> Moment {
 }
 
 #[test]
-fn contra_entries_give_back_at_most_what_was_posted() {
+fn r003_contra_entries_give_back_at_most_what_was_posted() {
     let (replay, _) = with(true, &[contra(4, 300), contra(4, 700)]).unwrap();
     assert_eq!((own(&replay, ReceiverIn), replay.returned(4)), (0, 1_000));
     let what = |more: &[Body]| with(true, more).unwrap_err().what;
