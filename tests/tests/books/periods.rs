@@ -10,6 +10,7 @@ use lcm_daemon::demo::stage::Setup;
 use lcm_daemon::exit::Exit;
 use lcm_daemon::io::clock;
 use lcm_daemon::ledger::backup::{backup, restore};
+use lcm_daemon::ledger::period;
 use lcm_daemon::ledger::prune::{PruneError, prune};
 use lcm_daemon::ledger::record::{Body, Period, Stamp};
 use lcm_daemon::ledger::replay::{Moment, Replay};
@@ -103,10 +104,15 @@ pub(crate) fn closed_and_put_away() -> TestResult {
     assert!(play.terminate(NODE, ENDING)?.success());
     assert_eq!(prune_by_hand(&dir), Exit::Failed, "30 days have not passed");
 
-    let before = sound(books.path(), NODE)?;
     let held = at(clock::unix_ms() + HELD_MS)?;
     let early = prune(&dir, 1, None, &at(clock::unix_ms())?);
     assert!(matches!(early, Err(PruneError::NotFinal { .. })), "{early:?}");
+    // What was paid to IS1 broke off when the daemon stopped: a period that ends after the hold
+    // settles it.
+    let refused = prune(&dir, 1, None, &held);
+    assert!(matches!(refused, Err(PruneError::NotFinal { .. })), "{refused:?}");
+    assert_eq!(period::close(&dir, &held)?, 4);
+    let before = sound(books.path(), NODE)?;
     let copy = books.path().join("copy");
     backup(&dir, &copy)?;
     let pruned = prune(&dir, 1, None, &held)?.ok_or("a file of the first period")?;
@@ -133,7 +139,7 @@ pub(crate) fn closed_and_put_away() -> TestResult {
     play.stage.wait_ready(NODE)?;
     golden::wait_case(&mut play, A)?;
     assert_eq!(close_period(&play, &dir)?, Exit::Ok);
-    assert_eq!(sound(books.path(), NODE)?.replay.last_period(), Some(4));
+    assert_eq!(sound(books.path(), NODE)?.replay.last_period(), Some(5));
     drop(play);
     Ok(())
 }

@@ -59,7 +59,8 @@ pub(super) struct Line {
     pub(super) number: u64,
     /// The rate that runs, or ran last.
     pub(super) rate: u64,
-    /// The rate that ran when an approval lapsed last: a gap costs no more.
+    /// The rate that ran before the meter stopped last, by a lapse or in its sleep: a gap costs no
+    /// more.
     pub(super) gap_rate: u64,
     /// When the segment opened.
     pub(super) from: Stamp,

@@ -383,7 +383,7 @@ impl Replay {
         let running = line.running;
         let posting = if running { self.close(meter.flow, &mut line, end)? } else { None };
         line.lapsed = cause == Cause::Lapsed;
-        if line.lapsed && running {
+        if running {
             line.gap_rate = line.rate;
         }
         if cause == Cause::Ended {
