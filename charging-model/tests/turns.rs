@@ -60,7 +60,7 @@ fn a_branch_that_goes_takes_its_meters_with_it() {
     let mut flow = paid();
     let _ = flow.remove_branch(at(9), key(1), Cause::Tear);
     let ended = runs(RP_IN, 9, 0, Turned::Ended);
-    assert_eq!(flow.take_turns(Millis(9)), [ended, runs(RP_OUT, 9, 0, Turned::Terms)]);
+    assert_eq!(flow.take_turns(Millis(9)), [ended, runs(RP_OUT, 9, 0, Turned::Ended)]);
     assert_eq!(flow.told().count(), 0);
 }
 
@@ -77,7 +77,7 @@ fn another_account_takes_over_at_the_same_rate() {
 fn the_shadow_of_what_was_paid_stays_when_the_previous_hop_refuses_what_stood() {
     let mut flow = paid();
     flow.on_own_refused(at(1_000), Rate(120));
-    assert_eq!(flow.take_turns(Millis(1_000)), [runs(RP_OUT, 1_000, 0, Turned::Terms)]);
+    assert_eq!(flow.take_turns(Millis(1_000)), [runs(RP_OUT, 1_000, 0, Turned::Ended)]);
     let paid: Vec<_> = flow.take_postings();
     let shadow = paid.iter().find(|posting| posting.entry == RP_OUT).unwrap();
     assert_eq!(shadow.segment.amount, Amount(100 * 1_000));

@@ -46,6 +46,15 @@ pub enum Turned {
     Ended,
 }
 
+impl Turn {
+    /// A payment that stands still does so for good.
+    fn end(&mut self) {
+        if let Self::Runs { rate: Rate::ZERO, why: why @ Turned::Terms, .. } = self {
+            *why = Turned::Ended;
+        }
+    }
+}
+
 impl Flow {
     /// How payments turned since this was last asked. Rate × time between the turns of a payment,
     /// and its gaps, are what its [postings](Self::take_postings) add up to. To be called after
@@ -78,8 +87,13 @@ impl Flow {
         }
         let (rp_end, sp_end) = self.upstream_ends();
         let (rp, sp) = (Entry::ReceiverPaymentToUpstream, Entry::SenderPaymentFromUpstream);
+        let upstream = turns.len();
         turns.extend(turn(&mut self.up.rp, rp, now, rp_end, restarted(rp)));
         turns.extend(turn(&mut self.up.sp, sp, now, sp_end, restarted(sp)));
+        if self.up.sent.is_none() {
+            // Nothing of ours is reserved there any more.
+            turns.iter_mut().skip(upstream).for_each(Turn::end);
+        }
         turns
     }
 
