@@ -170,8 +170,8 @@ impl Node {
         (flow.session().expect("a session"), flow.sender().expect("a sender"))
     }
 
-    /// The flow of a pending record, if that is a consent that opens or approves more than the one
-    /// before it, and which has not ended since.
+    /// The flow of a pending record, if that is a consent that opens, or an offer of ours that
+    /// approves more than the one before it, and which has not ended since.
     pub(super) fn approves_more(&self, at: usize) -> Option<u64> {
         let approval = |body: &Body| match body {
             Body::Consent(c) => Some((c.flow, c.payer, false, c.ceiling, c.instance)),
@@ -189,8 +189,10 @@ impl Node {
             return None;
         }
         let before = records.find(|body| of_same(body)).and_then(approval);
-        let covered =
-            |(.., old, of): (u64, Neighbour, bool, u64, u32)| old >= ceiling && of == instance;
+        // What rests on a payer's rise is our own offer, which follows it if that rises too.
+        let covered = |(.., old, of): (u64, Neighbour, bool, u64, u32)| {
+            (old >= ceiling || !ours) && of == instance
+        };
         (!before.is_some_and(covered)).then_some(flow)
     }
 

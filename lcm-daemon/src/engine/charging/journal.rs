@@ -160,7 +160,7 @@ fn name(core: &mut Core, session: Session, psb: &mut Psb) {
 }
 
 /// Writes down a payer's consent, where it differs from what stood before. What rests on it waits
-/// until it is durable, unless it approves no more than it did.
+/// until it is durable, if it opens a reservation.
 pub(super) fn consented(
     core: &mut Core,
     now: Now,
@@ -189,10 +189,10 @@ pub(super) fn consented(
         tariff: core.interfaces.get(key.group).map_or(0, |port| port.price_version),
         digest,
     }));
-    if known.is_none_or(|known| known.ceiling < after.ceiling) {
-        let opening = || Opening { session: session.key(), sender: psb.sender, payer: key };
-        let opens = known.is_none().then(opening);
-        rests_on(core, psb, id, opens);
+    // Where more is approved than stood, what rests on it is our own offer, if that rises too.
+    if known.is_none() {
+        let opening = Opening { session: session.key(), sender: psb.sender, payer: key };
+        rests_on(core, psb, id, Some(opening));
     }
 }
 
