@@ -1,5 +1,5 @@
-//! Daemons that keep books on a real disk: killed and started again, and with a disk that is full
-//! for a while.
+//! Daemons that keep books on a real disk: killed and started again, and with a disk that for a
+//! while is full, can be read only, fails or is slow.
 
 #![allow(
     clippy::expect_used,
@@ -14,6 +14,8 @@ mod periods;
 mod restart;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(target_arch = "x86_64")]
+mod tamper;
 
 use std::error::Error;
 use std::path::Path;
@@ -28,6 +30,11 @@ fn main() -> ExitCode {
         ("r003_books_go_on_where_they_stopped", restart::stopped),
         ("periods_are_closed_put_away_and_gone_on_with", periods::closed_and_put_away),
         ("r047_nothing_new_is_agreed_to_while_the_disk_is_full", disk::full),
+        ("r047_nothing_new_is_agreed_to_while_the_disk_can_be_read_only", disk::read_only),
+        #[cfg(target_arch = "x86_64")]
+        ("r047_nothing_new_is_agreed_to_while_the_disk_is_slow", disk::slow),
+        #[cfg(target_arch = "x86_64")]
+        ("r047_nothing_new_is_agreed_to_while_syncs_fail", disk::failing),
         ("a_second_daemon_on_a_ledger_is_refused", disk::second_daemon),
         ("a_ledger_of_a_newer_program_is_refused_and_left_alone", disk::newer),
     ])
