@@ -1,11 +1,13 @@
 //! The daemon's command line, and how it starts and stops.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 
@@ -49,7 +51,7 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
 }
 
 fn run(args: &DaemonArgs) -> Exit {
-    let config = match Config::load(&args.config) {
+    let config = match load(&args.config) {
         Ok(config) => config,
         Err(errors) => {
             eprintln!("{errors}");
@@ -60,7 +62,7 @@ fn run(args: &DaemonArgs) -> Exit {
         println!("{}: good", args.config.display());
         return Exit::Ok;
     }
-    match start(config) {
+    match start(&args.config, config) {
         Ok(()) => Exit::Ok,
         Err(error) => {
             eprintln!("lcm-daemon: {error}");
@@ -69,7 +71,14 @@ fn run(args: &DaemonArgs) -> Exit {
     }
 }
 
-fn start(config: Config) -> Result<(), String> {
+/// The configuration with the secrets of all keys.
+fn load(path: &Path) -> Result<Config, String> {
+    let mut config = Config::load(path).map_err(|errors| errors.to_string())?;
+    config.load_keys().map_err(|errors| errors.to_string())?;
+    Ok(config)
+}
+
+fn start(path: &Path, config: Config) -> Result<(), String> {
     log::init(config.daemon.log_level).map_err(|e| e.to_string())?;
     lab::process::die_with_parent().map_err(|e| e.to_string())?;
     let capabilities =
@@ -79,10 +88,10 @@ fn start(config: Config) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|e| format!("cannot start the event loop: {e}"))?;
-    LocalSet::new().block_on(&runtime, serve(config))
+    LocalSet::new().block_on(&runtime, serve(path, config))
 }
 
-async fn serve(config: Config) -> Result<(), String> {
+async fn serve(path: &Path, config: Config) -> Result<(), String> {
     let daemon = config.daemon.clone();
     let seed = config.rsvp.jitter_seed.unwrap_or_else(|| fastrand::u64(..));
     let control = server::bind(&daemon.control_socket)
@@ -90,8 +99,12 @@ async fn serve(config: Config) -> Result<(), String> {
     if config.ledger.directory.is_none() {
         tracing::info!("no books are kept: the configuration names no ledger.directory");
     }
-    let node = Node::open(config, seed).map_err(|e| format!("cannot start: {e}"))?;
+    let started_with = config.clone();
+    let node = Node::open(config, seed, secret()?).map_err(|e| format!("cannot start: {e}"))?;
     let (calls, requests) = mpsc::channel(MAX_CALLS);
+    let hangups =
+        signal(SignalKind::hangup()).map_err(|e| format!("cannot watch for SIGHUP: {e}"))?;
+    spawn_local(reload(hangups, path.to_owned(), started_with, calls.clone()));
     spawn_local(server::serve(control, calls.clone()));
     if let Some(address) = daemon.metrics_listen {
         let listener = TcpListener::bind(address)
@@ -108,6 +121,38 @@ async fn serve(config: Config) -> Result<(), String> {
     // A socket that is gone already was taken by a successor.
     let _ = std::fs::remove_file(&daemon.control_socket);
     result.map_err(|e| format!("stopped by an error: {e}"))
+}
+
+/// Bytes that nobody else knows, for the cookies of integrity challenges.
+fn secret() -> Result<[u8; 32], String> {
+    let mut secret = [0; 32];
+    let read = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut secret));
+    read.map_err(|e| format!("cannot read /dev/urandom: {e}"))?;
+    Ok(secret)
+}
+
+/// At SIGHUP reads the configuration again and takes up its `[[authentication]]` and keys. The rest
+/// stays as it was when the daemon started; if anything is wrong, all of it does.
+async fn reload(mut hangups: Signal, path: PathBuf, started: Config, calls: mpsc::Sender<Call>) {
+    while hangups.recv().await.is_some() {
+        let mut new = match load(&path) {
+            Ok(new) => new,
+            Err(errors) => {
+                tracing::error!("the keys stay as they are, since this is wrong: {errors}");
+                continue;
+            }
+        };
+        let associations = std::mem::take(&mut new.authentication);
+        if new != (Config { authentication: Vec::new(), ..started.clone() }) {
+            tracing::warn!(
+                "more than [[authentication]] changed in {}; restart the daemon for the rest",
+                path.display()
+            );
+        }
+        if calls.send(Call::Authentication(associations)).await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn metrics_text(calls: mpsc::Sender<Call>) -> Result<String, String> {

@@ -40,22 +40,75 @@ pub struct TransmitMeta {
 #[derive(Debug, Clone, Default)]
 pub struct TransmitQueue {
     bytes: Vec<u8>,
-    items: Vec<(TransmitMeta, Range<usize>)>,
+    items: Vec<Item>,
+    /// The first items of which nothing is to be changed any more.
+    sealed: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Item {
+    meta: TransmitMeta,
+    range: Range<usize>,
+    /// It is somebody else's message, which goes on as it came.
+    foreign: bool,
+}
+
+/// What became of a message as it leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sealed {
+    /// It is sent as it is.
+    AsItIs,
+    /// What was written instead is sent.
+    Rewritten,
+    /// It is not sent.
+    Dropped,
 }
 
 impl TransmitQueue {
     /// Appends one RSVP message (header and objects, without the IP header).
     pub fn push(&mut self, meta: TransmitMeta, message: &[u8]) {
+        self.append(meta, message, false);
+    }
+
+    /// Appends somebody else's message, which goes on as it came.
+    pub(crate) fn push_foreign(&mut self, meta: TransmitMeta, message: &[u8]) {
+        self.append(meta, message, true);
+    }
+
+    fn append(&mut self, meta: TransmitMeta, message: &[u8], foreign: bool) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(message);
-        self.items.push((meta, start..self.bytes.len()));
+        self.items.push(Item { meta, range: start..self.bytes.len(), foreign });
+    }
+
+    /// Has each of our messages looked at once, in order: `seal` may write another one into the
+    /// empty buffer that it is given.
+    pub(crate) fn seal(
+        &mut self,
+        mut seal: impl FnMut(&TransmitMeta, &[u8], &mut Vec<u8>) -> Sealed,
+    ) {
+        let fresh = self.items.split_off(self.sealed.min(self.items.len()));
+        let Some(start) = fresh.first().map(|item| item.range.start) else { return };
+        let old = self.bytes.split_off(start);
+        let mut instead = Vec::new();
+        for Item { meta, range, foreign } in fresh {
+            let message = old.get(range.start - start..range.end - start).unwrap_or_default();
+            instead.clear();
+            let sealed = if foreign { Sealed::AsItIs } else { seal(&meta, message, &mut instead) };
+            match sealed {
+                Sealed::AsItIs => self.append(meta, message, foreign),
+                Sealed::Rewritten => self.append(meta, &instead, foreign),
+                Sealed::Dropped => {}
+            }
+        }
+        self.sealed = self.items.len();
     }
 
     /// The messages in the order in which they were pushed.
     pub fn iter(&self) -> impl Iterator<Item = (TransmitMeta, &[u8])> {
         self.items
             .iter()
-            .map(|(meta, range)| (*meta, self.bytes.get(range.clone()).unwrap_or_default()))
+            .map(|item| (item.meta, self.bytes.get(item.range.clone()).unwrap_or_default()))
     }
 
     /// Number of messages.
@@ -72,5 +125,6 @@ impl TransmitQueue {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.items.clear();
+        self.sealed = 0;
     }
 }

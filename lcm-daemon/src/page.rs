@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rsvp_wire::MessageType;
 
 use crate::bookkeeper::Counts;
-use crate::engine::{AuditView, Counters, Engine};
+use crate::engine::{AuditView, Counters, DisbeliefView, Engine};
 use crate::io::{SendFailure, SkipCounters};
 use crate::metrics::Metrics;
 
@@ -47,6 +47,7 @@ impl Page {
         self.drops_seen = drops;
         self.engine(engine.counters());
         self.audit(&engine.show_audit());
+        self.disbelief(&engine.show_disbelief());
         let m = &self.metrics;
         let (sessions, senders, reservations) = engine.sizes();
         m.sessions.set([], sessions as u64);
@@ -90,6 +91,15 @@ impl Page {
             for (kind, count) in counts.iter().filter(|(_, count)| *count > 0) {
                 let labels = [interface.as_str(), kind.name(), neighbour.as_str()];
                 self.metrics.charging_inconsistencies.set(labels, *count);
+            }
+        }
+    }
+
+    fn disbelief(&self, views: &[DisbeliefView]) {
+        for DisbeliefView { interface, neighbour, dropped } in views {
+            let neighbour = neighbour.map_or_else(|| "other".to_owned(), |n| n.to_string());
+            for (reason, count) in dropped {
+                self.metrics.integrity_dropped.set([interface, &neighbour, reason], *count);
             }
         }
     }

@@ -42,8 +42,8 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Opens the books and the sockets, and reads the interfaces.
-    pub(crate) fn open(config: Config, seed: u64) -> io::Result<Self> {
+    /// Opens the books and the sockets, and reads the interfaces; `secret` is known to nobody else.
+    pub(crate) fn open(config: Config, seed: u64, secret: [u8; 32]) -> io::Result<Self> {
         let books = Bookkeeper::open(&config, now()).map_err(io::Error::other)?;
         let socket = RawSocket::open(&SocketSettings::default())?;
         tracing::info!(
@@ -52,6 +52,7 @@ impl Node {
         );
         let monitor = Monitor::open()?;
         let mut engine = Engine::new(config, seed);
+        engine.set_secret(secret);
         let now = now();
         for interface in monitor.interfaces() {
             engine.handle_news(now, KernelNews::Interface(interface.clone()));
@@ -204,6 +205,12 @@ impl Node {
                     let kind = alarm.kind.map_or("over", AlarmKind::name);
                     tracing::warn!(kind, %session, %sender, "{alarm}");
                 }
+                Output::Disbelieved(news) => tracing::warn!(why = news.why.name(), "{news}"),
+                Output::LastKeyEnded { of, key_id } => tracing::error!(
+                    key_id,
+                    "the last key of {of} has ended; it stays in use until there is another: add a \
+                     key to [[authentication]] and send SIGHUP"
+                ),
                 Output::Traffic(change) => tracing::debug!(?change, "traffic control"),
                 Output::Notice(notice) => {
                     let line = convert::notice(&notice);
@@ -247,6 +254,11 @@ impl Node {
                     let _ = self.engine.close(now(), handle);
                 }
             }
+            Call::Authentication(associations) => {
+                let keys = associations.iter().map(|one| one.keys.len()).sum::<usize>();
+                self.engine.set_authentication(now(), associations);
+                tracing::info!(keys, "keys were read again");
+            }
             Call::Metrics(reply) => {
                 let drops = self.socket.get_ref().kernel_drops().unwrap_or_default();
                 let text =
@@ -280,6 +292,10 @@ impl Node {
                 What::Sessions => Reply::Sessions(self.engine.show_sessions(now)),
                 What::Reservations => Reply::Reservations(self.engine.show_reservations(now)),
                 What::Accounts => Reply::Accounts(self.engine.show_accounts(now)),
+                What::Authentication => Reply::Authentication {
+                    associations: self.engine.show_associations(now),
+                    dropped: self.engine.show_disbelief(),
+                },
             }),
             Request::Send(request) => {
                 let request = convert::send(&self.engine, &request)?;

@@ -16,8 +16,8 @@ use super::{
     DEFAULT_HONOUR_QUOTE, DEFAULT_LIFETIME_MULTIPLIER, DEFAULT_LOG_LEVEL, DEFAULT_NAME,
     DEFAULT_ON_INCONSISTENCY, DEFAULT_ON_MISSING_PAYMENT, DEFAULT_P_TYPES, DEFAULT_REFRESH_MS,
     DEFAULT_REQUIRE_ESTABLISHED, DEFAULT_ROLE, DEFAULT_SLEW_MAX_PERCENT, DEFAULT_VALIDITY_MS,
-    Daemon, PTypes, REFRESH_MS_MAX, REFRESH_MS_MIN, Role, Rsvp, VALIDITY_MS_MAX, interfaces,
-    ledger, limits, neighbours,
+    Daemon, PTypes, REFRESH_MS_MAX, REFRESH_MS_MIN, Role, Rsvp, VALIDITY_MS_MAX, authentication,
+    interfaces, ledger, limits, neighbours,
 };
 
 /// Beyond this R would outrun the lifetimes that K = 3 gives.
@@ -51,7 +51,8 @@ pub(super) fn config(file: File, problems: &mut Problems<'_>) -> Config {
     };
     let (default_interface, interfaces) =
         interfaces::check(&inherited, file.default_interface, file.interfaces, problems);
-    Config { daemon, rsvp, limits, ledger, charging, default_interface, interfaces }
+    let authentication = authentication::check(file.authentication, problems);
+    Config { daemon, rsvp, limits, ledger, charging, authentication, default_interface, interfaces }
 }
 
 /// The value given, or the default.

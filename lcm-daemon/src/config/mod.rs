@@ -21,8 +21,10 @@ use serde::Deserialize;
 use toml::de::DeTable;
 
 mod account;
+mod authentication;
 mod check;
 mod interfaces;
+mod keys;
 mod ledger;
 mod limits;
 mod neighbours;
@@ -34,9 +36,14 @@ mod render;
 mod shipped_tests;
 #[cfg(test)]
 mod tests;
+mod when;
 mod wording;
 
 pub use account::{ACCOUNT_ID_BYTES_MAX, Account, AccountKind, Currency};
+pub use authentication::{
+    Authentication, DEFAULT_HANDSHAKE, DEFAULT_WINDOW, Handshake, Key, KeyUse, Secret, WINDOW_MAX,
+};
+pub use keys::KeyFileErrors;
 pub use ledger::{DEFAULT_HOLD_S, DEFAULT_PROOF_MS, DEFAULT_SEGMENT_BYTES, Ledger};
 pub use limits::Limits;
 pub use problem::{ConfigErrors, PROBLEMS_MAX, Problem};
@@ -127,6 +134,8 @@ pub struct Config {
     pub ledger: Ledger,
     /// `[charging]`: who pays and in what; `None` if this node does not charge.
     pub charging: Option<Charging>,
+    /// `[[authentication]]`: who must prove to be who it is, and how.
+    pub authentication: Vec<Authentication>,
     /// `[default_interface]`: what holds for an interface that the file does not name.
     pub default_interface: Interface,
     /// `[[interface]]` by name.

@@ -6,16 +6,17 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::problem::Problems;
 use super::wording::suggestion;
-use super::{ledger, limits, raw};
+use super::{authentication, ledger, limits, raw};
 
 /// Names of the tables that a file may have.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "daemon",
     "rsvp",
     "limits",
     "ledger",
     "charging",
     "neighbour",
+    "authentication",
     "default_interface",
     "interface",
 ];
@@ -30,6 +31,7 @@ pub(super) struct File {
     /// With its place, for what is missing in it.
     pub(super) charging: Option<Spanned<raw::Charging>>,
     pub(super) neighbours: Vec<Spanned<raw::Neighbour>>,
+    pub(super) authentication: Vec<Spanned<authentication::Raw>>,
     pub(super) default_interface: Option<Spanned<raw::Interface>>,
     pub(super) interfaces: Vec<Spanned<raw::Interface>>,
 }
@@ -47,6 +49,9 @@ impl File {
                 "default_interface" => file.default_interface = Some(placed(value, problems)),
                 "interface" => file.interfaces = tables("interface", value, problems),
                 "neighbour" => file.neighbours = tables("neighbour", value, problems),
+                "authentication" => {
+                    file.authentication = tables("authentication", value, problems);
+                }
                 name => problems.at(
                     key.span(),
                     "there is no such table or setting".to_owned(),

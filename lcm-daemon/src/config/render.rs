@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Account, Config, Contract, Interface, Tariff, ledger, limits};
+use super::{Account, Config, Contract, Interface, Tariff, authentication, ledger, limits};
 
 /// Every effective setting of a configuration, as TOML.
 pub(super) fn config(config: &Config) -> String {
@@ -61,6 +61,8 @@ fn tables(out: &mut String, config: &Config) -> fmt::Result {
             contract(out, agreed)?;
         }
     }
+
+    authentication::render(out, &config.authentication, quoted)?;
 
     writeln!(out, "\n[default_interface]")?;
     interface(out, &config.default_interface)?;

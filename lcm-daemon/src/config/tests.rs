@@ -198,6 +198,45 @@ fn a_problem_names_file_line_key_value_and_remedy() {
 }
 
 #[test]
+fn what_is_wrong_with_keys_is_told_where_it_stands() {
+    let key = "{ id = 1, algorithm = \"hmac-md5\", file = \"/k\" }";
+    let table = |text: &str| format!("[[authentication]]\n{text}\n");
+    for (text, expected) in [
+        (format!("keys = [{key}]"), "no interface and no neighbour"),
+        (format!("interface = \"a\"\nneighbour = \"10.0.0.1\"\nkeys = [{key}]"), "both"),
+        ("interface = \"a\"".to_owned(), "without a key"),
+        (format!("interface = \"a\"\nkeys = [{key}, {key}]"), "two keys have the id 1"),
+        (format!("neighbour = \"a\"\nkeys = [{key}]"), "not an address"),
+        (format!("interface = \"a\"\nwindow = 0\nkeys = [{key}]"), "below the least, 1"),
+        (
+            format!("interface = \"a\"\nkeys = [{}]", key.replace("= 1,", "= 281474976710656,")),
+            "above the most",
+        ),
+        (
+            format!("interface = \"a\"\nkeys = [{}]", key.replace("hmac-md5", "md4")),
+            "not an algorithm",
+        ),
+        (format!("interface = \"a\"\nkeys = [{}]", key.replace("/k", "k")), "absolute path"),
+        (
+            format!("interface = \"a\"\nkeys = [{}]", key.replace(" }", ", start = 2026-01-01 }")),
+            "not an instant",
+        ),
+        (
+            format!(
+                "interface = \"a\"\nkeys = [{}]",
+                key.replace(" }", ", start = 2026-01-02T00:00:00Z, end = 2026-01-01T00:00:00Z }")
+            ),
+            "never valid",
+        ),
+    ] {
+        let errors = parse(&table(&text)).unwrap_err().to_string();
+        assert!(errors.contains(expected), "{text}: {errors}");
+    }
+    let twice = table(&format!("interface = \"a\"\nkeys = [{key}]")).repeat(2);
+    assert!(parse(&twice).unwrap_err().to_string().contains("is about the same"));
+}
+
+#[test]
 fn books_are_kept_under_an_absolute_path() {
     let (line, key, value) = only_problem("[ledger]\ndirectory = \"books\"\n");
     assert_eq!((line, key.as_str(), value.as_deref()), (2, "ledger.directory", Some("\"books\"")));
@@ -558,6 +597,45 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_key(id: u64)(
+        algorithm in 1_u8..=3,
+        usage in proptest::sample::select(vec![KeyUse::Both, KeyUse::Send, KeyUse::Receive]),
+        start in proptest::option::of(0_u64..4_000_000_000),
+        lasts in proptest::option::of(1_u64..4_000_000_000),
+        file in "/[a-z \"\\\\é]{0,40}[a-z]",
+    ) -> Key {
+        let end = lasts.map(|lasts| start.unwrap_or(0) + lasts);
+        let file = PathBuf::from(file);
+        Key { id, algorithm: algorithm.into(), file, usage, start, end, secret: None }
+    }
+}
+
+prop_compose! {
+    fn any_authentication()(
+        interface in interface_name().prop_filter("a name", |name| !name.contains(':')),
+        neighbour in any::<IpAddr>(),
+        policy in any::<bool>(),
+        by_neighbour in any::<bool>(),
+        flags in any::<[bool; 3]>(),
+        window in 1..=WINDOW_MAX,
+        handshake in proptest::sample::select(
+            vec![Handshake::Off, Handshake::IfOffered, Handshake::Required]),
+        keys in (any_key(7), any_key((1 << 48) - 1)),
+    ) -> Authentication {
+        Authentication {
+            interface: (flags[2] && policy || !by_neighbour).then_some(interface),
+            neighbour: by_neighbour.then_some(neighbour),
+            policy,
+            sign: flags[0],
+            demand: flags[1],
+            handshake,
+            window,
+            keys: vec![keys.0, keys.1],
+        }
+    }
+}
+
+prop_compose! {
     fn any_config()(charging in proptest::option::of(any_charging()))(
         name in "[A-Za-z0-9._-]{1,64}",
         socket in "/[a-z \"\\\\é]{0,40}[a-z]",
@@ -572,7 +650,9 @@ prop_compose! {
         host in any::<bool>(),
         books in proptest::option::of("/[a-z \"\\\\é]{0,40}[a-z]"),
         charging in Just(charging),
+        authentication in proptest::option::of(any_authentication()),
     ) -> Config {
+        let authentication = authentication.into_iter().collect();
         let unpaid = charging.as_ref().is_some_and(|charging| charging.general.account.is_none());
         Config {
             daemon: Daemon {
@@ -600,6 +680,7 @@ prop_compose! {
                 ..Ledger::default()
             },
             charging,
+            authentication,
             default_interface,
             interfaces,
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{NoticeEvent, show};
+use crate::engine::{AssociationView, DisbeliefView, NoticeEvent, show};
 
 /// Asked of a daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +64,8 @@ pub enum What {
     Interfaces,
     /// What neighbours owe and are owed.
     Accounts,
+    /// Who has to prove to be who it is, and what was not believed.
+    Authentication,
 }
 
 /// How a session is named: `udp:239.1.2.3:5000` on the command line.
@@ -192,6 +194,13 @@ pub enum Reply {
     Reservations(Vec<show::ReservationView>),
     /// Accounts.
     Accounts(show::AccountsView),
+    /// Who has to prove to be who it is.
+    Authentication {
+        /// Secured interfaces and neighbours.
+        associations: Vec<AssociationView>,
+        /// Messages that were not believed, by neighbour.
+        dropped: Vec<DisbeliefView>,
+    },
     /// The period of this number is closed, durably.
     Period(u64),
     /// News of a registration.

@@ -30,6 +30,8 @@ pub(crate) enum Call {
     Ask(Request, oneshot::Sender<Reply>, mpsc::Sender<NoticeLine>),
     /// A connection ended: these registrations go with it.
     Gone(Vec<Handle>),
+    /// Other keys than before.
+    Authentication(Vec<crate::config::Authentication>),
     /// The metrics page.
     Metrics(oneshot::Sender<Result<String, String>>),
 }

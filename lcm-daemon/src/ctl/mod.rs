@@ -1,5 +1,6 @@
 //! `lcmctl`: reads any daemon, opens sessions at a daemon in host role, shows the figure.
 
+mod authentication;
 mod decode;
 mod ledger;
 mod price;

@@ -2,8 +2,8 @@
 
 use clap::{Args, ValueEnum};
 
-use super::Daemon;
 use super::table::{Table, or_dash};
+use super::{Daemon, authentication};
 use crate::control::Request;
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{Reply, What};
@@ -33,6 +33,8 @@ enum Kind {
     Interfaces,
     /// What neighbours owe and are owed.
     Accounts,
+    /// Secured interfaces and neighbours, their keys, and what was not believed.
+    Authentication,
 }
 
 pub(crate) fn run(args: &ShowArgs) -> Result<(), ClientError> {
@@ -41,6 +43,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<(), ClientError> {
         Kind::Reservations => What::Reservations,
         Kind::Interfaces => What::Interfaces,
         Kind::Accounts => What::Accounts,
+        Kind::Authentication => What::Authentication,
     };
     let reply = Client::connect(&args.daemon.socket)?.ask(&Request::Show { what })?;
     if args.json {
@@ -52,6 +55,12 @@ pub(crate) fn run(args: &ShowArgs) -> Result<(), ClientError> {
         Reply::Reservations(list) => print!("{}", reservations(list)),
         Reply::Interfaces(list) => print!("{}", interfaces(list)),
         Reply::Accounts(accounts) => print!("{}", self::accounts(accounts)),
+        Reply::Authentication { associations, dropped } => {
+            print!("{}", authentication::associations(associations));
+            if !dropped.is_empty() {
+                print!("\n{}", authentication::dropped(dropped));
+            }
+        }
         _ => {}
     }
     Ok(())
@@ -63,6 +72,10 @@ fn json(reply: &Reply) -> serde_json::Result<String> {
         Reply::Reservations(list) => serde_json::to_string_pretty(list),
         Reply::Interfaces(list) => serde_json::to_string_pretty(list),
         Reply::Accounts(accounts) => serde_json::to_string_pretty(accounts),
+        Reply::Authentication { associations, dropped } => {
+            let both = serde_json::json!({ "associations": associations, "dropped": dropped });
+            serde_json::to_string_pretty(&both)
+        }
         other => serde_json::to_string_pretty(other),
     }
 }

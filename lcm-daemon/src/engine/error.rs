@@ -15,6 +15,7 @@ use super::local::NoticeEvent;
 use super::policy;
 use super::record::RecordId;
 use super::resv::filter_specs;
+use super::rsb::Rsb;
 use super::time::Now;
 use super::upstream::HOP_TTL;
 use super::{Core, Engine};
@@ -148,7 +149,42 @@ impl Engine {
             router_alert: true,
         };
         self.core.counters.sent(message_type);
-        self.core.outbox.transmits().push(onward, bytes);
+        self.core.outbox.transmits().push_foreign(onward, bytes);
+    }
+
+    /// Sends a confirmation on. It travels from hop to hop, so that each can sign it anew (RFC 2205
+    /// section 3.1.9): where it is reserved for, it goes out with our own address, by which the next
+    /// hop knows whose signature it bears.
+    fn pass_on(&mut self, meta: PacketMeta, conf: &ResvConf<'_>) {
+        if meta.ttl <= 1 {
+            return self.core.counters.drop("ttl_exhausted");
+        }
+        let slot = self.sessions.find(&conf.session);
+        let session = slot.and_then(|slot| self.sessions.get_mut(slot));
+        let filters = || conf.flows().filter_map(|flow| Some(flow.filter?.0));
+        let way = session.and_then(|session| {
+            let mut reservations = session.reservations.iter();
+            let of_conf =
+                |rsb: &&Rsb| filters().next().is_none() || filters().any(|f| rsb.selects(f));
+            reservations.find(of_conf).map(|rsb| rsb.outgoing)
+        });
+        let signs = way.is_some_and(|way| self.core.signs_on(way));
+        let own = way.filter(|_| signs);
+        let own = own.and_then(|way| self.core.interfaces.address(way, meta.destination));
+        let onward = TransmitMeta {
+            interface: None,
+            gateway: None,
+            source: Some(own.unwrap_or(meta.source)),
+            destination: meta.destination,
+            ttl: meta.ttl - 1,
+            router_alert: true,
+        };
+        self.core.counters.sent(MessageType::ResvConf.into());
+        let queue = self.core.outbox.transmits();
+        match own {
+            Some(_) => queue.push(onward, conf.packet.bytes()),
+            None => queue.push_foreign(onward, conf.packet.bytes()),
+        }
     }
 
     /// Passes a RESVCONF on to its receiver, or tells the application if it lives here.
@@ -158,7 +194,7 @@ impl Engine {
             if meta.destination != receiver {
                 return self.core.counters.drop("confirmation_astray");
             }
-            return self.pass_by(meta, MessageType::ResvConf.into(), conf.packet.bytes());
+            return self.pass_on(meta, conf);
         }
         let Some(slot) = self.sessions.find(&conf.session) else {
             return self.core.counters.drop("confirmation_of_nothing");
@@ -174,7 +210,7 @@ impl Engine {
 
 impl Core {
     /// Whether a neighbour may have one more error message in answer to its own.
-    fn may_answer(&mut self, interface: u32, neighbour: IpAddr) -> bool {
+    pub(crate) fn may_answer(&mut self, interface: u32, neighbour: IpAddr) -> bool {
         let Self { neighbours, config, at, counters, .. } = self;
         let may = neighbours.may_answer(&config.limits, *at, (interface, neighbour));
         if !may {

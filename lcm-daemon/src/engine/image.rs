@@ -61,6 +61,8 @@ fn write_core(core: &Core, out: &mut String) -> fmt::Result {
         routes,
         // What is used of the limits.
         neighbours: _,
+        // The plays that are explored have no keys.
+        integrity: _,
         outbox,
         // Alarms follow from what is due; one too many finds nothing.
         timers: _,
@@ -77,6 +79,7 @@ fn write_core(core: &Core, out: &mut String) -> fmt::Result {
         torn_with,
         // That of the last input.
         at: _,
+        unix_s: _,
         // In the past whenever the next input comes.
         soonest: _,
         unused_serial,

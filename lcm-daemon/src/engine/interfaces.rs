@@ -55,6 +55,11 @@ impl Port {
             Tariff::Flat { price_pico_per_s: price, max_price_pico_per_s: max_price };
     }
 
+    /// Whether an address lies on the link.
+    pub(crate) fn reaches(&self, address: IpAddr) -> bool {
+        self.kernel.addresses.iter().any(|(own, length)| same_prefix(*own, address, *length))
+    }
+
     pub(crate) fn usable(&self) -> bool {
         self.kernel.up && self.settings.rsvp && !self.kernel.loopback
     }
@@ -135,6 +140,16 @@ impl Interfaces {
         ports.flat_map(|port| &port.kernel.addresses).map(|(a, _)| *a).find(reachable)
     }
 
+    /// The interface by which a neighbour is reached: the one whose link it is on, else the one
+    /// that has the address `source`, from which it is spoken to.
+    pub(crate) fn towards(&self, neighbour: IpAddr, source: Option<IpAddr>) -> Option<u32> {
+        let mut ports = self.ports.values().filter(|port| !port.kernel.loopback);
+        let holds =
+            |port: &&Port| port.kernel.addresses.iter().any(|(own, _)| Some(*own) == source);
+        let on_link = ports.clone().find(|port| port.reaches(neighbour));
+        on_link.or_else(|| ports.find(holds)).map(|port| port.kernel.index)
+    }
+
     /// True if `address` is one of this node's.
     pub(crate) fn owns(&self, address: IpAddr) -> bool {
         self.own.contains(&address)
@@ -171,5 +186,18 @@ impl Interfaces {
 
     fn collect_addresses(&mut self) {
         self.own = self.ports.values().flat_map(|p| &p.kernel.addresses).map(|(a, _)| *a).collect();
+    }
+}
+
+fn same_prefix(a: IpAddr, b: IpAddr, length: u8) -> bool {
+    let high = |width: u32| width.saturating_sub(u32::from(length));
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => {
+            (a.to_bits() ^ b.to_bits()).checked_shr(high(32)).unwrap_or(0) == 0
+        }
+        (IpAddr::V6(a), IpAddr::V6(b)) => {
+            (a.to_bits() ^ b.to_bits()).checked_shr(high(128)).unwrap_or(0) == 0
+        }
+        _ => false,
     }
 }

@@ -15,6 +15,7 @@ mod error;
 mod flowspec;
 mod heard;
 mod image;
+mod integrity;
 mod interfaces;
 mod limits;
 mod local;
@@ -42,6 +43,7 @@ mod upstream;
 
 pub use charging::{Alarm, AlarmKind, AuditView, wire_account};
 pub use counters::{Counters, MESSAGE_TYPES};
+pub use integrity::{AssociationView, Disbelief, DisbeliefView, Disbelieved, KeyView, PeerView};
 pub use local::{
     Handle, LocalError, Notice, NoticeEvent, ReceiverRequest, SenderRequest, SenderShare,
 };
@@ -59,6 +61,7 @@ use crate::config::Config;
 use crate::kernel::{KernelNews, Route, RouteKey};
 use crate::packet::{PacketMeta, TransmitQueue};
 use charging::{Accounts, Books};
+use integrity::Guard;
 use interfaces::Interfaces;
 use neighbours::Neighbours;
 use outbox::Outbox;
@@ -96,6 +99,8 @@ pub(crate) struct Core {
     pub(crate) interfaces: Interfaces,
     pub(crate) routes: Routes,
     pub(crate) neighbours: Neighbours,
+    /// Who has to prove to be who it is, and how.
+    pub(crate) integrity: Guard,
     pub(crate) outbox: Outbox,
     pub(crate) timers: Timers,
     pub(crate) counters: Counters,
@@ -113,6 +118,8 @@ pub(crate) struct Core {
     pub(crate) torn_with: Vec<u8>,
     /// The time of the input that is being taken.
     at: Instant,
+    /// The wall clock of that input.
+    unix_s: u32,
     /// No alarm is set before this: whatever asks for time that has passed is looked at a thousand
     /// times a second at most, and cannot stop the node.
     soonest: Instant,
@@ -140,6 +147,7 @@ impl Engine {
             interfaces: Interfaces::new(config.rsvp.slew_max_percent),
             routes: Routes::new(hasher.clone()),
             neighbours: Neighbours::new(hasher.clone()),
+            integrity: Guard::new(&config.authentication, hasher.clone(), seed),
             outbox: Outbox::default(),
             timers: Timers::default(),
             counters: Counters::default(),
@@ -152,6 +160,7 @@ impl Engine {
             repriced: Vec::new(),
             torn_with: Vec::new(),
             at: Instant::default(),
+            unix_s: 0,
             soonest: Instant::default(),
             unused_serial: None,
             next_handle: 0,
@@ -184,6 +193,9 @@ impl Engine {
         let hop_by_hop = [Resv, ResvTear, PathErr, ResvErr].map(u8::from).contains(&message_type);
         if hop_by_hop && !self.core.interfaces.owns(meta.destination) {
             return self.pass_by(meta, message_type, bytes);
+        }
+        if !self.believes(now, meta, bytes) {
+            return;
         }
         let message = match Message::parse(bytes) {
             Ok(message) => message,
@@ -272,6 +284,7 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Now) {
         let now = self.core.believable(now);
         self.core.soonest = now.at + SHORTEST_ALARM;
+        self.core.challenge_due();
         let mut due = Vec::new();
         while let Some((at, slot)) = self.core.timers.pop_due(now.at) {
             if let Some(session) = self.sessions.get_mut(slot).filter(|s| s.armed == at) {
@@ -286,7 +299,7 @@ impl Engine {
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.core.timers.next()
+        [self.core.timers.next(), self.core.integrity.next_alarm()].into_iter().flatten().min()
     }
 
     /// The next thing to do that is not a message.
@@ -300,6 +313,7 @@ impl Engine {
 
     /// The messages to send now; the driver clears them.
     pub fn transmits(&mut self) -> &mut TransmitQueue {
+        self.core.seal();
         self.core.outbox.transmits()
     }
 

@@ -11,6 +11,7 @@ use rsvp_wire::{BufferTooSmall, MessageType, MessageWriter};
 
 use super::charging::Alarm;
 use super::counters::Counters;
+use super::integrity::Disbelieved;
 use super::local::Notice;
 use super::record::RecordId;
 use super::traffic::TrafficChange;
@@ -51,6 +52,16 @@ pub enum Output {
     Notice(Notice),
     /// Tell the operator of a neighbour that contradicts itself or us.
     Alarm(Box<Alarm>),
+    /// Tell the operator of a message that was not believed.
+    Disbelieved(Box<Disbelieved>),
+    /// Tell the operator that the last key of an interface or neighbour has ended; it stays in use
+    /// until there is another one.
+    LastKeyEnded {
+        /// The interface or neighbour.
+        of: String,
+        /// Key identifier.
+        key_id: u64,
+    },
     /// Make, modify or delete what traffic control reserves on an interface.
     Traffic(Box<TrafficChange>),
 }

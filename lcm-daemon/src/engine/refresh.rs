@@ -92,6 +92,17 @@ impl SessionState {
         }
     }
 
+    /// Has everything refreshed at once, as far as that is no burst, because a neighbour did not take
+    /// it before.
+    pub(crate) fn refresh_soon(&mut self, core: &mut Core, now: Now) {
+        for timer in [&mut self.path_refresh, &mut self.resv_refresh] {
+            if *timer != Instant::NEVER {
+                let soon = if core.steady { 50_000 } else { core.rng.u64(20_000..100_000) };
+                *timer = (now.at + Span::from_micros(soon)).min(*timer);
+            }
+        }
+    }
+
     /// The distinct previous hops of all senders.
     fn previous_hops(&self) -> Vec<IpAddr> {
         let mut hops: Vec<IpAddr> =

@@ -2,7 +2,7 @@
 //!
 //! Names follow Prometheus' conventions: counters end in `_total`, units are spelled out. Label
 //! values come from small fixed sets that this program chooses, never from what a neighbour sent,
-//! so that nobody can make the number of time series grow. Two metrics name neighbours; so many
+//! so that nobody can make the number of time series grow. Three metrics name neighbours; so many
 //! are told apart, and the rest share `other`.
 
 /// Whether a metric only rises or goes up and down.
@@ -147,6 +147,14 @@ pub const CHARGING_ALARMS: Descriptor<2> = Descriptor::gauge(
     "lcm_charging_alarms",
     ["interface", "neighbour"],
     "Reservations whose next hop reports what has not fitted what it was told for long.",
+);
+
+/// Messages and POLICY_DATA objects that were not believed (RFC 2747), by reason
+/// ([`Disbelief`](crate::engine::Disbelief)); neighbours beyond the first 256 share `other`.
+pub const INTEGRITY_DROPPED: Descriptor<3> = Descriptor::counter(
+    "lcm_integrity_dropped_total",
+    ["interface", "neighbour", "reason"],
+    "Messages, or policy data in them, dropped because their sender was not believed, by reason.",
 );
 
 /// Packets that the kernel threw away before we read them, by socket.

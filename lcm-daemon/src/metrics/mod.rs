@@ -86,6 +86,8 @@ pub struct Metrics {
     pub charging_inconsistencies: Counter<3>,
     /// See [`descriptors::CHARGING_ALARMS`].
     pub charging_alarms: Gauge<2>,
+    /// See [`descriptors::INTEGRITY_DROPPED`].
+    pub integrity_dropped: Counter<3>,
     /// See [`descriptors::KERNEL_DROPS`].
     pub kernel_drops: Counter<1>,
     /// See [`descriptors::SEND_ERRORS`].
@@ -128,6 +130,7 @@ impl Metrics {
             charging_refusals: counter(r, &descriptors::CHARGING_REFUSALS)?,
             charging_inconsistencies: counter(r, &descriptors::CHARGING_INCONSISTENCIES)?,
             charging_alarms: gauge(r, &descriptors::CHARGING_ALARMS)?,
+            integrity_dropped: counter(r, &descriptors::INTEGRITY_DROPPED)?,
             kernel_drops: counter(r, &descriptors::KERNEL_DROPS)?,
             send_errors: counter(r, &descriptors::SEND_ERRORS)?,
             ledger_records: counter(r, &descriptors::LEDGER_RECORDS)?,

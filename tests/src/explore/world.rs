@@ -317,6 +317,8 @@ impl<'s> World<'s> {
                 | Output::Leave { .. }
                 | Output::Notice(_)
                 | Output::Alarm(_)
+                | Output::Disbelieved(_)
+                | Output::LastKeyEnded { .. }
                 | Output::Traffic(_) => {}
             }
         }

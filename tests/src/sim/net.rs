@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use lcm_daemon::config::Authentication;
 use lcm_daemon::engine::{Engine, Instant, Now, Output, RecordId};
 use lcm_daemon::kernel::{KernelNews, RouteKey};
 use lcm_daemon::ledger::record::Body;
@@ -238,6 +239,21 @@ impl Net {
         }
     }
 
+    /// Gives a node other keys, as its operator does with a new configuration.
+    pub fn set_authentication(&mut self, id: NodeId, associations: Vec<Authentication>) {
+        if let Some(config) = &mut self.nodes[id].config {
+            config.authentication.clone_from(&associations);
+        }
+        if self.nodes[id].engine.is_some() {
+            self.input(id, |engine, now| engine.set_authentication(now, associations));
+        }
+    }
+
+    /// The associations and keys of a node.
+    pub fn authentication(&self, id: NodeId) -> Vec<Authentication> {
+        self.nodes[id].config.as_ref().map_or_else(Vec::new, |c| c.authentication.clone())
+    }
+
     /// Kills the daemon of a node: the kernel goes on, and forwards what the daemon intercepted.
     pub fn kill(&mut self, id: NodeId) {
         self.bury_books(id);
@@ -465,6 +481,8 @@ impl Net {
             Output::Traffic(change) => self.nodes[id].reserve(*change),
             Output::Notice(notice) => self.nodes[id].notices.push(notice),
             Output::Alarm(alarm) => self.nodes[id].alarms.push(*alarm),
+            Output::Disbelieved(news) => self.nodes[id].disbelieved.push(*news),
+            Output::LastKeyEnded { of, key_id } => self.nodes[id].keys_ended.push((of, key_id)),
         }
     }
 

@@ -5,17 +5,20 @@ use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use lcm_daemon::config::{
-    Account, Config, Contract, Interface as InterfaceSettings, Limits, MissingPayment, NO_LIMIT,
-    OnInconsistency, Role, Tariff,
+    Account, Authentication, Config, Contract, Handshake, Interface as InterfaceSettings, Key,
+    KeyUse, Limits, MissingPayment, NO_LIMIT, OnInconsistency, Role, Secret, Tariff,
 };
-use lcm_daemon::engine::{Alarm, Engine, Notice, RecordId, TrafficChange, TrafficSetting};
+use lcm_daemon::engine::{
+    Alarm, Disbelieved, Engine, Notice, RecordId, TrafficChange, TrafficSetting,
+};
 use lcm_daemon::kernel::Interface;
 use lcm_daemon::ledger::record::{Body, Neighbour};
 
+use rsvp_wire::digest::Algorithm;
 use rsvp_wire::object::{Filter, Session};
 
 use super::journal::Journal;
-use super::topology::{Family, Kind, LOOPBACK, NodeId, Topology};
+use super::topology::{Family, Kind, LOOPBACK, LinkId, NodeId, Topology};
 
 /// Settings that all daemons of a network share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +38,69 @@ pub struct NodeConfig {
     /// A node, and a neighbour of it with which it has a contract of its own: an account named
     /// after both, and reservations without payment are carried for nothing.
     pub agreed: Option<(NodeId, NodeId)>,
+    /// How all messages are authenticated, if they are: all daemons share the keys.
+    pub secured: Option<Secured>,
+}
+
+/// How a network is authenticated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Secured {
+    /// The hash of all keys.
+    pub algorithm: Algorithm,
+    /// Whether numbers are asked for.
+    pub handshake: Handshake,
+    /// How many messages out of order are tolerated.
+    pub window: u32,
+    /// Direct neighbours are named too, beside the interfaces.
+    pub by_neighbour: bool,
+}
+
+impl Default for Secured {
+    fn default() -> Self {
+        Self {
+            algorithm: Algorithm::HmacSha256,
+            handshake: Handshake::IfOffered,
+            window: 32,
+            by_neighbour: false,
+        }
+    }
+}
+
+/// A key of a simulated network.
+pub fn key(id: u64, algorithm: Algorithm, secret: &str) -> Key {
+    Key {
+        id,
+        algorithm,
+        file: "/etc/lcm/keys/simulated".into(),
+        usage: KeyUse::Both,
+        start: None,
+        end: None,
+        secret: Some(Secret::new(secret.as_bytes())),
+    }
+}
+
+/// What a node demands of its interfaces and neighbours.
+fn authentication(topology: &Topology, id: NodeId, secured: Secured) -> Vec<Authentication> {
+    let Secured { algorithm, handshake, window, by_neighbour } = secured;
+    let one = |interface, neighbour| Authentication {
+        interface,
+        neighbour,
+        policy: false,
+        sign: true,
+        demand: true,
+        handshake,
+        window,
+        keys: vec![key(1, algorithm, "the key of the network")],
+    };
+    let interface = |link: LinkId| one(Some(topology.interface_name(id, link)), None);
+    let neighbour = |link: LinkId| {
+        let other = topology.links[link].other(id);
+        let address = move |family| topology.address_on(family, other, link);
+        [Family::V4, Family::V6].map(|family| one(None, Some(address(family))))
+    };
+    let interfaces = topology.links_of(id).map(interface);
+    let neighbours = topology.links_of(id).filter(|_| by_neighbour).flat_map(neighbour);
+    interfaces.chain(neighbours).collect()
 }
 
 impl Default for NodeConfig {
@@ -48,6 +114,7 @@ impl Default for NodeConfig {
             on_inconsistency: OnInconsistency::Report,
             refused_account: None,
             agreed: None,
+            secured: None,
         }
     }
 }
@@ -95,6 +162,10 @@ pub struct Node {
     pub(super) notices: Vec<Notice>,
     /// What the operator was told of neighbours.
     pub(super) alarms: Vec<Alarm>,
+    /// What the operator was told of messages that were not believed.
+    pub(super) disbelieved: Vec<Disbelieved>,
+    /// Keys that have ended though they were the last, as the operator was told.
+    pub(super) keys_ended: Vec<(String, u64)>,
 }
 
 impl Node {
@@ -118,6 +189,8 @@ impl Node {
             traffic: BTreeMap::new(),
             notices: Vec::new(),
             alarms: Vec::new(),
+            disbelieved: Vec::new(),
+            keys_ended: Vec::new(),
         }
     }
 
@@ -219,6 +292,16 @@ impl Node {
         &self.alarms
     }
 
+    /// What the operator of this node was told of messages that were not believed, oldest first.
+    pub fn disbelieved(&self) -> &[Disbelieved] {
+        &self.disbelieved
+    }
+
+    /// Interfaces and neighbours whose last key has ended, with its identifier.
+    pub fn keys_ended(&self) -> &[(String, u64)] {
+        &self.keys_ended
+    }
+
     /// What the applications of this node were told, oldest first.
     pub fn notices(&self) -> &[Notice] {
         &self.notices
@@ -280,6 +363,9 @@ pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Opt
         if let Some((_, with)) = shared.agreed.filter(|(node, _)| *node == id) {
             charging.neighbours = contracts(topology, id, with, &charging.general);
         }
+    }
+    if let Some(secured) = shared.secured {
+        config.authentication = authentication(topology, id, secured);
     }
     let charges = config.charging.is_some();
     let settings = |(price, max): (u64, u64), reservable: Option<u64>| InterfaceSettings {

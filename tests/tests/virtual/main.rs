@@ -15,6 +15,7 @@ mod established;
 mod faults;
 mod figure;
 mod input;
+mod integrity;
 mod limits;
 
 mod multihomed;

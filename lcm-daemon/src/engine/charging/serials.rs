@@ -18,6 +18,7 @@ impl Core {
     /// forerunners.
     pub(crate) fn believable(&mut self, now: Now) -> Now {
         self.at = now.at;
+        self.unix_s = now.unix_s;
         match self.unused_serial {
             Some(serial) if serial_newer(serial, now.unix_s) => Now { unix_s: serial, ..now },
             _ => now,

@@ -1,0 +1,340 @@
+//! RSVP authentication (RFC 2747, 3097): every message that comes in passes [`Engine::believes`]
+//! before anything else looks at it, every message that leaves passes [`Core::seal`].
+//!
+//! ```text
+//! bytes ─▶ who speaks (RSVP_HOP, else the IP source), on which interface ─▶ association
+//!          digest ─▶ number ─▶ parsed and acted on          keys.rs, window.rs
+//!            │         └ nobody's number is known: challenge, dropped   handshake.rs
+//!            └ missing, wrong, replayed: dropped, counted, told         refusals.rs
+//! queue of what is to be sent ─▶ association ─▶ INTEGRITY, number, digest ─▶ socket   send.rs
+//! ```
+//!
+//! An association is found by the neighbour's address, else by the interface. Nothing is kept of a
+//! system before a message of it was verified, so strangers cannot fill memory.
+
+mod handshake;
+mod keys;
+mod refusals;
+mod send;
+mod view;
+mod window;
+
+pub use refusals::{Disbelief, Disbelieved};
+pub use view::{AssociationView, DisbeliefView, KeyView, PeerView};
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use ahash::RandomState;
+use rsvp_wire::iana::class;
+use rsvp_wire::object::{Hop, Integrity};
+use rsvp_wire::{Message, MessageType, Packet, digest};
+
+use super::counters::bump;
+use super::interfaces::Interfaces;
+use super::time::{Instant, Now};
+use super::{Core, Engine};
+use crate::config::{Authentication, Handshake};
+use crate::packet::PacketMeta;
+use handshake::Question;
+use refusals::{Refusals, refuse};
+use window::{Sequence, Window};
+
+/// A sending system with one of its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PeerKey {
+    association: usize,
+    key_id: u64,
+    address: IpAddr,
+}
+
+/// What is known of it.
+#[derive(Debug, Clone)]
+pub(crate) enum Peer {
+    /// Its numbers.
+    Known(Window),
+    /// It was asked for its number.
+    Asked(Question),
+}
+
+/// All associations of a node, and what it knows of those who share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Guard {
+    associations: Vec<Authentication>,
+    by_neighbour: BTreeMap<IpAddr, usize>,
+    by_interface: BTreeMap<String, usize>,
+    peers: HashMap<PeerKey, Peer, RandomState>,
+    sequence: Sequence,
+    /// Known to this node alone.
+    secret: [u8; 32],
+    /// Challenges made so far.
+    cookies: u64,
+    /// How often everything was refreshed because of challenges on an interface, and since when.
+    refreshed: BTreeMap<u32, (Instant, u8)>,
+    refusals: Refusals,
+    /// Associations whose last key has ended, as the operator was told.
+    told_overdue: Vec<usize>,
+}
+
+impl Guard {
+    pub(crate) fn new(associations: &[Authentication], hasher: RandomState, seed: u64) -> Self {
+        let mut secret = [0; 32];
+        let mut rng = fastrand::Rng::with_seed(seed);
+        secret.fill_with(|| rng.u8(..));
+        let mut guard = Self {
+            associations: Vec::new(),
+            by_neighbour: BTreeMap::new(),
+            by_interface: BTreeMap::new(),
+            peers: HashMap::with_hasher(hasher),
+            sequence: Sequence::default(),
+            secret,
+            cookies: 0,
+            refreshed: BTreeMap::new(),
+            refusals: Refusals::default(),
+            told_overdue: Vec::new(),
+        };
+        guard.set(associations.to_vec());
+        guard
+    }
+
+    /// Takes other keys. What is known of sending systems stays for the keys that stay the same, so
+    /// that neither a message is lost nor a replay gets in.
+    fn set(&mut self, new: Vec<Authentication>) {
+        let scope = |a: &Authentication| (a.policy, a.neighbour, a.interface.clone());
+        let old = std::mem::replace(&mut self.associations, new);
+        let same_key = |at: usize, key_id: u64| {
+            let before = old.get(at)?;
+            let now = self.associations.iter().position(|a| scope(a) == scope(before))?;
+            let of = |a: &Authentication| a.keys.iter().find(|key| key.id == key_id).cloned();
+            let (before, after) = (of(before)?, of(self.associations.get(now)?)?);
+            let same = (before.algorithm, before.secret) == (after.algorithm, after.secret);
+            same.then_some(now)
+        };
+        let peers = std::mem::replace(&mut self.peers, HashMap::with_hasher(RandomState::new()));
+        let hasher = peers.hasher().clone();
+        let kept = peers.into_iter().filter_map(|(peer, known)| {
+            let association = same_key(peer.association, peer.key_id)?;
+            Some((PeerKey { association, ..peer }, known))
+        });
+        let mut peers = HashMap::with_hasher(hasher);
+        peers.extend(kept);
+        self.peers = peers;
+        self.told_overdue.clear();
+        self.by_neighbour.clear();
+        self.by_interface.clear();
+        for (at, one) in self.associations.iter().enumerate().filter(|(_, one)| !one.policy) {
+            if let Some(neighbour) = one.neighbour {
+                self.by_neighbour.insert(neighbour, at);
+            } else if let Some(interface) = &one.interface {
+                self.by_interface.insert(interface.clone(), at);
+            }
+        }
+    }
+
+    /// Whether no message needs to be looked at.
+    fn is_open(&self) -> bool {
+        self.by_neighbour.is_empty() && self.by_interface.is_empty()
+    }
+
+    /// The association by which messages of a neighbour on an interface are judged.
+    fn of_messages(&self, ports: &Interfaces, interface: u32, neighbour: IpAddr) -> Option<usize> {
+        let by_interface = || {
+            let port = ports.get(interface)?;
+            self.by_interface.get(&port.kernel.name)
+        };
+        self.by_neighbour.get(&neighbour).or_else(by_interface).copied()
+    }
+
+    /// Whether the configuration names this neighbour.
+    fn names(&self, neighbour: IpAddr) -> bool {
+        self.associations.iter().any(|one| one.neighbour == Some(neighbour))
+    }
+
+    fn has_room(&self, most: u32) -> bool {
+        self.peers.len() < most as usize
+    }
+}
+
+impl Engine {
+    /// Takes other associations and keys from now on, without losing a message; the secrets must
+    /// have been read. What holds for interfaces and neighbours otherwise stays as it is.
+    pub fn set_authentication(&mut self, now: Now, associations: Vec<Authentication>) {
+        self.core.believable(now);
+        self.core.config.authentication.clone_from(&associations);
+        self.core.integrity.set(associations);
+        self.core.tell_overdue();
+    }
+
+    /// Gives the node a secret that nobody can guess, which the cookies of challenges rest on;
+    /// without, it comes from the engine's seed.
+    pub fn set_secret(&mut self, secret: [u8; 32]) {
+        self.core.integrity.secret = secret;
+    }
+
+    /// Whether a message is to be acted on: it is believed, or nobody is asked to prove anything
+    /// here. Nothing but what is known of its sending system changes on the way.
+    pub(super) fn believes(&mut self, now: Now, meta: PacketMeta, bytes: &[u8]) -> bool {
+        if self.core.integrity.is_open() {
+            return true;
+        }
+        let packet = match Packet::parse_header(bytes) {
+            Ok(packet) => packet,
+            Err(error) => {
+                // No header, no object: nobody can have signed it.
+                bump(&mut self.core.counters.malformed, error.reason());
+                return false;
+            }
+        };
+        match packet.message_type() {
+            // The messages in it are signed one by one, and pass here one by one.
+            MessageType::Bundle => true,
+            MessageType::IntegrityChallenge => {
+                match Message::parse(bytes) {
+                    Ok(Message::IntegrityChallenge(challenge)) => {
+                        self.handle_challenge(now, meta, &challenge);
+                    }
+                    Ok(_) => {}
+                    Err(error) => bump(&mut self.core.counters.malformed, error.reason()),
+                }
+                false
+            }
+            _ => self.core.verifies(meta, &packet),
+        }
+    }
+}
+
+/// The system that sent a message: RSVP_HOP, or the IP source where there is none (section 4).
+fn sending_system(meta: PacketMeta, packet: &Packet<'_>) -> IpAddr {
+    let hop = packet.objects_of(class::RSVP_HOP).next();
+    hop.and_then(|raw| Hop::decode(&raw).ok()).map_or(meta.source, |hop| hop.address)
+}
+
+impl Core {
+    fn verifies(&mut self, meta: PacketMeta, packet: &Packet<'_>) -> bool {
+        let interface = meta.interface;
+        let from = sending_system(meta, packet);
+        let found = self.integrity.of_messages(&self.interfaces, interface, from);
+        let Some(at) = found else { return true };
+        let verified = self.check_digest(at, packet);
+        let integrity = match verified {
+            Ok(Some(integrity)) => integrity,
+            Ok(None) => return true,
+            Err(why) => {
+                refuse(self, interface, from, false, why);
+                return false;
+            }
+        };
+        let peer = PeerKey { association: at, key_id: integrity.key_id, address: from };
+        if packet.message_type() == MessageType::IntegrityResponse {
+            match Message::parse(packet.bytes()) {
+                Ok(Message::IntegrityResponse(response)) => {
+                    self.handle_response(peer, interface, &response);
+                }
+                Ok(_) => {}
+                Err(error) => bump(&mut self.counters.malformed, error.reason()),
+            }
+            return false;
+        }
+        let believed = self.check_number(peer, interface, &integrity);
+        if believed {
+            self.ask_ahead(peer, interface, &integrity);
+        }
+        believed
+    }
+
+    /// The INTEGRITY object if its digest is right; `None` where none is there or needed.
+    fn check_digest<'a>(
+        &self,
+        at: usize,
+        packet: &Packet<'a>,
+    ) -> Result<Option<Integrity<'a>>, Disbelief> {
+        let Some(association) = self.integrity.associations.get(at) else { return Ok(None) };
+        let Some(integrity) = packet.integrity() else {
+            return if association.demand { Err(Disbelief::Missing) } else { Ok(None) };
+        };
+        let unix_s = u64::from(self.unix_s);
+        let usable = keys::verifying(association, integrity.key_id, unix_s);
+        let usable = usable.map_err(|none| match none {
+            keys::NoKey::Unknown => Disbelief::UnknownKey,
+            keys::NoKey::NotLive => Disbelief::KeyNotLive,
+        })?;
+        let key = keys::wire_key(usable.key).ok_or(Disbelief::UnknownKey)?;
+        let verified = digest::verify(packet, &key);
+        verified.map(Some).map_err(|_| Disbelief::WrongDigest)
+    }
+
+    /// Whether the number of a verified message is new.
+    fn check_number(&mut self, peer: PeerKey, interface: u32, integrity: &Integrity<'_>) -> bool {
+        let Some(association) = self.integrity.associations.get(peer.association) else {
+            return false;
+        };
+        let (window, handshake) = (association.window as usize, association.handshake);
+        match self.integrity.peers.get_mut(&peer) {
+            Some(Peer::Known(known)) => {
+                let new = known.accept(integrity.sequence, window);
+                if !new {
+                    refuse(self, interface, peer.address, false, Disbelief::Replay);
+                }
+                return new;
+            }
+            Some(Peer::Asked(_)) => {
+                self.counters.drop("integrity_handshake_pending");
+                return false;
+            }
+            None => {}
+        }
+        let answers = integrity.flags & Integrity::HANDSHAKE != 0;
+        match (handshake, answers) {
+            (Handshake::Off, _) | (Handshake::IfOffered, false) => {
+                let room = self.integrity.has_room(self.config.limits.max_neighbours_per_interface);
+                if room {
+                    let window = Window::starting_with(integrity.sequence);
+                    self.integrity.peers.insert(peer, Peer::Known(window));
+                } else {
+                    refuse(self, interface, peer.address, false, Disbelief::TooMany);
+                }
+                room
+            }
+            (Handshake::Required, false) => {
+                refuse(self, interface, peer.address, false, Disbelief::NoHandshake);
+                false
+            }
+            (Handshake::IfOffered | Handshake::Required, true) => {
+                self.counters.drop("integrity_handshake_pending");
+                self.challenge(peer, interface);
+                false
+            }
+        }
+    }
+
+    /// Asks for the numbers of the keys that a neighbour may change over to, so that it can do so
+    /// without a message being dropped (section 5.1).
+    fn ask_ahead(&mut self, peer: PeerKey, interface: u32, integrity: &Integrity<'_>) {
+        let Some(association) = self.integrity.associations.get(peer.association) else { return };
+        let answers = integrity.flags & Integrity::HANDSHAKE != 0;
+        if association.keys.len() < 2 || association.handshake == Handshake::Off || !answers {
+            return;
+        }
+        let unix_s = u64::from(self.unix_s);
+        let others: Vec<PeerKey> = keys::accepted(association, unix_s)
+            .map(|found| PeerKey { key_id: found.key.id, ..peer })
+            .filter(|other| !self.integrity.peers.contains_key(other))
+            .collect();
+        others.into_iter().for_each(|other| self.challenge(other, interface));
+    }
+
+    /// Tells the operator of associations whose last key has ended; it stays in use (section 5.3).
+    pub(crate) fn tell_overdue(&mut self) {
+        let unix_s = u64::from(self.unix_s);
+        for (at, one) in self.integrity.associations.iter().enumerate() {
+            let Some(key_id) = keys::overdue(one, unix_s) else { continue };
+            if self.integrity.told_overdue.contains(&at) {
+                continue;
+            }
+            self.integrity.told_overdue.push(at);
+            let neighbour = one.neighbour.map(|neighbour| neighbour.to_string());
+            let of = neighbour.or_else(|| one.interface.clone()).unwrap_or_default();
+            self.outbox.push(super::Output::LastKeyEnded { of, key_id });
+        }
+    }
+}
