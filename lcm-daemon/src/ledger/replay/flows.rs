@@ -1,13 +1,10 @@
 //! Flows of a run: the approvals in force for each, and its meters.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::hash::BuildHasherDefault;
-
-use ahash::AHasher;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::accounts::{AccountRef, NeighbourRef, Sides};
+use super::pages::Pages;
 use super::posting::TenureRef;
 use crate::ledger::record::{Payment, Stamp};
 
@@ -16,17 +13,17 @@ use crate::ledger::record::{Payment, Stamp};
 pub(super) struct Flows {
     /// Announced numbers as ranges, which rise; one range if they are given out in turn.
     announced: Vec<(u64, u64)>,
-    /// Their numbers are ours, so no stranger chooses what collides.
-    busy: HashMap<u64, Flow, BuildHasherDefault<AHasher>>,
+    busy: Pages<Flow>,
     /// Flows in which something came to rest since the last proof.
     idle: Vec<u64>,
 }
 
-/// A flow in which something is approved, or runs.
+/// A flow in which something is approved, or runs. With one next hop nothing of it stands elsewhere
+/// in memory.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Flow {
-    pub(super) grants: Vec<Grant>,
-    pub(super) meters: Vec<Line>,
+    pub(super) grants: SmallVec<[Grant; 2]>,
+    pub(super) meters: SmallVec<[Line; 2]>,
 }
 
 /// An approval in force.
@@ -125,12 +122,8 @@ impl Flows {
 
     /// The state of a flow, if it was announced.
     pub(super) fn get(&mut self, flow: u64) -> Option<&mut Flow> {
-        match self.busy.entry(flow) {
-            Entry::Occupied(state) => Some(state.into_mut()),
-            Entry::Vacant(place) => {
-                is_announced(&self.announced, flow).then(|| place.insert(Flow::default()))
-            }
-        }
+        let Self { announced, busy, .. } = self;
+        busy.slot(flow, || is_announced(announced, flow))
     }
 
     /// Notes that something of a flow came to rest.
@@ -142,21 +135,18 @@ impl Flows {
     pub(super) fn tidy(&mut self, proved_ms: u64) {
         let Self { busy, idle, .. } = self;
         idle.retain(|number| {
-            let Some(flow) = busy.get_mut(number) else { return false };
+            let Some(flow) = busy.get_mut(*number) else { return false };
             let all = flow.tidy(proved_ms);
             if flow.grants.is_empty() && flow.meters.is_empty() {
-                busy.remove(number);
+                busy.remove(*number);
             }
             !all
         });
     }
 
     /// All flows that have state, in the order of their numbers; none is left.
-    pub(super) fn take_all(&mut self) -> Vec<(u64, Flow)> {
-        let mut all: Vec<(u64, Flow)> = std::mem::take(&mut self.busy).into_iter().collect();
-        all.sort_unstable_by_key(|(number, _)| *number);
-        *self = Self::default();
-        all
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = (u64, Flow)> + use<> {
+        std::mem::take(self).busy.into_sorted()
     }
 
     /// Goes through what grants and meters rest on.
@@ -169,6 +159,6 @@ impl Flows {
 
     /// All flows that have state.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Flow)> {
-        self.busy.iter().map(|(number, flow)| (*number, flow))
+        self.busy.iter()
     }
 }

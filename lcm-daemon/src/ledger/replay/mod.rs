@@ -4,7 +4,7 @@
 //!  records ─▶ Replay::apply ─▶ postings (a closed segment each), or the first record at fault
 //!                 │
 //!                 ├─ run.rs       boot, last proved instant, time of day
-//!                 ├─ flows.rs     approvals in force, meters
+//!                 ├─ flows.rs     approvals in force, meters; in pages.rs by number
 //!                 ├─ accounts.rs  who owes whom
 //!                 └─ posting.rs   contra entries, disputes, what is final
 //! ```
@@ -14,6 +14,7 @@
 mod accounts;
 mod fault;
 mod flows;
+mod pages;
 mod posting;
 mod run;
 #[cfg(test)]
