@@ -9,7 +9,7 @@ use rsvp_wire::{Message, MessageType};
 
 use super::log::{Crossing, Fate, ucpes};
 use super::net::Net;
-use super::topology::NodeId;
+use super::topology::{LinkId, NodeId};
 use crate::promise::{Approval, approval_ms, integral, spans};
 
 /// Who pays whom.
@@ -44,7 +44,9 @@ impl Metered {
 
 type Books = BTreeMap<Pair, Metered>;
 /// Approvals, each with the next hop that brought it: who pays, or one before it that does not charge.
-type Flows = BTreeMap<(Pair, IpKey, Filter), Vec<(IpAddr, Approval)>>;
+type Flows = BTreeMap<(Pair, Account, IpKey, Filter), Vec<(IpAddr, Approval)>>;
+/// What a payer is to its payee: a link, and the address that its payments originate from.
+type Account = (LinkId, IpAddr);
 type IpKey = (IpAddr, u8, u16);
 
 fn key(session: &Session) -> IpKey {
@@ -135,7 +137,9 @@ impl Net {
 
     /// The most that each payee may have metered of receiver payments by now, from the UCPEs that
     /// reached it: each approves [t, t + H] up to its ceiling (charging.md T3), and a gap between
-    /// two of one instance is billed at the lower of their rates. Ends with a RESVTEAR.
+    /// two of one instance is billed at the lower of their rates. Ends with a RESVTEAR. Who goes on
+    /// over another link or from another address is another payer to it (D10): what was approved
+    /// before stands until it ends.
     pub fn approved(&self) -> BTreeMap<Pair, i128> {
         let mut sums = BTreeMap::new();
         for ((pair, ..), approvals) in self.approvals() {
@@ -199,20 +203,21 @@ impl Net {
                 let refresh = u64::from(resv.time_values.refresh_ms).min(300_000);
                 let until_ms = at_ms + approval_ms(refresh);
                 let via = resv.hop.address;
-                for (sender, ucpe, payer) in ucpes(&resv) {
-                    let Some(payer) = self.topology.owner(payer) else { continue };
+                for (sender, ucpe, origin) in ucpes(&resv) {
+                    let Some(payer) = self.topology.owner(origin) else { continue };
+                    let account = (crossing.link, origin);
                     let pair = Pair { payee: crossing.to, payer };
                     let (ceiling, instance) = (ucpe.payment, ucpe.instance);
                     let approval = Approval { at_ms, ceiling, instance, until_ms };
                     flows
-                        .entry((pair, key(&resv.session), sender))
+                        .entry((pair, account, key(&resv.session), sender))
                         .or_default()
                         .push((via, approval));
                 }
             }
             Ok(Message::ResvTear(tear)) => {
                 let torn: Vec<Filter> = tear.filters().map(|filter| filter.0).collect();
-                let ours = flows.iter_mut().filter(|((pair, session, sender), _)| {
+                let ours = flows.iter_mut().filter(|((pair, _, session, sender), _)| {
                     pair.payee == crossing.to
                         && *session == key(&tear.session)
                         && torn.contains(sender)

@@ -244,7 +244,7 @@ impl Node {
     }
 
     /// The flow of a pending record, if that is a consent that opens, or an offer of ours that
-    /// approves more than the one before it, and which has not ended since.
+    /// approves more than the one before it, or than nothing, and which has not ended since.
     pub(super) fn approves_more(&self, at: usize) -> Option<u64> {
         let approval = |body: &Body| match body {
             Body::Consent(c) => Some((c.flow, c.payer, false, c.ceiling, c.instance)),
@@ -253,6 +253,9 @@ impl Node {
         };
         let mut records = self.records_up_to(at);
         let (flow, who, ours, ceiling, instance) = approval(records.next()?)?;
+        if ours && ceiling == 0 {
+            return None;
+        }
         let of_same = |body: &Body| match body {
             Body::Closed(closed) => !ours && (closed.flow, closed.payer) == (flow, who),
             _ => approval(body).is_some_and(|(f, w, o, ..)| (f, w, o) == (flow, who, ours)),
