@@ -102,8 +102,13 @@ pub(super) fn announce(
     psb: &mut Psb,
     arrived: &Arrived,
 ) -> Result<bool, Fault> {
-    if let Announced::Dcpe(said) = &arrived.policy.announced {
-        follow_announcer(core, now, psb, said)?;
+    match &arrived.policy.announced {
+        Announced::Dcpe(said) => follow_announcer(core, now, psb, said)?,
+        // Who announced behind the previous hop does so no more: it is settled with by its name.
+        Announced::Nothing if psb.policy_until <= now.at && psb.announcer.is_some() => {
+            upstream_moved(core, now, psb);
+        }
+        _ => {}
     }
     let payee = psb.payee();
     let link = Link::from(psb, arrived.session);
@@ -117,7 +122,6 @@ pub(super) fn announce(
             let quantity = arrived.facts.tspec.rate.to_integer().saturating_mul(8);
             flow.on_no_dcpe(clock(now), refresh, quantity);
             journal::take(core, now, psb);
-            psb.announcer = None;
             return Ok(true);
         }
         Announced::Dcpe(said) => {
