@@ -11,9 +11,9 @@ use rsvp_wire::object::{Filter, Hop};
 use super::Core;
 use super::counters::bump;
 use super::path::Arrived;
-use super::psb::Psb;
+use super::psb::{Former, Psb};
 use super::session::SessionState;
-use super::time::{Instant, Now, Span, lifetime};
+use super::time::{Instant, Now, lifetime, longest_gap};
 use crate::kernel::Route;
 
 /// The last PATH of a sender over an interface that does not count at present.
@@ -40,7 +40,7 @@ impl SessionState {
         arrived: &Arrived,
     ) -> bool {
         let Some(psb) = self.senders.get(index) else { return true };
-        if Self::takes_turns(core, now, psb, arrived) {
+        if self.takes_turns(core, now, psb, arrived) {
             return false;
         }
         let known = self.heard.iter().position(|heard| heard.is(psb.sender, arrived.incoming));
@@ -60,14 +60,19 @@ impl SessionState {
         false
     }
 
-    /// True if a PATH comes from the previous hop that the block came from before the present one,
-    /// over the same interface and sooner than a refresh. Routing does not tell which of them is
-    /// right; one that the data has left speaks until its state ends, and where it charges also as
-    /// often as it gains or loses a reservation by being believed.
-    fn takes_turns(core: &Core, now: Now, psb: &Psb, arrived: &Arrived) -> bool {
+    /// True if a PATH comes from a previous hop that had the block for less than a refresh, until
+    /// the one before took it back, and routing does not tell which of them is right. One that the
+    /// data has left speaks until its state ends, and where it charges also as often as it gains or
+    /// loses a reservation by being believed: each of the two would be answered by the other.
+    fn takes_turns(&self, core: &Core, now: Now, psb: &Psb, arrived: &Arrived) -> bool {
         let usable = core.interfaces.get(psb.incoming).is_some_and(|port| port.usable());
-        let former = |former: &(Hop, Instant)| former.0 == arrived.hop && now.at < former.1;
-        psb.incoming == arrived.incoming && usable && psb.former.as_deref().is_some_and(former)
+        let routed = self.session.destination.is_multicast() && psb.incoming != arrived.incoming;
+        let back = |former: &Former| {
+            former.was_detour
+                && (former.hop, former.incoming) == (arrived.hop, arrived.incoming)
+                && now.at < former.until
+        };
+        usable && !routed && psb.former.as_deref().is_some_and(back)
     }
 
     /// True if `incoming` is where a sender's data is to come in, rather than where its block says.
@@ -143,9 +148,4 @@ impl SessionState {
 fn overdue(core: &Core, now: Now, psb: &Psb) -> bool {
     let k = u32::from(core.config.rsvp.lifetime_multiplier);
     now.at + lifetime(psb.refresh_ms, k) > psb.expires + longest_gap(psb.refresh_ms)
-}
-
-/// The longest time between two refreshes: 1.5 R (RFC 2205 section 3.7).
-pub(crate) const fn longest_gap(refresh_ms: u32) -> Span {
-    Span::from_micros(refresh_ms as u64 * 1_500)
 }

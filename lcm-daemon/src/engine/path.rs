@@ -8,7 +8,6 @@ use rsvp_wire::message::Path;
 use rsvp_wire::object::{Filter, FlowId, Hop, SenderTemplate, SenderTspec, Session, TimeValues};
 
 use super::charging;
-use super::heard::longest_gap;
 use super::limits::Limit;
 use super::policy::{self, Carried, Elements, PathPolicy};
 use super::psb::{Outgoing, Psb, SenderFacts, Way};
@@ -264,9 +263,7 @@ impl SessionState {
         let Some(psb) = self.senders.get_mut(index) else { return };
         charging::upstream_moved(core, now, psb);
         leave_flow_route(core, self.session, psb, slot);
-        psb.former = psb.phop.map(|old| Box::new((old, now.at + longest_gap(psb.refresh_ms))));
-        psb.phop = Some(hop);
-        psb.incoming = incoming;
+        psb.hand_over(now.at, hop, incoming);
         psb.seat = core.neighbours.seat_sender((incoming, hop.address));
         if psb.route.source.is_some() && psb.route.incoming != incoming {
             let old = psb.route;

@@ -11,12 +11,11 @@ use rsvp_wire::object::Filter;
 use super::Core;
 use super::charging;
 use super::counters::bump;
-use super::heard::longest_gap;
 use super::psb::Psb;
 use super::resv::Request;
 use super::rsb::{Payer, Rsb, Selection};
 use super::session::SessionState;
-use super::time::{Instant, Now, Span, lifetime};
+use super::time::{Instant, Now, Span, lifetime, longest_gap};
 
 impl SessionState {
     /// Who pays once a request is taken, of which these senders were admitted. Who paid before and

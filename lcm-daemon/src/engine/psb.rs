@@ -9,7 +9,7 @@ use super::blockade::Blockade;
 use super::limits::Seat;
 use super::policy::{Carried, Elements};
 use super::record::RecordId;
-use super::time::Instant;
+use super::time::{Instant, longest_gap};
 use crate::kernel::{RouteKey, Transport};
 
 /// What one PATH message says of its sender, whatever the hop that it came over.
@@ -75,10 +75,21 @@ pub(crate) struct Psb {
     pub(crate) number: u64,
     /// The record that must be durable before a RESV speaks of this sender.
     pub(crate) needs: RecordId,
-    /// The previous hop before this one, and until when it may not take the block back.
-    pub(crate) former: Option<Box<(Hop, Instant)>>,
+    /// The previous hop before this one, for as long as that matters.
+    pub(crate) former: Option<Box<Former>>,
     /// Counts this block as the previous hop's; `None` for a sender on this node.
     pub(crate) seat: Option<Seat>,
+}
+
+/// A previous hop that had a block just before the present one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Former {
+    pub(crate) hop: Hop,
+    pub(crate) incoming: u32,
+    /// It is not asked about later than this.
+    pub(crate) until: Instant,
+    /// It had taken the block from the present one, which took it back: it may not do so again.
+    pub(crate) was_detour: bool,
 }
 
 /// A way that data takes out of this node.
@@ -146,6 +157,18 @@ impl Psb {
     /// True if a message that names `hop`, received on `incoming`, comes from our previous hop.
     pub(crate) fn came_from(&self, hop: Hop, incoming: u32) -> bool {
         self.phop == Some(hop) && self.incoming == incoming
+    }
+
+    /// The block goes to another previous hop, which is remembered for a while.
+    pub(crate) fn hand_over(&mut self, now: Instant, to: Hop, incoming: u32) {
+        let came_back = |former: &Former| (former.hop, former.incoming) == (to, incoming);
+        let was_detour = self.former.as_deref().is_some_and(|f| came_back(f) && now < f.until);
+        let until = now + longest_gap(self.refresh_ms);
+        let before = self.incoming;
+        self.former =
+            self.phop.map(|hop| Box::new(Former { hop, incoming: before, until, was_detour }));
+        self.phop = Some(to);
+        self.incoming = incoming;
     }
 
     /// The previous hop's address, where there is one.

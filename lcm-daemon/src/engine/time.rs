@@ -82,6 +82,11 @@ pub const fn lifetime(refresh_ms: u32, k: u32) -> Span {
     Span::from_micros((2 * k as u64 + 1) * 3 * refresh_ms as u64 * 1000 / 4)
 }
 
+/// The longest time between two refreshes: 1.5 R (RFC 2205 section 3.7).
+pub(crate) const fn longest_gap(refresh_ms: u32) -> Span {
+    Span::from_micros(refresh_ms as u64 * 1_500)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
