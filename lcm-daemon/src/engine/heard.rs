@@ -16,7 +16,7 @@ use super::session::SessionState;
 use super::time::{Instant, Now, lifetime, longest_gap};
 use crate::kernel::Route;
 
-/// The last PATH of a sender over an interface that does not count at present.
+/// The last PATH of a sender over an interface, if another one counts at present.
 #[derive(Debug, Clone)]
 pub(crate) struct Heard {
     arrived: Arrived,
@@ -30,8 +30,8 @@ impl Heard {
 }
 
 impl SessionState {
-    /// Decides whether a PATH over another interface than the block's takes its place; if not it is
-    /// kept aside.
+    /// Decides whether a PATH from another previous hop than the block's takes its place; if not it
+    /// is kept aside.
     pub(crate) fn counts(
         &mut self,
         core: &Core,
@@ -40,11 +40,10 @@ impl SessionState {
         arrived: &Arrived,
     ) -> bool {
         let Some(psb) = self.senders.get(index) else { return true };
-        if self.takes_turns(core, now, psb, arrived) {
-            return false;
-        }
         let known = self.heard.iter().position(|heard| heard.is(psb.sender, arrived.incoming));
-        if psb.incoming == arrived.incoming || self.prefers(core, now, psb, arrived.incoming) {
+        let right =
+            psb.incoming == arrived.incoming || self.prefers(core, now, psb, arrived.incoming);
+        if right && !self.takes_turns(core, now, psb, arrived) {
             if let Some(known) = known {
                 self.heard.swap_remove(known);
             }

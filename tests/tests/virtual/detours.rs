@@ -143,44 +143,52 @@ fn r102_previous_hops_behind_one_interface_do_not_take_turns() {
     }
 }
 
-/// A router that the data has left, and that was not told so, refreshes what it knows of a unicast
-/// sender over another interface. It is believed at most once between two refreshes of the right
-/// one: each of them answers at once when it gains or loses the reservation.
+/// A router that unicast data has left, and that was not told so, refreshes over another interface
+/// what it knows of the senders. It is believed at most once between two refreshes of the right
+/// one: each of the two changes its prices when it gains or loses a reservation, and says so at
+/// once.
 ///
 /// ```text
-/// S ──── A ──────── B ──── R
-///        └── C ──┘
+/// S1 ──┐
+///      A ──────── B ──── R
+/// S2 ──┘└── C ──┘
 /// ```
 #[test]
 fn r102_a_router_that_unicast_data_has_left_does_not_take_turns() {
     for family in [Family::V4, Family::V6] {
         let mut t = Topology::default();
-        let s = t.node("S", Kind::Host);
+        let senders = ["S1", "S2"].map(|name| t.node(name, Kind::Host));
         let [a, b, c] = ["A", "B", "C"].map(|name| t.node(name, Kind::Router));
         let r = t.node("R", Kind::Host);
-        t.link(s, a, (0, 0));
+        for s in senders {
+            t.link(s, a, (0, 0));
+        }
         let direct = t.link(a, b, (300, 300));
-        let detour = t.link(a, c, (600, 600));
-        t.link(c, b, (0, 0));
+        let detour = t.link(a, c, (0, 0));
+        t.link(c, b, (600, 600));
         t.link(b, r, (60, 60));
         let mut net = Net::new(t, Options { family, ..Options::default() });
         let session = net.session_to(r);
         net.set_link(direct, false);
-        net.send(s, session, None);
-        receive(&mut net, r, session, Style::FixedFilter);
+        for s in senders {
+            net.send(s, session, None);
+        }
+        receive(&mut net, r, session, Style::SharedExplicit);
         net.run_ms(60_000);
-        let paid = |net: &Net| net.log.last_ucpe(4, r, net.sender(s)).unwrap().payment;
-        assert_eq!(paid(&net), 660, "{family:?}");
+        let paid = |sender: NodeId| net.log.last_ucpe(5, r, net.sender(sender)).unwrap().payment;
+        assert_eq!(senders.map(paid), [330, 330], "{family:?}");
         // C does not hear that the data goes another way.
         net.set_weather_of(detour, Weather::storm(1_000));
         net.set_link(direct, true);
         let before = net.log.messages();
-        net.run_ms(2 * LIFETIME);
-        let messages = net.log.messages() - before;
-        // 21 refreshes at most of a PATH and a RESV over 5 links, and as much again.
-        assert!(messages < 420, "{family:?}: {messages} messages");
+        for second in 0..2 * LIFETIME / 1_000 {
+            net.run_ms(1_000);
+            let messages = net.log.messages() - before;
+            // 21 refreshes at most of 2 PATHs and a RESV over 6 links, and as much again.
+            assert!(messages < 756, "{family:?}: {messages} messages in {second} s");
+        }
         net.set_weather_of(detour, Weather::steady(1_000));
-        let mut expected = vec![0; 5];
+        let mut expected = vec![0; 6];
         (expected[a], expected[b], expected[r]) = (300, 60, -360);
         net.assert_metered(100_000, &expected);
         net.assert_promise();
