@@ -198,11 +198,11 @@ fn r037_who_announces_no_more_is_settled_with_by_its_own_name() {
         net.fix_members(session, [r]);
         let share = SenderShare { fraction_ppm: 400_000, ..SenderShare::default() };
         let handle = net.send(s, session, Some(share));
+        net.receive_as(r, reserve_up_to(session, None));
         net.run_ms(3);
         for link in links {
             net.set_weather_of(link, Weather::storm(1_000));
         }
-        net.receive_as(r, reserve_up_to(session, None));
         net.run_ms(1_000);
         net.close(s, handle);
         net.run_ms(1_000);
