@@ -11,6 +11,7 @@ pub mod engine;
 pub mod exit;
 pub mod http;
 pub mod io;
+mod ip;
 pub mod kernel;
 pub mod lab;
 pub mod ledger;

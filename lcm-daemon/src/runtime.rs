@@ -3,9 +3,13 @@
 //! Packets, netlink news, control requests and the timer wake it; after each, outputs are done
 //! and messages sent in batches. Nothing here decides anything about RSVP.
 
+mod ip6;
+
 use std::collections::HashMap;
 use std::future::pending;
 use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
@@ -22,6 +26,7 @@ use crate::io::clock::Sleep;
 use crate::io::{Kernel, Monitor, RawSocket, RecvBatch, SocketSettings, clock, watch};
 use crate::kernel::{KernelNews, Route};
 use crate::page::Page;
+use ip6::Ip6;
 
 /// Batches read from the socket before other work gets its turn.
 const BATCHES_PER_TURN: usize = 8;
@@ -30,6 +35,7 @@ const BATCHES_PER_TURN: usize = 8;
 pub(crate) struct Node {
     engine: Engine,
     socket: AsyncFd<RawSocket>,
+    ip6: Option<Ip6>,
     monitor: AsyncFd<Monitor>,
     kernel: Kernel,
     batch: RecvBatch,
@@ -45,12 +51,17 @@ impl Node {
     /// Opens the books and the sockets, and reads the interfaces; `secret` is known to nobody else.
     pub(crate) fn open(config: Config, seed: u64, secret: [u8; 32]) -> io::Result<Self> {
         let books = Bookkeeper::open(&config, now()).map_err(io::Error::other)?;
-        let socket = RawSocket::open(&SocketSettings::default())?;
+        let settings = SocketSettings::default();
+        let socket = RawSocket::open(&settings)?;
+        let mut ip6 = Ip6::open(config.rsvp.role, &settings)?;
         tracing::info!(
             bytes = socket.receive_buffer()?,
             "raw socket for RSVP is open; this is its receive buffer"
         );
         let monitor = Monitor::open()?;
+        if let Some(ip6) = &mut ip6 {
+            ip6.set_own(addresses(&monitor));
+        }
         let mut engine = Engine::new(config, seed);
         engine.set_secret(secret);
         let now = now();
@@ -60,6 +71,7 @@ impl Node {
         Ok(Self {
             engine,
             socket: watch(socket)?,
+            ip6,
             monitor: watch(monitor)?,
             kernel: Kernel::open()?,
             batch: RecvBatch::new(),
@@ -88,6 +100,13 @@ impl Node {
                 ready = self.socket.readable() => {
                     ready?.retain_ready();
                     self.receive()?;
+                }
+                ready = Ip6::readable(self.ip6.as_ref()) => {
+                    ready?;
+                    if let Some(ip6) = &mut self.ip6 {
+                        ip6.receive(&mut self.engine);
+                    }
+                    self.flush();
                 }
                 ready = self.socket.writable(), if self.unsent.is_some() => {
                     ready?.clear_ready();
@@ -136,12 +155,12 @@ impl Node {
                     self.flush();
                     if count < RecvBatch::CAPACITY {
                         // recvmmsg(2) stopped because the socket was empty.
-                        self.clear_readable();
+                        clear_readable(&self.socket);
                         break;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.clear_readable();
+                    clear_readable(&self.socket);
                     break;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -155,18 +174,12 @@ impl Node {
         Ok(())
     }
 
-    /// Forgets that the socket was readable, unless it became so meanwhile.
-    fn clear_readable(&mut self) {
-        let waker = std::task::Waker::noop();
-        let mut context = std::task::Context::from_waker(waker);
-        if let std::task::Poll::Ready(Ok(mut guard)) = self.socket.poll_read_ready(&mut context) {
-            guard.clear_ready();
-        }
-    }
-
     fn read_news(&mut self) -> io::Result<()> {
         let mut news = Vec::new();
         self.monitor.get_mut().read_news(&mut news)?;
+        if let Some(ip6) = &mut self.ip6 {
+            ip6.set_own(addresses(self.monitor.get_ref()));
+        }
         let now = now();
         for item in news {
             tracing::debug!(?item, "kernel news");
@@ -191,12 +204,12 @@ impl Node {
                     self.books.record(&mut self.engine, now(), id, &record);
                 }
                 Output::Join { group, interface } => {
-                    if let Err(error) = self.socket.get_ref().join_group(group, interface) {
+                    if let Err(error) = self.join(group, interface) {
                         tracing::error!(%group, interface, %error, "joining failed");
                     }
                 }
                 Output::Leave { group, interface } => {
-                    if let Err(error) = self.socket.get_ref().leave_group(group, interface) {
+                    if let Err(error) = self.leave(group, interface) {
                         tracing::warn!(%group, interface, %error, "leaving failed");
                     }
                 }
@@ -224,13 +237,28 @@ impl Node {
         self.transmit();
     }
 
+    fn join(&self, group: IpAddr, interface: u32) -> io::Result<()> {
+        match (group, &self.ip6) {
+            (IpAddr::V6(group), Some(ip6)) => ip6.local().join_group(&group, interface),
+            _ => self.socket.get_ref().join_group(group, interface),
+        }
+    }
+
+    fn leave(&self, group: IpAddr, interface: u32) -> io::Result<()> {
+        match (group, &self.ip6) {
+            (IpAddr::V6(group), Some(ip6)) => ip6.local().leave_group(&group, interface),
+            _ => self.socket.get_ref().leave_group(group, interface),
+        }
+    }
+
     fn transmit(&mut self) {
         let queue = self.engine.transmits();
         if queue.is_empty() {
             return;
         }
         let socket = self.socket.get_mut();
-        let report = socket.send_batch(queue, self.unsent.unwrap_or(0));
+        let ip6 = self.ip6.as_ref().map(Ip6::local);
+        let report = socket.send_batch_with(queue, self.unsent.unwrap_or(0), ip6);
         for failure in socket.send_failures() {
             tracing::warn!("{failure}");
             self.page.send_failed(failure);
@@ -261,6 +289,7 @@ impl Node {
             }
             Call::Metrics(reply) => {
                 let drops = self.socket.get_ref().kernel_drops().unwrap_or_default();
+                let drops = drops.wrapping_add(self.ip6.as_ref().map_or(0, Ip6::kernel_drops));
                 let text =
                     self.page.text(&self.engine, self.batch.skipped(), drops, self.books.counts());
                 let _ = reply.send(text);
@@ -326,6 +355,19 @@ impl Node {
             }
         }
     }
+}
+
+/// Forgets that a socket was readable, unless it became so meanwhile.
+fn clear_readable<T: AsRawFd>(socket: &AsyncFd<T>) {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    if let std::task::Poll::Ready(Ok(mut guard)) = socket.poll_read_ready(&mut context) {
+        guard.clear_ready();
+    }
+}
+
+/// This node's addresses.
+fn addresses(monitor: &Monitor) -> impl Iterator<Item = IpAddr> + '_ {
+    monitor.interfaces().flat_map(|port| port.addresses.iter().map(|(address, _)| *address))
 }
 
 /// Both clocks.

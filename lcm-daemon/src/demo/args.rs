@@ -37,6 +37,9 @@ pub struct Figure2Args {
     /// higher already.
     #[arg(long, value_name = "RATE")]
     pub raised: Option<u64>,
+    /// Everything over IPv6.
+    #[arg(long)]
+    pub ipv6: bool,
     /// Keep a capture of each link in this directory.
     #[arg(long, value_name = "DIR")]
     pub pcap: Option<PathBuf>,

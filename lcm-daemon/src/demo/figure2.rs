@@ -1,7 +1,7 @@
 //! The play: phases A, C and B on real daemons, and what is checked in each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ use crate::lab::{self, LabError, Topology, wait};
 
 /// The group that the figure's sender sends to.
 const GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(239, 1, 2, 3));
+/// The same over IPv6: transient, within the site (RFC 4291 section 2.7).
+const GROUP6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0, 0x123));
 const PORT: u16 = 5000;
 /// Validity of all prices, as in the paper's example.
 const VALIDITY_MS: u32 = 60_000;
@@ -105,7 +107,8 @@ fn play(args: &Figure2Args) -> Result<(), Failure> {
         ignorant: BTreeSet::new(),
         refresh_ms: args.refresh_ms,
         validity_ms: VALIDITY_MS,
-        group: Some(GROUP),
+        group: Some(if args.ipv6 { GROUP6 } else { GROUP }),
+        ipv6: args.ipv6,
         port: PORT,
         program: (program, vec!["daemon".to_owned()]),
         pcap,

@@ -49,6 +49,8 @@ pub struct Setup {
     pub validity_ms: u32,
     /// Where the data goes: a multicast group, or `None` for the first receiver's own address.
     pub group: Option<IpAddr>,
+    /// Whether nodes are known by their IPv6 addresses, as they are if the group is one.
+    pub ipv6: bool,
     /// Port of the session and of the sender.
     pub port: u16,
     /// The program that is the daemon, and the arguments before `--config`.
@@ -262,10 +264,15 @@ impl Stage {
     /// # Errors
     /// If it has none.
     pub fn address(&self, name: &str) -> Result<IpAddr, LabError> {
-        let address = self.network.get(name)?.address();
-        let address =
-            address.ok_or_else(|| LabError::new(format!("node {name} has no address")))?;
-        Ok(IpAddr::V4(address))
+        let node = self.network.get(name)?;
+        let ipv6 = self.setup.ipv6 || self.setup.group.is_some_and(|group| group.is_ipv6());
+        let address = if ipv6 {
+            let mut links = self.network.links().iter();
+            links.find_map(|link| link.address6(name)).map(IpAddr::V6)
+        } else {
+            node.address().map(IpAddr::V4)
+        };
+        address.ok_or_else(|| LabError::new(format!("node {name} has no address")))
     }
 
     /// Opens the session at the sender, detached; returns the handle.

@@ -8,10 +8,11 @@
 //! |-|-|
 //! | [`raw_socket`] | the RSVP socket: opening, options, groups, the drop counter |
 //! | [`receive`], [`transmit`] | batches in and out, without an allocation per packet |
+//! | [`ip6`] | RSVP over IPv6: what is for this node, and what is in transit |
 //! | [`ipv4`], `cmsg`, `options` | the IPv4 header, control messages, socket options |
 //! | [`netlink`], [`monitor`] | questions to the kernel's tables, and news from them |
 //! | `rtnetlink`, `interface_table` | the codec of rtnetlink and what both of them know of links |
-//! | [`mroute`] | the multicast routing socket, for networks without a multicast routing daemon |
+//! | [`mroute`], [`mroute6`] | the multicast routing sockets, for networks without a multicast routing daemon |
 //! | [`ready`] | waiting within tokio |
 //! | [`clock`], [`caps`] | time, privileges, and dying with the parent |
 
@@ -19,9 +20,11 @@ pub mod caps;
 pub mod clock;
 mod cmsg;
 mod interface_table;
+pub mod ip6;
 pub mod ipv4;
 pub mod monitor;
 pub mod mroute;
+pub mod mroute6;
 pub mod netlink;
 mod options;
 pub mod raw_socket;
@@ -36,6 +39,7 @@ mod tests;
 pub use ipv4::Skip;
 pub use monitor::Monitor;
 pub use mroute::MulticastRouter;
+pub use mroute6::MulticastRouter6;
 pub use netlink::Kernel;
 pub use raw_socket::{RawSocket, SocketSettings};
 pub use ready::watch;

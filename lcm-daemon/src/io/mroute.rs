@@ -1,4 +1,4 @@
-//! The kernel's multicast routing socket, for networks that run no multicast routing daemon.
+//! The kernel's multicast routing socket for IPv4 (IPv6: `mroute6`), for networks that run no multicast routing daemon.
 //!
 //! The lab and the demo set their multicast trees with it. On a production router pimd, FRR or
 //! smcroute holds this socket, and there can be only one of them.
@@ -180,7 +180,7 @@ impl Drop for MulticastRouter {
     }
 }
 
-fn explain(what: &str, error: &io::Error) -> io::Error {
+pub(super) fn explain(what: &str, error: &io::Error) -> io::Error {
     let advice = if error.kind() == io::ErrorKind::PermissionDenied {
         "; it takes CAP_NET_RAW and CAP_NET_ADMIN"
     } else {
@@ -207,74 +207,5 @@ impl MulticastRouter {
         let index = nix::net::if_::if_nametoindex("pimreg")?;
         self.vifs.insert(index, number);
         Ok(index)
-    }
-}
-
-/// Just enough of IPv6 multicast routing to test what is read of it.
-#[cfg(test)]
-pub(super) mod ipv6 {
-    use std::net::Ipv6Addr;
-
-    use super::*;
-
-    const fn mrt6(offset: i32, name: &'static str) -> SocketOption {
-        SocketOption { level: libc::IPPROTO_IPV6, number: 200 + offset, name }
-    }
-
-    /// `struct mif6ctl`.
-    #[derive(Clone, Copy)]
-    #[repr(C)]
-    struct Mif {
-        number: u16,
-        flags: u8,
-        threshold: u8,
-        interface: u16,
-        rate_limit: u32,
-    }
-
-    /// `struct mf6cctl`: two `sockaddr_in6`, the incoming interface, a set of outgoing ones.
-    #[derive(Clone, Copy)]
-    #[repr(C)]
-    struct Entry6 {
-        source: libc::sockaddr_in6,
-        group: libc::sockaddr_in6,
-        parent: u16,
-        outgoing: [u32; 8],
-    }
-
-    /// Forwards from the first interface to the second.
-    pub(in crate::io) struct Router {
-        socket: Socket,
-    }
-
-    impl Router {
-        pub(in crate::io) fn open(interfaces: [u32; 2]) -> io::Result<Router> {
-            let icmp = Protocol::from(libc::IPPROTO_ICMPV6);
-            let socket = Socket::new(Domain::IPV6, Type::RAW, Some(icmp))?;
-            options::set_raw(socket.as_fd(), mrt6(0, "MRT6_INIT"), &1_i32)?;
-            for (number, interface) in (0..).zip(interfaces) {
-                let interface = u16::try_from(interface).map_err(io::Error::other)?;
-                let mif = Mif { number, flags: 0, threshold: 1, interface, rate_limit: 0 };
-                options::set_raw(socket.as_fd(), mrt6(2, "MRT6_ADD_MIF"), &mif)?;
-            }
-            Ok(Router { socket })
-        }
-
-        pub(in crate::io) fn add_route(&self, source: Ipv6Addr, group: Ipv6Addr) -> io::Result<()> {
-            let address = |address: Ipv6Addr| libc::sockaddr_in6 {
-                sin6_family: libc::AF_INET6 as libc::sa_family_t,
-                sin6_port: 0,
-                sin6_flowinfo: 0,
-                sin6_addr: libc::in6_addr { s6_addr: address.octets() },
-                sin6_scope_id: 0,
-            };
-            let entry = Entry6 {
-                source: address(source),
-                group: address(group),
-                parent: 0,
-                outgoing: [2, 0, 0, 0, 0, 0, 0, 0],
-            };
-            options::set_raw(self.socket.as_fd(), mrt6(4, "MRT6_ADD_MFC"), &entry)
-        }
     }
 }

@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockFilter, Socket, Type};
 
+use super::ip6::LocalSocket;
 use super::ipv4::PROTOCOL_RSVP;
 use super::options::{self, SocketOption, option};
 use super::receive::RecvBatch;
@@ -119,8 +120,22 @@ impl RawSocket {
     /// the next one is tried. If the send buffer is full the report is `blocked`: keep the queue,
     /// await writability, and call again with `report.next`.
     pub fn send_batch(&mut self, queue: &TransmitQueue, first: usize) -> SendReport {
-        let exits =
-            Exits { header_included: self.socket.as_fd(), fragmenting: self.fragmenting.as_fd() };
+        self.send_batch_with(queue, first, None)
+    }
+
+    /// The same for messages of both families: those over IPv6 leave by `ip6`, without which they
+    /// are counted as unsupported.
+    pub fn send_batch_with(
+        &mut self,
+        queue: &TransmitQueue,
+        first: usize,
+        ip6: Option<&LocalSocket>,
+    ) -> SendReport {
+        let exits = Exits {
+            header_included: self.socket.as_fd(),
+            fragmenting: self.fragmenting.as_fd(),
+            ip6,
+        };
         self.transmitter.send(exits, queue, first)
     }
 
@@ -187,7 +202,7 @@ impl AsRawFd for RawSocket {
 }
 
 /// The classic BPF instruction `ret 0`: keep nothing of any packet.
-const DROP_ALL: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+pub(super) const DROP_ALL: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
 /// A raw IPv4 socket of protocol 46.
 fn open_raw() -> io::Result<Socket> {

@@ -2,7 +2,8 @@
 //!
 //! The usual way writes the IP header itself (`IP_HDRINCL`), so that a PATH leaves with its
 //! sender's address, its TTL and Router Alert. That way the kernel does not fragment; a message
-//! over the MTU goes by a second socket without `IP_HDRINCL`, whose packets it does.
+//! over the MTU goes by a second socket without `IP_HDRINCL`, whose packets it does. Messages over
+//! IPv6 have a socket of their own ([`LocalSocket`]).
 #![allow(unsafe_code)]
 
 use std::io;
@@ -10,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::cmsg::ControlBuffer;
+use super::ip6::LocalSocket;
 use super::ipv4::{HEADER_BYTES_ROUTER_ALERT, Header, ROUTER_ALERT};
 use crate::packet::{TransmitMeta, TransmitQueue};
 
@@ -132,6 +134,8 @@ pub(super) struct Exits<'s> {
     pub(super) header_included: BorrowedFd<'s>,
     /// Without it, and with `IP_TRANSPARENT`: here the kernel fragments.
     pub(super) fragmenting: BorrowedFd<'s>,
+    /// For IPv6.
+    pub(super) ip6: Option<&'s LocalSocket>,
 }
 
 impl Transmitter {
@@ -173,9 +177,8 @@ impl Transmitter {
             // A message of another family ends the chunk; it is counted once it stands in front,
             // so that a caller who resumes from `next` never has it counted twice.
             if filled == 0 {
-                messages.next();
-                report.unsupported += 1;
-                report.next += 1;
+                let Some((meta, message)) = messages.next() else { break };
+                self.send_ip6(exits.ip6, &meta, message, &mut report);
                 continue;
             }
             let payloads = payloads.get(..filled).unwrap_or_default();
@@ -236,7 +239,10 @@ impl Transmitter {
                         }
                         Err(error) => {
                             report.failed += 1;
-                            self.note_failure(error, done);
+                            if let Some(slot) = self.slots.get(done) {
+                                let destination = IpAddr::V4(slot.header.destination);
+                                self.note_failure(error, destination, slot.interface);
+                            }
                         }
                     }
                 }
@@ -246,11 +252,31 @@ impl Transmitter {
         }
     }
 
+    /// Sends a message over IPv6.
+    fn send_ip6(
+        &mut self,
+        socket: Option<&LocalSocket>,
+        meta: &TransmitMeta,
+        message: &[u8],
+        report: &mut SendReport,
+    ) {
+        match socket.map(|socket| socket.send(meta, message)) {
+            None => report.unsupported += 1,
+            Some(Ok(())) => report.sent += 1,
+            Some(Err(error)) if is_blocked(error) => {
+                report.blocked = true;
+                return;
+            }
+            Some(Err(error)) => {
+                report.failed += 1;
+                self.note_failure(error, meta.destination, meta.interface);
+            }
+        }
+        report.next += 1;
+    }
+
     /// Counts a message that the kernel refused.
-    fn note_failure(&mut self, error: i32, index: usize) {
-        let Some(slot) = self.slots.get(index) else { return };
-        let destination = IpAddr::V4(slot.header.destination);
-        let interface = slot.interface;
+    fn note_failure(&mut self, error: i32, destination: IpAddr, interface: Option<u32>) {
         let kept = self.failures.len();
         let known = self.failures.iter_mut().find(|failure| {
             (failure.error, failure.destination, failure.interface)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::io::mroute::MulticastRouter;
+use crate::io::{MulticastRouter, MulticastRouter6};
 
 use super::error::LabError;
 use super::network::Network;
@@ -28,6 +28,7 @@ pub struct ForwardingEntry {
 #[derive(Debug, Default)]
 pub struct MulticastRoutes {
     routers: BTreeMap<String, MulticastRouter>,
+    routers6: BTreeMap<String, MulticastRouter6>,
 }
 
 impl MulticastRoutes {
@@ -40,19 +41,14 @@ impl MulticastRoutes {
     /// Adds entries, or replaces those of the same source and group.
     ///
     /// # Errors
-    /// If a node or an interface is unknown, the kernel refuses, or an entry is not IPv4.
+    /// If a node or an interface is unknown, the kernel refuses, or source and group are of
+    /// different families.
     pub fn install(
         &mut self,
         network: &Network,
         entries: &[ForwardingEntry],
     ) -> Result<(), LabError> {
         for entry in entries {
-            let (IpAddr::V4(source), IpAddr::V4(group)) = (entry.source, entry.group) else {
-                return Err(LabError::new(format!(
-                    "multicast forwarding of {} from {}: only IPv4 is there",
-                    entry.group, entry.source
-                )));
-            };
             let node = network.get(&entry.node)?;
             let incoming = node.ifindex(&entry.incoming)?;
             let outgoing = entry
@@ -60,18 +56,34 @@ impl MulticastRoutes {
                 .iter()
                 .map(|interface| node.ifindex(interface))
                 .collect::<Result<Vec<u32>, LabError>>()?;
-            let mut router = match self.routers.remove(&entry.node) {
-                Some(router) => router,
-                None => {
-                    node.attempt("opening the multicast routing socket", MulticastRouter::open)?
+            let what =
+                format!("adding the multicast route of {} from {}", entry.group, entry.source);
+            let opening = "opening the multicast routing socket";
+            match (entry.source, entry.group) {
+                (IpAddr::V4(source), IpAddr::V4(group)) => {
+                    let mut router = match self.routers.remove(&entry.node) {
+                        Some(router) => router,
+                        None => node.attempt(opening, MulticastRouter::open)?,
+                    };
+                    let router = node.attempt(&what, move || {
+                        router.add_route(source, group, incoming, &outgoing)?;
+                        Ok::<_, std::io::Error>(router)
+                    })?;
+                    self.routers.insert(entry.node.clone(), router);
                 }
-            };
-            let what = format!("adding the multicast route of {group} from {source}");
-            let router = node.attempt(&what, move || {
-                router.add_route(source, group, incoming, &outgoing)?;
-                Ok::<MulticastRouter, std::io::Error>(router)
-            })?;
-            self.routers.insert(entry.node.clone(), router);
+                (IpAddr::V6(source), IpAddr::V6(group)) => {
+                    let mut router = match self.routers6.remove(&entry.node) {
+                        Some(router) => router,
+                        None => node.attempt(opening, MulticastRouter6::open)?,
+                    };
+                    let router = node.attempt(&what, move || {
+                        router.add_route(source, group, incoming, &outgoing)?;
+                        Ok::<_, std::io::Error>(router)
+                    })?;
+                    self.routers6.insert(entry.node.clone(), router);
+                }
+                _ => return Err(LabError::new(format!("{what}: two families"))),
+            }
         }
         Ok(())
     }
@@ -79,14 +91,21 @@ impl MulticastRoutes {
     /// Deletes the entries of one source and group from all routers that have them.
     ///
     /// # Errors
-    /// If the group or the source is not IPv4.
+    /// If source and group are of different families.
     pub fn remove(&mut self, source: IpAddr, group: IpAddr) -> Result<(), LabError> {
-        let (IpAddr::V4(source), IpAddr::V4(group)) = (source, group) else {
-            return Err(LabError::new(format!("no multicast forwarding of {group}: not IPv4")));
-        };
-        for router in self.routers.values_mut() {
-            // A router without that entry answers ENOENT, and that is what is wanted.
-            let _ = router.delete_route(source, group);
+        // A router without that entry answers ENOENT, and that is what is wanted.
+        match (source, group) {
+            (IpAddr::V4(source), IpAddr::V4(group)) => {
+                for router in self.routers.values_mut() {
+                    let _ = router.delete_route(source, group);
+                }
+            }
+            (IpAddr::V6(source), IpAddr::V6(group)) => {
+                for router in self.routers6.values_mut() {
+                    let _ = router.delete_route(source, group);
+                }
+            }
+            _ => return Err(LabError::new(format!("({source}, {group}): two families"))),
         }
         Ok(())
     }

@@ -59,6 +59,7 @@ pub(crate) fn setup(
         refresh_ms: REFRESH_MS,
         validity_ms: 60_000,
         group: group.map(IpAddr::V4),
+        ipv6: false,
         port: PORT,
         program: (program(), vec![node::DAEMON.to_owned()]),
         pcap: None,

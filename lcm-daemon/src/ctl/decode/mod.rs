@@ -1,7 +1,7 @@
 //! `lcmctl decode`: the RSVP packets of a capture, as text or JSON.
 //!
 //! ```text
-//! file -> capture (frames) -> link (IP packet) -> ip (headers) -> fragments (whole packets)
+//! file -> capture (frames) -> link (IP packet) -> crate::ip (headers, fragments)
 //!      -> message (header, objects, faults) -> text, or record with object and policy (JSON)
 //! ```
 //!
@@ -9,8 +9,6 @@
 //! fragments are in memory, and nesting (bundles, reports) ends after one level.
 
 mod capture;
-mod fragments;
-mod ip;
 mod link;
 mod message;
 mod money;
@@ -29,12 +27,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use capture::{Capture, CaptureError, Frame};
-use fragments::{Fragments, Outcome};
-use ip::IpPacket;
+use link::Place;
 use record::Record;
 use text::{Lines, Seen};
 
 use crate::exit::Exit;
+use crate::ip::fragments::{Fragments, Outcome};
+use crate::ip::{self, IpPacket};
 
 #[derive(Debug, Args)]
 pub(crate) struct DecodeArgs {
@@ -160,7 +159,7 @@ impl Counts {
 struct Decoder<W> {
     out: W,
     json: bool,
-    fragments: Fragments,
+    fragments: Fragments<Place>,
     counts: Counts,
 }
 

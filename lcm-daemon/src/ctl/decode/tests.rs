@@ -9,10 +9,10 @@ use rsvp_wire::object::{
 };
 use rsvp_wire::{MessageType, MessageWriter, PolicyOptions};
 
-use super::fragments::{Fragments, Outcome};
-use super::ip::{Fragment, IpPacket};
 use super::link::Place;
 use super::{Counts, Decoder, Failure};
+use crate::ip::fragments::{Fragments, Outcome};
+use crate::ip::{Fragment, IpPacket};
 
 /// What is printed of a capture, which may end in an error.
 fn decode(capture: &[u8], json: bool) -> (Vec<u8>, Result<Counts, Failure>) {

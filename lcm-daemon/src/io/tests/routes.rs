@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 
 use super::netns::{add_address, index, isolated, set_up, sysctl};
 use super::{Line, To, add_route, eventually, ip};
-use crate::io::mroute::{MulticastRouter, ipv6};
 use crate::io::netlink::Kernel;
+use crate::io::{MulticastRouter, MulticastRouter6};
 use crate::kernel::{Route, RouteKey, Transport};
 
 fn unicast(destination: &str) -> RouteKey {
@@ -186,12 +186,16 @@ fn multicast_entries_over_ipv6() {
             let key = flow("2001:db8:1::2", "ff0e::1234");
             let mut kernel = Kernel::open().unwrap();
             assert_eq!(kernel.route(&key).unwrap(), Route::Unreachable);
-            let router = ipv6::Router::open([line.west, line.east]).unwrap();
+            let mut router = MulticastRouter6::open().unwrap();
             assert_eq!(kernel.route(&key).unwrap(), Route::Unreachable);
             let (source, group) = ("2001:db8:1::2".parse().unwrap(), "ff0e::1234".parse().unwrap());
-            router.add_route(source, group).unwrap();
+            router.add_route(source, group, line.west, &[line.east]).unwrap();
             let entry = Route::Multicast { incoming: line.west, outgoing: vec![line.east] };
             assert_eq!(kernel.route(&key).unwrap(), entry);
+            router.delete_route(source, group).unwrap();
+            assert_eq!(kernel.route(&key).unwrap(), Route::Unreachable);
+            let error = router.delete_route(source, group).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
         });
     });
 }

@@ -5,10 +5,10 @@
 //! taken once.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 
-use super::ip::{Fragment, IpPacket};
-use super::link::Place;
+use super::{Fragment, IpPacket};
 
 /// Packets in the works; each holds at most [`PACKET_MAX`] bytes and [`GAPS_MAX`] ranges.
 const PACKETS_MAX: usize = 256;
@@ -21,8 +21,8 @@ const WAIT_NS: i128 = 60_000_000_000;
 
 /// What the fragments of one packet have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Key {
-    place: Place,
+struct Key<P> {
+    place: P,
     src: IpAddr,
     dst: IpAddr,
     identification: u32,
@@ -32,7 +32,7 @@ struct Key {
 
 #[derive(Debug)]
 struct Parts {
-    /// When the first fragment came, by the capture's clock.
+    /// When the first fragment came, by whatever clock is given.
     since: Option<i128>,
     /// Order of arrival.
     age: u64,
@@ -47,18 +47,18 @@ struct Parts {
 
 /// A packet put together.
 #[derive(Debug)]
-pub(super) struct Whole {
+pub(crate) struct Whole {
     /// TTL of the fragment that begins the packet.
-    pub(super) ttl: u8,
+    pub(crate) ttl: u8,
     /// The protocol that it names.
-    pub(super) protocol: u8,
+    pub(crate) protocol: u8,
     /// The payload.
-    pub(super) payload: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
 }
 
 /// What became of a fragment.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// It waits for others.
     Waiting,
     /// It was the last one missing.
@@ -67,21 +67,27 @@ pub(super) enum Outcome {
     Refused,
 }
 
-/// Fragments that wait for others.
-#[derive(Debug, Default)]
-pub(super) struct Fragments {
-    packets: HashMap<Key, Parts>,
+/// Fragments that wait for others; those of one packet come to one place, of type `P`.
+#[derive(Debug)]
+pub(crate) struct Fragments<P> {
+    packets: HashMap<Key<P>, Parts>,
     arrivals: u64,
     lost: u64,
 }
 
-impl Fragments {
+impl<P> Default for Fragments<P> {
+    fn default() -> Self {
+        Self { packets: HashMap::new(), arrivals: 0, lost: 0 }
+    }
+}
+
+impl<P: Copy + Eq + Hash> Fragments<P> {
     /// Takes a fragment whose bytes were all captured.
-    pub(super) fn take(
+    pub(crate) fn take(
         &mut self,
         packet: &IpPacket<'_>,
         fragment: Fragment,
-        place: Place,
+        place: P,
         now: Option<i128>,
     ) -> Outcome {
         let key = Key {
@@ -116,7 +122,7 @@ impl Fragments {
         Outcome::Whole(Whole { ttl, protocol, payload })
     }
 
-    fn give_up(&mut self, key: &Key) {
+    fn give_up(&mut self, key: &Key<P>) {
         if self.packets.remove(key).is_some() {
             self.lost += 1;
         }
@@ -124,12 +130,12 @@ impl Fragments {
 
     /// Bytes that are kept.
     #[cfg(test)]
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.packets.values().map(|parts| parts.data.len()).sum()
     }
 
     /// Packets of which not all fragments came, or whose fragments contradicted each other.
-    pub(super) fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         self.lost + self.packets.len() as u64
     }
 }

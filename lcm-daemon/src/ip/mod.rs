@@ -1,4 +1,7 @@
-//! IPv4 (RFC 791) and IPv6 (RFC 8200) headers, as far as the way to RSVP needs them.
+//! IPv4 (RFC 791) and IPv6 (RFC 8200) headers, as far as the way to RSVP needs them. Pure functions
+//! over bytes, for captures and for what the kernel hands on unread.
+
+pub(crate) mod fragments;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -20,40 +23,40 @@ const IPV6_HEADER_LEN: usize = 40;
 
 /// What a packet's headers say, as far as they were captured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct IpPacket<'a> {
-    pub(super) src: IpAddr,
-    pub(super) dst: IpAddr,
+pub(crate) struct IpPacket<'a> {
+    pub(crate) src: IpAddr,
+    pub(crate) dst: IpAddr,
     /// TTL or hop limit.
-    pub(super) ttl: u8,
+    pub(crate) ttl: u8,
     /// Protocol of the payload; IPv6 extension headers may still follow in a first fragment.
-    pub(super) protocol: u8,
+    pub(crate) protocol: u8,
     /// The payload without padding, as far as it was captured.
-    pub(super) payload: &'a [u8],
+    pub(crate) payload: &'a [u8],
     /// Bytes of the payload that were sent.
-    pub(super) payload_len: usize,
+    pub(crate) payload_len: usize,
     /// Where the payload belongs, if it is part of a larger packet only.
-    pub(super) fragment: Option<Fragment>,
+    pub(crate) fragment: Option<Fragment>,
 }
 
 /// Place of a fragment in its packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fragment {
-    pub(super) identification: u32,
+pub(crate) struct Fragment {
+    pub(crate) identification: u32,
     /// In bytes.
-    pub(super) offset: usize,
+    pub(crate) offset: usize,
     /// Whether more fragments follow.
-    pub(super) more: bool,
+    pub(crate) more: bool,
 }
 
 impl IpPacket<'_> {
     /// Whether the payload can be, or begin with headers before, an RSVP message.
-    pub(super) fn may_be_rsvp(&self) -> bool {
+    pub(crate) fn may_be_rsvp(&self) -> bool {
         self.protocol == protocol::RSVP || is_extension(self.protocol)
     }
 }
 
 /// Reads the headers in front of `bytes`; none if that is no IP packet, or is cut within them.
-pub(super) fn parse(bytes: &[u8]) -> Option<IpPacket<'_>> {
+pub(crate) fn parse(bytes: &[u8]) -> Option<IpPacket<'_>> {
     match bytes.first()? >> 4 {
         4 => parse_v4(bytes),
         6 => parse_v6(bytes),
@@ -130,7 +133,7 @@ const fn is_extension(number: u8) -> bool {
 
 /// Takes extension headers off a packet, up to one that makes it a fragment: what follows that one
 /// belongs to the whole packet. Stops where a header is not whole.
-pub(super) fn behind_extensions(mut packet: IpPacket<'_>) -> IpPacket<'_> {
+pub(crate) fn behind_extensions(mut packet: IpPacket<'_>) -> IpPacket<'_> {
     while packet.fragment.is_none() && is_extension(packet.protocol) {
         let Some((&[next, length, o1, o0, i3, i2, i1, i0], _)) =
             packet.payload.split_first_chunk::<8>()
@@ -167,6 +170,6 @@ pub(super) fn behind_extensions(mut packet: IpPacket<'_>) -> IpPacket<'_> {
 }
 
 /// Whether this is the payload of RSVP (RFC 2205 section 3.1: protocol 46), whole or in part.
-pub(super) const fn is_rsvp(packet: &IpPacket<'_>) -> bool {
+pub(crate) const fn is_rsvp(packet: &IpPacket<'_>) -> bool {
     packet.protocol == protocol::RSVP
 }

@@ -1,0 +1,118 @@
+//! IPv6 beside IPv4: the sockets that this node has for it.
+
+use std::future::pending;
+use std::io;
+use std::net::IpAddr;
+
+use tokio::io::unix::AsyncFd;
+
+use super::{clear_readable, now};
+use crate::config::Role;
+use crate::engine::Engine;
+use crate::io::ip6::{LocalSocket, TransitSocket, is_spoken};
+use crate::io::{SocketSettings, watch};
+
+/// Messages read from a socket before other work gets its turn.
+const MESSAGES_PER_TURN: usize = 256;
+
+/// RSVP over IPv6.
+pub(super) struct Ip6 {
+    local: AsyncFd<LocalSocket>,
+    /// A host has none: nothing passes through it.
+    transit: Option<AsyncFd<TransitSocket>>,
+}
+
+impl Ip6 {
+    /// Opens what the kernel allows; `None` where it speaks IPv4 only. What is missing is logged.
+    pub(super) fn open(role: Role, settings: &SocketSettings) -> io::Result<Option<Self>> {
+        if !is_spoken() {
+            tracing::info!("this kernel does not speak IPv6; neither does the daemon");
+            return Ok(None);
+        }
+        let local = watch(LocalSocket::open(settings)?)?;
+        let transit = match role {
+            Role::Host => None,
+            Role::Router => match TransitSocket::open(settings.receive_buffer) {
+                Ok(socket) => Some(watch(socket)?),
+                Err(error) => {
+                    tracing::error!(%error, "PATHs over IPv6 pass through unseen and uncharged");
+                    None
+                }
+            },
+        };
+        Ok(Some(Self { local, transit }))
+    }
+
+    /// The socket for what is sent, and for groups.
+    pub(super) fn local(&self) -> &LocalSocket {
+        self.local.get_ref()
+    }
+
+    /// Says which addresses are this node's.
+    pub(super) fn set_own(&mut self, own: impl Iterator<Item = IpAddr>) {
+        if let Some(transit) = &mut self.transit {
+            transit.get_mut().set_own(own);
+        }
+    }
+
+    /// Packets lost since the start because a receive buffer was full.
+    pub(super) fn kernel_drops(&self) -> u32 {
+        let transit = self.transit.as_ref().map(|socket| socket.get_ref().kernel_drops());
+        let drops = [Some(self.local().kernel_drops()), transit].into_iter().flatten();
+        drops.map(Result::unwrap_or_default).fold(0, u32::wrapping_add)
+    }
+
+    /// Resolves when there may be something to receive; never where there is no IPv6.
+    pub(super) async fn readable(ip6: Option<&Self>) -> io::Result<()> {
+        let Some(ip6) = ip6 else { return pending().await };
+        let transit = async {
+            match &ip6.transit {
+                Some(socket) => socket.readable().await.map(|mut guard| guard.retain_ready()),
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            ready = ip6.local.readable() => ready.map(|mut guard| guard.retain_ready()),
+            ready = transit => ready,
+        }
+    }
+
+    /// Gives the engine what has arrived.
+    pub(super) fn receive(&mut self, engine: &mut Engine) {
+        for _ in 0..MESSAGES_PER_TURN {
+            match self.local.get_mut().receive() {
+                Ok((meta, message)) => engine.handle_packet(now(), meta, message),
+                Err(error) if goes_on(&error) => {}
+                Err(_) => {
+                    clear_readable(&self.local);
+                    break;
+                }
+            }
+        }
+        let Some(transit) = &mut self.transit else { return };
+        for _ in 0..MESSAGES_PER_TURN {
+            match transit.get_mut().receive() {
+                Ok(Some((meta, message))) => engine.handle_packet(now(), meta, message),
+                Ok(None) => {}
+                Err(error) if goes_on(&error) => {}
+                Err(_) => {
+                    clear_readable(transit);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// True if the next receive call may fare better at once. What the kernel says otherwise concerns
+/// one packet or one route; the socket lives.
+fn goes_on(error: &io::Error) -> bool {
+    match error.kind() {
+        io::ErrorKind::Interrupted => true,
+        io::ErrorKind::WouldBlock => false,
+        _ => {
+            tracing::warn!(%error, "receiving over IPv6 failed");
+            false
+        }
+    }
+}
