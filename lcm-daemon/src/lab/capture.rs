@@ -396,17 +396,26 @@ fn duration(time: TimeSpec) -> Option<Duration> {
     Some(Duration::new(time.tv_sec().try_into().ok()?, time.tv_nsec().try_into().ok()?))
 }
 
-/// True if the frame holds IP protocol 46, in IPv6 perhaps after a hop-by-hop header; fragments
-/// count.
+/// True if the frame holds IP protocol 46, in IPv6 perhaps after hop-by-hop options or a fragment
+/// header; fragments count.
 fn is_rsvp(frame: &[u8]) -> bool {
     const RSVP: u8 = super::rsvp_packet::RSVP.0;
+    const HOP_BY_HOP: u8 = 0;
+    const FRAGMENT: u8 = 44;
     let byte = |offset: usize| frame.get(offset).copied();
     match frame.get(12..14) {
         Some([0x08, 0x00]) => byte(14 + 9) == Some(RSVP),
-        Some([0x86, 0xdd]) => match byte(14 + 6) {
-            Some(0) => byte(14 + 40) == Some(RSVP),
-            next => next == Some(RSVP),
-        },
+        Some([0x86, 0xdd]) => {
+            let (mut next, mut at) = (byte(14 + 6), 14 + 40);
+            if next == Some(HOP_BY_HOP) {
+                let length = byte(at + 1).map_or(0, usize::from);
+                (next, at) = (byte(at), at + (length + 1) * 8);
+            }
+            if next == Some(FRAGMENT) {
+                next = byte(at);
+            }
+            next == Some(RSVP)
+        }
         _ => false,
     }
 }

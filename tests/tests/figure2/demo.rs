@@ -49,6 +49,15 @@ pub(crate) fn golden() -> TestResult {
     check_captures(&dir)
 }
 
+/// The same numbers over IPv6.
+pub(crate) fn over_ipv6() -> TestResult {
+    let findings = findings(&["--ipv6"])?;
+    for name in [A, B, C] {
+        assert_eq!(findings[name], golden::case(name)?, "{name}");
+    }
+    Ok(())
+}
+
 /// One file a link, each readable, with the last announcement and payment of case B in it.
 fn check_captures(dir: &std::path::Path) -> TestResult {
     let mut names: Vec<String> = Vec::new();

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         ("r097_initial_dcpe_is_all_zeros", multicast::initial_dcpe),
         ("r059_r096_sender_and_receivers_see_the_totals", multicast::ends_see_the_totals),
         ("r016_r041_demo_prints_the_golden_numbers_and_keeps_captures", demo::golden),
+        ("r016_r041_demo_over_ipv6_prints_the_golden_numbers", demo::over_ipv6),
         ("r040_r071_demo_with_a_price_of_41", demo::price_of_41),
         ("r015_demo_where_receivers_pay_all", demo::receivers_pay),
         ("r014_demo_where_the_sender_pays_all", demo::sender_pays),
