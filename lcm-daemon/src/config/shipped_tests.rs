@@ -85,6 +85,8 @@ fn the_manual_states_the_defaults() {
         ("on_missing_payment", DEFAULT_ON_MISSING_PAYMENT.name().to_owned()),
         ("on_inconsistency", DEFAULT_ON_INCONSISTENCY.name().to_owned()),
         ("p_types", format!("{:#06X}", DEFAULT_P_TYPES.dcpe)),
+        ("handshake", DEFAULT_HANDSHAKE.name().to_owned()),
+        ("window", DEFAULT_WINDOW.to_string()),
         ("rsvp", DEFAULT_INTERFACE_RSVP.to_string()),
         ("non_rsvp_hop", DEFAULT_INTERFACE_NON_RSVP_HOP.to_string()),
         ("charging", DEFAULT_INTERFACE_CHARGING.to_string()),

@@ -254,7 +254,8 @@ fn send_path_err(
     let meta = towards(core, interface, session.destination, hop.address);
     let Some(node) = meta.source else { return };
     bump(&mut core.counters.path_errors_sent, fault.counted());
-    let context = core.charging.as_ref();
+    let to = Some(fault.payer().unwrap_or(hop.address));
+    let context = (core.charging.as_ref(), core.policy_integrity(interface, to));
     let error = ErrorSpec { node, flags: ErrorFlags::NONE, code: fault.code, value: fault.value };
     core.outbox.send(&mut core.counters, meta, MessageType::PathErr, RecordId::NONE, |w| {
         w.object(&session)?;
@@ -290,7 +291,8 @@ pub(crate) fn send_resv_err(
     bump(&mut core.counters.resv_errors_sent, fault.counted());
     let flags = if fault.in_place { ErrorFlags::IN_PLACE } else { ErrorFlags::NONE };
     let error = ErrorSpec { node, flags, code: fault.code, value: fault.value };
-    let context = core.charging.as_ref();
+    let to = Some(fault.payer().unwrap_or(hop.address));
+    let context = (core.charging.as_ref(), core.policy_integrity(hop.lih, to));
     let own = Hop { address: node, lih: hop.lih };
     // A wildcard descriptor names no sender; the CHG_ERR may be about one.
     let named: Vec<FilterSpec> = match (style, part) {

@@ -63,6 +63,8 @@ fn write_core(core: &Core, out: &mut String) -> fmt::Result {
         neighbours: _,
         // The plays that are explored have no keys.
         integrity: _,
+        // Empty between inputs.
+        disbelieved: _,
         outbox,
         // Alarms follow from what is due; one too many finds nothing.
         timers: _,

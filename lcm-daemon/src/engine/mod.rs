@@ -101,6 +101,8 @@ pub(crate) struct Core {
     pub(crate) neighbours: Neighbours,
     /// Who has to prove to be who it is, and how.
     pub(crate) integrity: Guard,
+    /// POLICY_DATA objects of the message in hand that are not believed, by where they stand in it.
+    disbelieved: Vec<(usize, Disbelief)>,
     pub(crate) outbox: Outbox,
     pub(crate) timers: Timers,
     pub(crate) counters: Counters,
@@ -147,6 +149,7 @@ impl Engine {
             interfaces: Interfaces::new(config.rsvp.slew_max_percent),
             routes: Routes::new(hasher.clone()),
             neighbours: Neighbours::new(hasher.clone()),
+            disbelieved: Vec::new(),
             integrity: Guard::new(&config.authentication, hasher.clone(), seed),
             outbox: Outbox::default(),
             timers: Timers::default(),
@@ -204,6 +207,7 @@ impl Engine {
         if let Err(limit) = self.hear(meta, &message) {
             return self.core.counters.drop(limit);
         }
+        self.core.judge_policy(meta, &message);
         self.core.message.clear();
         self.core.message.extend_from_slice(bytes);
         match &message {
@@ -220,6 +224,7 @@ impl Engine {
             _ => self.core.counters.drop("unsupported_message_type"),
         }
         self.core.message.clear();
+        self.core.disbelieved.clear();
     }
 
     /// Whether the neighbour that sent a message is within its rate; otherwise the limit's name.

@@ -10,6 +10,7 @@ use rsvp_wire::{Message, MessageType};
 use super::log::{Crossing, Fate, ucpes};
 use super::net::Net;
 use super::topology::{LinkId, NodeId};
+use super::transport::signed_number;
 use crate::promise::{Approval, approval_ms, integral, spans};
 
 /// Who pays whom.
@@ -180,7 +181,12 @@ impl Net {
         for crossing in self.log.crossings() {
             let wanted = matches!(crossing.message_type, MessageType::Resv | MessageType::ResvTear);
             let here = self.topology.owner(crossing.destination) == Some(crossing.to);
-            if let (true, true, Fate::Arrives(at)) = (wanted, here, crossing.fate)
+            // What is not believed approves nothing, and ends nothing.
+            let number = signed_number(self.log.bytes(crossing));
+            let believed = number.is_none_or(|number| {
+                self.believed.contains(&(crossing.to, crossing.source, number))
+            });
+            if let (true, true, Fate::Arrives(at)) = (wanted, here && believed, crossing.fate)
                 && at <= self.now_us()
             {
                 // By the clock of the payee, which meters.

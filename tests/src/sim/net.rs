@@ -130,6 +130,8 @@ pub struct Net {
     pub(super) buried: [BTreeMap<Pair, Metered>; 2],
     /// Nodes that do not say what their daemons do.
     pub(super) liars: BTreeMap<NodeId, fn(&mut [u8])>,
+    /// Signed messages that were believed: by whom, their source, and their number.
+    pub(super) believed: BTreeSet<(NodeId, IpAddr, u64)>,
     pub(super) rng: fastrand::Rng,
     now: u64,
     queue: BinaryHeap<Reverse<Scheduled>>,
@@ -160,6 +162,7 @@ impl Net {
             sources: BTreeMap::new(),
             buried: Default::default(),
             liars: BTreeMap::new(),
+            believed: BTreeSet::new(),
             rng,
             now: 0,
             queue: BinaryHeap::new(),
@@ -197,6 +200,11 @@ impl Net {
     /// Sets a node's wall clock ahead of the true time, or behind it.
     pub fn set_wall_clock(&mut self, id: NodeId, ahead_s: i64) {
         self.nodes[id].wall_ahead = ahead_s;
+    }
+
+    /// How far a node's wall clock is ahead of the true time, in seconds.
+    pub fn wall_ahead(&self, id: NodeId) -> i64 {
+        self.nodes[id].wall_ahead
     }
 
     /// Lets a node's monotonic clock run faster than virtual time, or slower. To be set before

@@ -7,10 +7,18 @@ use lcm_daemon::config::Role;
 use lcm_daemon::kernel::{KernelNews, Route, RouteKey};
 use lcm_daemon::packet::{PacketMeta, TransmitMeta};
 use rsvp_wire::MessageType;
+use rsvp_wire::iana::class;
 
 use super::log::{Entry, Fate};
 use super::net::{Event, Net};
 use super::topology::{Kind, LOOPBACK, LinkId, NodeId};
+
+/// The sequence number of a message that is signed (RFC 2747 section 2.1).
+pub(super) fn signed_number(bytes: &[u8]) -> Option<u64> {
+    let signed = bytes.get(10) == Some(&class::INTEGRITY);
+    let number = bytes.get(20..28).filter(|_| signed)?;
+    number.try_into().ok().map(u64::from_be_bytes)
+}
 
 /// An IP packet with an RSVP message in it.
 #[derive(Debug, Clone)]
@@ -125,6 +133,13 @@ impl Net {
         }
     }
 
+    /// How many messages a daemon has dropped for want of proof.
+    fn disbelieved(&self, id: NodeId) -> u64 {
+        let Some(engine) = &self.nodes[id].engine else { return 0 };
+        let dropped = engine.counters().dropped.iter();
+        dropped.filter(|(why, _)| why.starts_with("integrity_")).map(|(_, count)| count).sum()
+    }
+
     /// A packet reaches a node.
     pub(super) fn arrive(&mut self, id: NodeId, link: Option<LinkId>, packet: Packet) {
         if self.nodes[id].asleep {
@@ -139,7 +154,13 @@ impl Net {
                 ttl: packet.ttl,
                 router_alert: packet.router_alert,
             };
-            return self.input(id, |engine, now| engine.handle_packet(now, meta, &packet.bytes));
+            let before = self.disbelieved(id);
+            self.input(id, |engine, now| engine.handle_packet(now, meta, &packet.bytes));
+            let number = signed_number(&packet.bytes);
+            if let Some(number) = number.filter(|_| self.disbelieved(id) == before) {
+                self.believed.insert((id, packet.source, number));
+            }
+            return;
         }
         if let Some(link) = link {
             self.forward(id, link, packet);

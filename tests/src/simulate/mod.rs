@@ -18,6 +18,7 @@
 )]
 
 mod compare;
+mod intruder;
 mod money;
 mod plan;
 mod play;

@@ -1,9 +1,13 @@
 //! A random network from a seed: nodes, links, prices, clocks, and the sessions that it may carry.
 
+use lcm_daemon::config::Handshake;
 use lcm_daemon::engine::SenderShare;
+use rsvp_wire::digest::Algorithm;
 use rsvp_wire::object::{Session, Style, Tspec};
 
-use crate::sim::{Family, Kind, Net, NodeConfig, NodeId, Options, Topology, Weather, group};
+use crate::sim::{
+    Family, Kind, Net, NodeConfig, NodeId, Options, Secured, Topology, Weather, group,
+};
 
 /// R of all nodes, in milliseconds.
 pub(super) const R_MS: u64 = 30_000;
@@ -47,6 +51,8 @@ pub(super) struct Ground {
     pub topics: Vec<Topic>,
     /// Whether anybody charges.
     pub charging: bool,
+    /// How all messages are authenticated, if they are.
+    pub secured: Option<Secured>,
     /// What goes on to feed the play.
     pub rng: fastrand::Rng,
 }
@@ -60,7 +66,7 @@ pub(super) fn build(plan: Plan) -> Ground {
     let options = Options {
         seed: plan.seed,
         family: if rng.bool() { Family::V4 } else { Family::V6 },
-        config: NodeConfig { charging, ..NodeConfig::default() },
+        config: NodeConfig { charging, secured: secured(plan), ..NodeConfig::default() },
         weather: Weather::FAIR,
         record_us: slow,
         route_us: slow,
@@ -72,7 +78,23 @@ pub(super) fn build(plan: Plan) -> Ground {
         set_clocks(&mut net, &mut rng, id);
     }
     let topics = topics(&net, &mut rng, &hosts);
-    Ground { net, topics, charging, rng }
+    let secured = options.config.secured;
+    Ground { net, topics, charging, secured, rng }
+}
+
+/// Whether all messages are authenticated, in two networks of five: not drawn from what feeds the
+/// other choices, which stay as they are.
+fn secured(plan: Plan) -> Option<Secured> {
+    let mut rng = fastrand::Rng::with_seed(plan.seed ^ 0x5EC0_2747_5EC0_3097);
+    let known = Algorithm::KNOWN;
+    let handshakes = [Handshake::Off, Handshake::IfOffered, Handshake::Required];
+    let secured = Secured {
+        algorithm: *rng.choice(known.iter()).unwrap_or(&Algorithm::HmacMd5),
+        handshake: *rng.choice(handshakes.iter()).unwrap_or(&Handshake::Off),
+        window: if rng.bool() { 32 } else { rng.u32(1..200) },
+        by_neighbour: rng.bool(),
+    };
+    (rng.u8(0..5) < 2).then_some(secured)
 }
 
 /// A connected graph of routers, some links more than a tree needs, and hosts that hang on it.

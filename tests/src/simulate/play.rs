@@ -142,6 +142,7 @@ impl Play {
         if self.world.rng.bool() {
             self.world.heal();
         }
+        self.world.give_right_keys();
         self.world.net.set_weather(Weather::FAIR);
         let expected = reference::expect(&self.world);
         let allowed = self.allowed_ms(&expected);
@@ -262,6 +263,7 @@ impl Play {
 
     /// After the last teardown nothing is left, and no timer runs.
     fn tear_down(&mut self) -> Result<(), Failure> {
+        self.world.give_right_keys();
         self.world.close_all();
         let expected = reference::expect(&self.world);
         let allowed = self.allowed_ms(&expected);

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use lcm_daemon::config::Handshake;
 use lcm_daemon::engine::{Handle, ReceiverRequest, SenderShare};
 use rsvp_wire::object::{FlowSpec, Style, Tspec};
 
+use super::intruder::Intruder;
 use super::plan::{self, Ground, Plan, Topic};
 use crate::sim::{Kind, LinkId, Net, NodeId, Weather};
 
@@ -56,6 +58,8 @@ pub struct World {
     pub faults: BTreeMap<&'static str, u64>,
     /// What happened, one event a line.
     pub diary: Vec<String>,
+    /// Who forges and replays where messages are authenticated.
+    pub(super) intruder: Option<Intruder>,
     /// Feeds the play.
     pub rng: fastrand::Rng,
 }
@@ -63,7 +67,9 @@ pub struct World {
 impl World {
     /// The network of a plan, at rest.
     pub(super) fn new(plan: Plan) -> Self {
-        let Ground { net, topics, charging, rng } = plan::build(plan);
+        let Ground { net, topics, charging, secured, rng } = plan::build(plan);
+        let intruder =
+            secured.map(|secured| Intruder::new(plan.seed, secured.handshake != Handshake::Off));
         let prices = net.topology.links.iter().map(|link| link.prices).collect();
         let wanted = vec![None; topics.len()];
         Self {
@@ -78,6 +84,7 @@ impl World {
             clock_went_back: false,
             faults: BTreeMap::new(),
             diary: Vec::new(),
+            intruder,
             rng,
         }
     }
@@ -97,7 +104,7 @@ impl World {
         self.receivers.keys().filter(|(t, _)| *t == topic).map(|(_, node)| *node).collect()
     }
 
-    fn note(&mut self, kind: &'static str, what: String) {
+    pub(super) fn note(&mut self, kind: &'static str, what: String) {
         *self.faults.entry(kind).or_default() += 1;
         let seconds = self.net.now_us() as f64 / 1e6;
         self.diary.push(format!("{seconds:>9.3} {what}"));
@@ -105,6 +112,7 @@ impl World {
 
     /// Lets something happen, of whatever kind.
     pub(super) fn disturb(&mut self) {
+        self.intrude();
         match self.rng.u8(0..20) {
             0..=2 => self.toggle_sender(),
             3..=8 => self.toggle_receiver(),
@@ -281,7 +289,11 @@ impl World {
             }
         }
         if self.rng.u8(0..8) == 0 {
-            let ahead = self.rng.i64(-86_400..86_400);
+            let mut ahead = self.rng.i64(-86_400..86_400);
+            if self.intruder.is_some() {
+                // Its neighbours take smaller numbers for replays until they are restarted.
+                ahead = ahead.max(self.net.wall_ahead(id));
+            }
             self.net.set_wall_clock(id, ahead);
             self.clock_went_back = true;
         }

@@ -227,7 +227,8 @@ fn strangers_cannot_flood_the_log_or_memory() {
         let associations = engine.show_associations(play.net.clock(B));
         associations.iter().flat_map(|a| &a.keys).map(|key| key.peers.len()).sum::<usize>()
     };
-    assert_eq!(peers(&play), 2, "nothing is kept of whom nobody believes");
+    // A and R, which both interfaces list since they have one key.
+    assert_eq!(peers(&play), 4, "nothing is kept of whom nobody believes");
 }
 
 fn object(bytes: &[u8], class: u8) -> (usize, usize) {

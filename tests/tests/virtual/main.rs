@@ -26,6 +26,7 @@ mod refreshes;
 mod requirements;
 mod routes;
 mod shared;
+mod signed_elements;
 mod support;
 mod traffic;
 mod trees;

@@ -19,23 +19,35 @@ const LIFETIME_MS: u64 = 157_500;
 /// S ──── A ─ 100 ─ X ─┤
 ///                     └─ C ─ 40 ─ R2
 /// ```
-struct Fork {
-    net: Net,
+pub(crate) struct Fork {
+    pub(crate) net: Net,
     session: Session,
-    a: NodeId,
-    x: NodeId,
-    hops: [NodeId; 2],
+    pub(crate) a: NodeId,
+    pub(crate) x: NodeId,
+    pub(crate) hops: [NodeId; 2],
     receivers: [NodeId; 2],
     handles: [Handle; 2],
 }
 
-const STYLES: [Style; 3] = [Style::FixedFilter, Style::SharedExplicit, Style::WildcardFilter];
+pub(crate) const STYLES: [Style; 3] =
+    [Style::FixedFilter, Style::SharedExplicit, Style::WildcardFilter];
 /// A hop that merges, and one that only forwards, so that all behind it share a network.
-const BETWEEN: [Kind; 2] = [Kind::Ignorant, Kind::Plain];
+pub(crate) const BETWEEN: [Kind; 2] = [Kind::Ignorant, Kind::Plain];
 
 impl Fork {
     /// Both receive; R1 approves at most what is given.
     fn new(between: Kind, family: Family, style: Style, most: Option<u64>) -> Self {
+        Self::with(between, family, style, most, |_| {})
+    }
+
+    /// The same, after something was done to the network.
+    pub(crate) fn with(
+        between: Kind,
+        family: Family,
+        style: Style,
+        most: Option<u64>,
+        prepare: impl FnOnce(&mut Net),
+    ) -> Self {
         let mut topology = Topology::default();
         let [s, a, x, b, c, r1, r2] = [
             ("S", Kind::Host),
@@ -54,6 +66,7 @@ impl Fork {
         topology.link(b, r1, (60, 60));
         topology.link(c, r2, (40, 40));
         let mut net = Net::new(topology, Options { family, ..Options::default() });
+        prepare(&mut net);
         let session = group(family, 1);
         net.fix_members(session, [r1, r2]);
         let share = SenderShare { fraction_ppm: 300_000, ..SenderShare::default() };
@@ -71,7 +84,7 @@ impl Fork {
     }
 
     /// What A, X, B, C, R1 and R2 move per second; the sender pays the rest.
-    fn rates(&mut self) -> [i128; 6] {
+    pub(crate) fn rates(&mut self) -> [i128; 6] {
         let rates = self.net.rates_over(10_000);
         assert_eq!(rates.iter().sum::<i128>(), 0);
         let [b, c] = self.hops;
@@ -86,7 +99,7 @@ impl Fork {
     }
 
     /// Those who pay A, and what each is debited.
-    fn payers(&self) -> Vec<(NodeId, u64)> {
+    pub(crate) fn payers(&self) -> Vec<(NodeId, u64)> {
         let held = self.net.node(self.a).engine().show_reservations(self.net.clock(self.a));
         let states = held.iter().flat_map(|held| held.charging.iter().chain(&held.more_payers));
         let owner = |state: &UpstreamView| self.net.topology.owner(state.payer).unwrap();
@@ -106,7 +119,7 @@ impl Fork {
 }
 
 /// While both reserve: C(R1) = 50 + 60 and C(R2) = 50 + 40, of which the sender covers 0.3.
-const BOTH: [i128; 6] = [100, 0, 60, 40, -77, -63];
+pub(crate) const BOTH: [i128; 6] = [100, 0, 60, 40, -77, -63];
 
 #[test]
 fn r037_each_payer_behind_one_interface_pays_its_share_into_its_own_account() {

@@ -11,6 +11,7 @@ use rsvp_wire::charging::{Account, ChargingFlags, Dcpe, Terms};
 use rsvp_wire::object::Hop;
 
 use super::super::Core;
+use super::super::integrity::Disbelief;
 use super::super::local::SenderShare;
 use super::super::path::Arrived;
 use super::super::policy::{Addressee, Object};
@@ -50,12 +51,24 @@ pub(super) fn read_announcement(
 ) -> Result<Announced, Fault> {
     let Some(context) = &core.charging else { return Ok(Announced::Unread) };
     let mut found: Option<(bool, Said)> = None;
-    let mut for_others = false;
+    let (mut for_others, mut disbelieved) = (false, false);
     for object in objects {
         let Some(element) = object.data.element(context.ptypes.dcpe) else { continue };
         if object.addressee == Addressee::Another {
             for_others = true;
             continue;
+        }
+        match core.disbelief(&object.data) {
+            None => {}
+            // It is older than what is known, and says nothing to us.
+            Some(Disbelief::Replay) => {
+                for_others = true;
+                continue;
+            }
+            Some(_) => {
+                disbelieved = true;
+                continue;
+            }
         }
         match Dcpe::parse(element.bytes) {
             Ok(dcpe) => {
@@ -72,6 +85,7 @@ pub(super) fn read_announcement(
     match found {
         Some((_, said)) if said.dcpe.currency != context.currency => Err(Fault::FOREIGN_CURRENCY),
         Some((_, said)) => Ok(Announced::Dcpe(Box::new(said))),
+        None if disbelieved => Err(Fault::POLICY_INTEGRITY),
         // The previous hop charges, and says nothing new to us: we are not the first (T6).
         None if for_others => Ok(Announced::Unread),
         None => Ok(Announced::Nothing),

@@ -7,7 +7,7 @@ use charging_model::BranchKey;
 use charging_model::flow::{Reason, Refusal};
 use rsvp_wire::charging::{ChargingError, ChgErr, Dcpe, EXPONENT, Terms, Ucpe};
 use rsvp_wire::iana::{error_code, policy, traffic_control};
-use rsvp_wire::object::{Filter, FilterSpec, Hop, PolicyData};
+use rsvp_wire::object::{Filter, FilterSpec, Hop, Integrity, PolicyData};
 use rsvp_wire::{BufferTooSmall, MessageWriter, PolicyOptions};
 
 use super::super::Core;
@@ -66,6 +66,9 @@ impl Fault {
         Self::new(error_code::TRAFFIC_CONTROL, traffic_control::BAD_ADSPEC, "long_adspec");
     pub(crate) const MISSING_PAYMENT: Self =
         Self::new(error_code::POLICY, policy::PD_MISSING, "missing_payment");
+    /// The payment, or the price, was there and was not believed (RFC 2750 appendix A).
+    pub(crate) const POLICY_INTEGRITY: Self =
+        Self::new(error_code::POLICY, policy::PD_INTEGRITY, "policy_integrity");
     /// What could not be proved later is not agreed to.
     pub(crate) const BOOKS_CLOSED: Self =
         Self::new(error_code::POLICY, policy::SERVER, "books_closed");
@@ -220,7 +223,7 @@ impl Fault {
 /// only pass it on to whom it is about.
 pub(crate) fn write_fault(
     writer: &mut MessageWriter<'_>,
-    context: Option<&super::Context>,
+    (context, integrity): (Option<&super::Context>, Option<Integrity<'static>>),
     own: Hop,
     to: IpAddr,
     senders: &[FilterSpec],
@@ -234,7 +237,8 @@ pub(crate) fn write_fault(
     };
     let behind = detail.payer.filter(|payer| *payer != to);
     let destination = behind.map(|address| Hop { address, lih: 0 });
-    let options = PolicyOptions { filters: senders, ..super::options(own, destination, &[]) };
+    let options =
+        PolicyOptions { filters: senders, integrity, ..super::options(own, destination, &[]) };
     writer.policy_data(&options, |sink| {
         detail.error.write(context.ptypes.chg_err, sink);
         if let Some(quote) = &detail.quote {
@@ -266,7 +270,9 @@ pub(crate) fn blames_others<'a>(
     mut objects: impl Iterator<Item = PolicyData<'a>>,
 ) -> bool {
     let Some(context) = &core.charging else { return false };
-    let blames = |object: &PolicyData<'_>| object.element(context.ptypes.chg_err).is_some();
+    let blames = |object: &PolicyData<'_>| {
+        object.element(context.ptypes.chg_err).is_some() && core.disbelief(object).is_none()
+    };
     objects.any(|object| blames(&object) && for_another(core, &object))
 }
 
@@ -281,7 +287,7 @@ pub(crate) fn charging_error<'a>(
 ) -> Option<ChargingFault> {
     let ptype = core.charging.as_ref()?.ptypes.chg_err;
     objects.find_map(|object| {
-        if for_another(core, &object) {
+        if for_another(core, &object) || core.disbelief(&object).is_some() {
             return None;
         }
         let error = ChgErr::parse(object.element(ptype)?.bytes).ok()?;

@@ -1,5 +1,6 @@
 //! Charging as a handler of policy elements: DCPE in PATH, UCPE in RESV, CHG_ERR in errors.
 
+use rsvp_wire::PolicyOptions;
 use rsvp_wire::charging::VERSION;
 use rsvp_wire::object::{FilterSpec, Hop, PolicyElement, Session};
 
@@ -87,7 +88,11 @@ impl Handler for Charging {
             return Err("no_price_to_announce");
         }
         for (destination, dcpe) in &elements {
-            let options = super::options(own, *destination, &[]);
+            let to = destination.map(|hop| hop.address);
+            let options = PolicyOptions {
+                integrity: core.policy_integrity(interface, to),
+                ..super::options(own, *destination, &[])
+            };
             out.object(&options, OBJECT_BYTES_MAX, |sink| dcpe.write(self.ptypes.dcpe, sink));
         }
         Ok(())
@@ -107,6 +112,7 @@ impl Handler for Charging {
     fn resv_offer(&self, core: &mut Core, now: Now, psb: &mut Psb, offer: &mut Offer) -> bool {
         offer.payment = upstream::own_payment(core, now, psb);
         offer.named = psb.announcer.is_some();
+        offer.integrity = core.policy_integrity(psb.incoming, psb.payee());
         let pays = psb.flow.as_ref().is_some_and(|flow| flow.branches().next().is_some());
         // What we may offer was refused (T18): wait for a price that can be paid.
         offer.payment.is_some() || !pays
@@ -117,7 +123,10 @@ impl Handler for Charging {
         // A previous hop that does not charge may put what others pay for other senders beside it.
         let named = about.named || about.offer.named;
         let filter = named.then_some(FilterSpec(about.sender));
-        let options = super::options(about.own, None, filter.as_slice());
+        let options = PolicyOptions {
+            integrity: about.offer.integrity,
+            ..super::options(about.own, None, filter.as_slice())
+        };
         out.object(&options, OBJECT_BYTES_MAX, |sink| payment.write(self.ptypes.ucpe, sink));
     }
 }

@@ -11,6 +11,7 @@ use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, Session, Style};
 
 use super::super::Core;
 use super::super::counters::bump;
+use super::super::integrity::Disbelief;
 use super::super::limits::Limit;
 use super::super::path::may_be_source;
 use super::super::policy::{Addressee, Concerns, Object};
@@ -35,6 +36,8 @@ pub(crate) struct Payments {
     local: Option<(Filter, u64)>,
     /// UCPEs of a neighbour.
     neighbour: Vec<Offered>,
+    /// Whose payments were not believed: the senders, and whether only because they are old.
+    disbelieved: Vec<(Concerns, bool)>,
     /// The message is about several senders: then a UCPE without a FILTER_SPEC is for none of them.
     several: bool,
 }
@@ -124,6 +127,11 @@ pub(super) fn read_payments(
     let Some(context) = &core.charging else { return Ok(()) };
     for object in objects.filter(|object| object.addressee != Addressee::Another) {
         let Some(element) = object.data.element(context.ptypes.ucpe) else { continue };
+        if let Some(why) = core.disbelief(&object.data) {
+            let old = why == Disbelief::Replay;
+            payments.disbelieved.push((Concerns::of(&object.data), old));
+            continue;
+        }
         match Ucpe::parse(element.bytes) {
             Ok(ucpe) if ucpe.currency != context.currency => return Err(Fault::FOREIGN_CURRENCY),
             Ok(ucpe) => {
@@ -177,6 +185,12 @@ pub(super) fn admit(
     }
     let offers = request.policy.payments.of(psb.sender, request.next_hop);
     if offers.is_empty() {
+        let disbelieved = &request.policy.payments.disbelieved;
+        let mut here = disbelieved.iter().filter(|(concerns, _)| concerns.includes(psb.sender));
+        if let Some((_, old)) = here.next() {
+            let old = *old && here.all(|(_, old)| *old);
+            return if old { Ok(Admission::Ignored) } else { Err(vec![Fault::POLICY_INTEGRITY]) };
+        }
         reprice_at_admission(core, now, psb, key);
         return without_payment(core, psb, request).map_err(|fault| vec![fault]);
     }

@@ -3,9 +3,10 @@
 
 use std::net::IpAddr;
 
-use rsvp_wire::MessageType;
+use rsvp_wire::iana::class;
 use rsvp_wire::message::{IntegrityChallenge, IntegrityResponse};
 use rsvp_wire::object::Challenge;
+use rsvp_wire::{MessageType, Packet};
 use sha2::{Digest as _, Sha256};
 
 use super::super::record::RecordId;
@@ -161,6 +162,20 @@ impl super::Guard {
             IpAddr::V6(address) => hash.update(address.octets()),
         }
         hash.finalize().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+    }
+
+    /// The association under which a system was asked what this message answers.
+    pub(super) fn asked(&self, from: IpAddr, packet: &Packet<'_>) -> Option<usize> {
+        let raw = packet.objects_of(class::CHALLENGE).next()?;
+        let answered = Challenge::decode(&raw).ok()?;
+        let fits = |(peer, known): (&PeerKey, &Peer)| match known {
+            Peer::Asked(question) => {
+                (peer.address, peer.key_id, question.cookie)
+                    == (from, answered.key_id, answered.cookie)
+            }
+            Peer::Known(_) => false,
+        };
+        self.peers.iter().find(|entry| fits(*entry)).map(|(peer, _)| peer.association)
     }
 
     /// When something is to be asked again.

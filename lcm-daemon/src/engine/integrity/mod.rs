@@ -14,6 +14,7 @@
 
 mod handshake;
 mod keys;
+mod policy;
 mod refusals;
 mod send;
 mod view;
@@ -37,12 +38,15 @@ use super::{Core, Engine};
 use crate::config::{Authentication, Handshake};
 use crate::packet::PacketMeta;
 use handshake::Question;
+use policy::PolicyNumbers;
 use refusals::{Refusals, refuse};
 use window::{Sequence, Window};
 
 /// A sending system with one of its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PeerKey {
+    /// The first association that has the key: what was heard on one interface is no news on another
+    /// one that shares the key.
     association: usize,
     key_id: u64,
     address: IpAddr,
@@ -63,6 +67,11 @@ pub(crate) struct Guard {
     associations: Vec<Authentication>,
     by_neighbour: BTreeMap<IpAddr, usize>,
     by_interface: BTreeMap<String, usize>,
+    policy_by_neighbour: BTreeMap<IpAddr, usize>,
+    policy_by_interface: BTreeMap<String, usize>,
+    policy_numbers: PolicyNumbers,
+    /// By association and key identifier: the first association that has the same key.
+    first_with: BTreeMap<(usize, u64), usize>,
     peers: HashMap<PeerKey, Peer, RandomState>,
     sequence: Sequence,
     /// Known to this node alone.
@@ -76,6 +85,27 @@ pub(crate) struct Guard {
     told_overdue: Vec<usize>,
 }
 
+/// What an association is about.
+fn scope(one: &Authentication) -> (bool, Option<IpAddr>, Option<&str>) {
+    (one.policy, one.neighbour, one.interface.as_deref())
+}
+
+fn first_with(associations: &[Authentication]) -> BTreeMap<(usize, u64), usize> {
+    let mut found = BTreeMap::new();
+    for (at, one) in associations.iter().enumerate() {
+        for key in &one.keys {
+            let same = |other: &crate::config::Key| {
+                (other.id, other.algorithm, &other.secret) == (key.id, key.algorithm, &key.secret)
+            };
+            let has =
+                |other: &Authentication| other.policy == one.policy && other.keys.iter().any(same);
+            let first = associations.iter().position(has);
+            found.insert((at, key.id), first.unwrap_or(at));
+        }
+    }
+    found
+}
+
 impl Guard {
     pub(crate) fn new(associations: &[Authentication], hasher: RandomState, seed: u64) -> Self {
         let mut secret = [0; 32];
@@ -85,6 +115,10 @@ impl Guard {
             associations: Vec::new(),
             by_neighbour: BTreeMap::new(),
             by_interface: BTreeMap::new(),
+            policy_by_neighbour: BTreeMap::new(),
+            policy_by_interface: BTreeMap::new(),
+            policy_numbers: PolicyNumbers::new(hasher.clone()),
+            first_with: BTreeMap::new(),
             peers: HashMap::with_hasher(hasher),
             sequence: Sequence::default(),
             secret,
@@ -100,15 +134,15 @@ impl Guard {
     /// Takes other keys. What is known of sending systems stays for the keys that stay the same, so
     /// that neither a message is lost nor a replay gets in.
     fn set(&mut self, new: Vec<Authentication>) {
-        let scope = |a: &Authentication| (a.policy, a.neighbour, a.interface.clone());
         let old = std::mem::replace(&mut self.associations, new);
+        self.first_with = first_with(&self.associations);
         let same_key = |at: usize, key_id: u64| {
             let before = old.get(at)?;
             let now = self.associations.iter().position(|a| scope(a) == scope(before))?;
             let of = |a: &Authentication| a.keys.iter().find(|key| key.id == key_id).cloned();
             let (before, after) = (of(before)?, of(self.associations.get(now)?)?);
             let same = (before.algorithm, before.secret) == (after.algorithm, after.secret);
-            same.then_some(now)
+            same.then(|| self.first_with.get(&(now, key_id)).copied().unwrap_or(now))
         };
         let peers = std::mem::replace(&mut self.peers, HashMap::with_hasher(RandomState::new()));
         let hasher = peers.hasher().clone();
@@ -122,11 +156,34 @@ impl Guard {
         self.told_overdue.clear();
         self.by_neighbour.clear();
         self.by_interface.clear();
+        self.index_policy(&old);
         for (at, one) in self.associations.iter().enumerate().filter(|(_, one)| !one.policy) {
             if let Some(neighbour) = one.neighbour {
                 self.by_neighbour.insert(neighbour, at);
             } else if let Some(interface) = &one.interface {
                 self.by_interface.insert(interface.clone(), at);
+            }
+        }
+    }
+
+    fn index_policy(&mut self, old: &[Authentication]) {
+        self.policy_by_neighbour.clear();
+        self.policy_by_interface.clear();
+        // Numbers are known by the place of their association.
+        if !old.iter().map(scope).eq(self.associations.iter().map(scope)) {
+            self.policy_numbers.clear();
+        }
+        for (at, one) in self.associations.iter().enumerate().filter(|(_, one)| one.policy) {
+            if let Some(neighbour) = one.neighbour {
+                self.policy_by_neighbour.insert(neighbour, at);
+            }
+            // What is for all behind an interface goes by its own table, else by the first
+            // neighbour's that names it.
+            if let Some(interface) = &one.interface {
+                let own = one.neighbour.is_none();
+                if own || !self.policy_by_interface.contains_key(interface) {
+                    self.policy_by_interface.insert(interface.clone(), at);
+                }
             }
         }
     }
@@ -143,6 +200,11 @@ impl Guard {
             self.by_interface.get(&port.kernel.name)
         };
         self.by_neighbour.get(&neighbour).or_else(by_interface).copied()
+    }
+
+    fn peer(&self, at: usize, key_id: u64, address: IpAddr) -> PeerKey {
+        let association = self.first_with.get(&(at, key_id)).copied().unwrap_or(at);
+        PeerKey { association, key_id, address }
     }
 
     /// Whether the configuration names this neighbour.
@@ -213,8 +275,11 @@ impl Core {
     fn verifies(&mut self, meta: PacketMeta, packet: &Packet<'_>) -> bool {
         let interface = meta.interface;
         let from = sending_system(meta, packet);
+        let response = packet.message_type() == MessageType::IntegrityResponse;
+        // A response may come another way than the challenge went.
+        let asked = if response { self.integrity.asked(from, packet) } else { None };
         let found = self.integrity.of_messages(&self.interfaces, interface, from);
-        let Some(at) = found else { return true };
+        let Some(at) = asked.or(found) else { return true };
         let verified = self.check_digest(at, packet);
         let integrity = match verified {
             Ok(Some(integrity)) => integrity,
@@ -224,8 +289,8 @@ impl Core {
                 return false;
             }
         };
-        let peer = PeerKey { association: at, key_id: integrity.key_id, address: from };
-        if packet.message_type() == MessageType::IntegrityResponse {
+        let peer = self.integrity.peer(at, integrity.key_id, from);
+        if response {
             match Message::parse(packet.bytes()) {
                 Ok(Message::IntegrityResponse(response)) => {
                     self.handle_response(peer, interface, &response);
@@ -235,9 +300,9 @@ impl Core {
             }
             return false;
         }
-        let believed = self.check_number(peer, interface, &integrity);
+        let believed = self.check_number(at, peer, interface, &integrity);
         if believed {
-            self.ask_ahead(peer, interface, &integrity);
+            self.ask_ahead(at, peer, interface, &integrity);
         }
         believed
     }
@@ -264,10 +329,14 @@ impl Core {
     }
 
     /// Whether the number of a verified message is new.
-    fn check_number(&mut self, peer: PeerKey, interface: u32, integrity: &Integrity<'_>) -> bool {
-        let Some(association) = self.integrity.associations.get(peer.association) else {
-            return false;
-        };
+    fn check_number(
+        &mut self,
+        at: usize,
+        peer: PeerKey,
+        interface: u32,
+        integrity: &Integrity<'_>,
+    ) -> bool {
+        let Some(association) = self.integrity.associations.get(at) else { return false };
         let (window, handshake) = (association.window as usize, association.handshake);
         match self.integrity.peers.get_mut(&peer) {
             Some(Peer::Known(known)) => {
@@ -309,15 +378,15 @@ impl Core {
 
     /// Asks for the numbers of the keys that a neighbour may change over to, so that it can do so
     /// without a message being dropped (section 5.1).
-    fn ask_ahead(&mut self, peer: PeerKey, interface: u32, integrity: &Integrity<'_>) {
-        let Some(association) = self.integrity.associations.get(peer.association) else { return };
+    fn ask_ahead(&mut self, at: usize, peer: PeerKey, interface: u32, integrity: &Integrity<'_>) {
+        let Some(association) = self.integrity.associations.get(at) else { return };
         let answers = integrity.flags & Integrity::HANDSHAKE != 0;
         if association.keys.len() < 2 || association.handshake == Handshake::Off || !answers {
             return;
         }
         let unix_s = u64::from(self.unix_s);
         let others: Vec<PeerKey> = keys::accepted(association, unix_s)
-            .map(|found| PeerKey { key_id: found.key.id, ..peer })
+            .map(|found| self.integrity.peer(at, found.key.id, peer.address))
             .filter(|other| !self.integrity.peers.contains_key(other))
             .collect();
         others.into_iter().for_each(|other| self.challenge(other, interface));

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 
 use rsvp_wire::iana::class;
 use rsvp_wire::object::{Challenge, Integrity};
-use rsvp_wire::{EncodeObject as _, HEADER_LEN, MessageType, Packet, digest};
+use rsvp_wire::{EncodeObject as _, HEADER_LEN, MessageType, Packet, digest, rewrite_checksum};
 
 use super::super::Core;
 use super::super::interfaces::Interfaces;
+use super::policy::sign_policies;
 use super::{Guard, Sequence, keys};
 use crate::config::{Authentication, Handshake};
 use crate::packet::{Sealed, TransmitMeta};
@@ -40,7 +41,8 @@ impl Core {
     /// Signs what is to be sent since the last call. What must be signed and cannot be is not sent.
     pub(crate) fn seal(&mut self) {
         let Self { integrity, interfaces, outbox, counters, unix_s, .. } = self;
-        if integrity.is_open() {
+        let policy = integrity.has_policy();
+        if integrity.is_open() && !policy {
             return;
         }
         let mut overdue = false;
@@ -50,6 +52,16 @@ impl Core {
             if kind == MessageType::IntegrityChallenge {
                 return Sealed::AsItIs;
             }
+            let mut copy = if policy { message.to_vec() } else { Vec::new() };
+            let inside = match policy {
+                true => sign_policies(integrity, *unix_s, &mut copy),
+                false => Some(false),
+            };
+            let Some(inside) = inside else {
+                counters.drop(Unsigned::NoKey.name());
+                return Sealed::Dropped;
+            };
+            let message = if inside { &copy } else { message };
             let signed = integrity.to_sign(interfaces, meta, kind).and_then(|found| {
                 let Some(at) = found else { return Ok(None) };
                 let Guard { associations, sequence, .. } = &mut *integrity;
@@ -59,6 +71,11 @@ impl Core {
             });
             match signed {
                 Ok(Some(())) => Sealed::Rewritten,
+                Ok(None) if inside => {
+                    rewrite_checksum(&mut copy);
+                    out.extend_from_slice(&copy);
+                    Sealed::Rewritten
+                }
                 Ok(None) => Sealed::AsItIs,
                 Err(why) => {
                     counters.drop(why.name());

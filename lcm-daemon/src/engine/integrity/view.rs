@@ -80,7 +80,7 @@ impl Engine {
                     None => "not used now",
                 };
                 let of = guard.peers.iter();
-                let of = of.filter(|(peer, _)| (peer.association, peer.key_id) == (at, key.id));
+                let of = of.filter(|(peer, _)| guard.peer(at, key.id, peer.address) == **peer);
                 let mut peers: Vec<PeerView> = of
                     .map(|(peer, known)| PeerView {
                         address: peer.address,

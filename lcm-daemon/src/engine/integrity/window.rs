@@ -1,7 +1,7 @@
 //! Sequence numbers: which were seen, and which come next (RFC 2747 sections 3 and 4.2).
 
 /// Whether `new` is larger than `old`, modulo 2⁶⁴.
-fn newer(new: u64, old: u64) -> bool {
+pub(super) fn newer(new: u64, old: u64) -> bool {
     let ahead = new.wrapping_sub(old);
     ahead != 0 && ahead < 1 << 63
 }

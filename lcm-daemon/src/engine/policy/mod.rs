@@ -109,6 +109,8 @@ pub(crate) struct Offer {
     pub(crate) payment: Option<rsvp_wire::charging::Ucpe>,
     /// It says for which sender it is, whatever else the message is about.
     pub(crate) named: bool,
+    /// How it is signed, if it is.
+    pub(crate) integrity: Option<rsvp_wire::object::Integrity<'static>>,
 }
 
 /// A local policy decision point for some P-Types. The defaults keep the elements, and pass on
