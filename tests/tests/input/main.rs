@@ -10,6 +10,7 @@
 )]
 
 mod attack;
+mod keys;
 mod path;
 mod resv;
 #[path = "../support/mod.rs"]
@@ -25,6 +26,8 @@ fn main() -> ExitCode {
         ("r024_r068_bad_path_messages", path::bad_messages),
         ("r024_every_part_of_a_path", path::every_prefix),
         ("r024_bad_resv_messages", resv::bad_messages),
+        ("keys_roll_over_between_daemons_without_a_dropped_message", keys::rollover),
+        ("r022_r088_forged_replayed_and_wrongly_keyed_messages_are_refused", keys::refused),
         ("unknown_classes_are_refused_ignored_or_forwarded", unknown::three_kinds),
     ])
 }
