@@ -10,6 +10,7 @@ use std::sync::Arc;
 use charging_model::flow::Limits;
 use charging_model::*;
 use one::*;
+use proptest::prelude::*;
 
 fn limited(limits: Limits) -> Announcement {
     Announcement { limits, ..dcpe(100, 300_000, UNIX) }
@@ -210,6 +211,38 @@ fn d10_next_hops_behind_one_interface_share_its_price() {
     flow.remove_branch(at(1), key(1), Cause::Tear);
     flow.remove_branch(at(1), second, Cause::Tear);
     assert!(flow.quote(1).unwrap().epoch >= told);
+}
+
+proptest! {
+    /// The price of a join is what it says, whatever the joiner's address: which of the odd units
+    /// of C_j and of S_j fall to it is not known before.
+    #[test]
+    fn d10_whoever_pays_the_price_of_a_join_is_let_in(
+        total in 0u64..3_000,
+        (fraction, cut) in (0u32..1_000_000, any::<bool>()),
+        local in 0u64..100,
+        there in prop::collection::btree_set(2u8..12, 1..5),
+        joiner in 2u8..12,
+    ) {
+        let whole = dcpe(total, fraction, UNIX);
+        // A hop above has cut: r is 0, and what was sponsored is carried on.
+        let said = if cut {
+            let sponsored = Some(Rate(total * u64::from(fraction) / 1_000_000));
+            Announcement { sponsored, ..dcpe(total, 0, UNIX) }
+        } else {
+            whole
+        };
+        let mut flow = flow_with(FlowConfig::default(), &said, &[(1, local)]);
+        let hop = |last| BranchKey { hop: IpAddr::V4(Ipv4Addr::new(10, 0, 1, last)), ..key(1) };
+        for last in there.iter().filter(|last| **last != joiner) {
+            prop_assert_eq!(flow.on_ucpe(at(0), hop(*last), &ucpe(10_000, 1, 1)), new());
+        }
+        let Some(quote) = flow.join_quote(at(0), 1) else { return Ok(()) };
+        let payment = quote.receiver_payment().0;
+        prop_assert_eq!(flow.on_ucpe(at(0), hop(joiner), &ucpe(payment, 1, 1)), new());
+        let debited = flow.branch(hop(joiner)).unwrap().receiver_payment;
+        prop_assert!(debited.0 <= payment && payment <= debited.0 + 2, "{} of {}", debited.0, payment);
+    }
 }
 
 #[test]

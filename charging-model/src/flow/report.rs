@@ -55,13 +55,12 @@ impl Flow {
     }
 
     /// The quote for one more hop on `group`, which may have installed ones: the unaddressed DCPE
-    /// on a LAN or towards an ignorant hop. It is what the joiner would be charged if it came
-    /// first there, the dearest place.
+    /// on a LAN or towards an ignorant hop. It is what the joiner would be charged at the dearest
+    /// place there: which one is its own is known when it has joined.
     pub fn join_quote(&mut self, clock: Clock, group: u32) -> Option<Quote> {
         if self.has_branch(group) {
             let down = self.down.as_ref()?;
-            let joiner = self.anyone_in(self.group(group)?);
-            let target = self.charge_joining(down, down.newest(), &self.members(), joiner).ok()?;
+            let target = self.charge_anyone(down, self.group(group)?).ok()?;
             let epoch = next_serial(self.last_epoch, clock.unix_s);
             // Whoever only listens heard what a branch was told while that was the only one here,
             // and would take what is older for something stale.

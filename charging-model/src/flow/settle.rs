@@ -116,13 +116,31 @@ impl Flow {
         members: &[Member],
         joiner: Member,
     ) -> Result<Target, Overflow> {
-        let place = members.partition_point(|m| m.facts.key < joiner.facts.key);
-        let mut with = Vec::with_capacity(members.len() + 1);
-        with.extend_from_slice(members.get(..place).unwrap_or_default());
-        with.push(joiner);
-        with.extend_from_slice(members.get(place..).unwrap_or_default());
+        let (place, with) = joined(members, joiner);
         let all = charges(&down.terms(claim, self.config.origin), &with, &*self.config.policy)?;
         all.get(place).copied().ok_or(Overflow::new("join quote"))
+    }
+
+    /// What one more hop on `group` would be charged, whatever its address. Where all weigh the
+    /// same, a place in the order decides who has the odd units of C_j and of S_j, so the charges of
+    /// those who are there show what each place costs.
+    pub(super) fn charge_anyone(
+        &self,
+        down: &Downstream,
+        group: &Group,
+    ) -> Result<Target, Overflow> {
+        let (place, with) = joined(&self.members(), self.anyone_in(group));
+        let terms = down.terms(down.newest(), self.config.origin);
+        let all = charges(&terms, &with, &*self.config.policy)?;
+        let own = all.get(place).copied().ok_or(Overflow::new("join quote"))?;
+        if !self.config.policy.is_equal() {
+            return Ok(own);
+        }
+        let there = all.iter().zip(&with).filter(|(_, m)| m.facts.key.group == group.id);
+        let dearer = |a: Target, b: &Target| {
+            if b.charge.receiver_payment() > a.charge.receiver_payment() { *b } else { a }
+        };
+        Ok(there.map(|(target, _)| target).fold(own, dearer))
     }
 
     /// Renews all quotes under the newest claim, with a new epoch where one differs, and lets a
@@ -312,6 +330,16 @@ impl Flow {
         let sp = self.down.as_ref().map_or(Millis(0), Downstream::approved_until);
         (rp.min(stands), sp.min(stands))
     }
+}
+
+/// The members with one more in its place, and that place.
+fn joined(members: &[Member], joiner: Member) -> (usize, Vec<Member>) {
+    let place = members.partition_point(|m| m.facts.key < joiner.facts.key);
+    let mut with = Vec::with_capacity(members.len() + 1);
+    with.extend_from_slice(members.get(..place).unwrap_or_default());
+    with.push(joiner);
+    with.extend_from_slice(members.get(place..).unwrap_or_default());
+    (place, with)
 }
 
 /// Judges a branch against its new quote: a deadline runs from the moment at which the quote rose
