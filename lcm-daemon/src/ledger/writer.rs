@@ -6,6 +6,7 @@
 //! every second in a new file, until the disk is well; the memory for what waits is bounded.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -54,6 +55,9 @@ pub struct Settings {
     pub retry: Duration,
     /// A head is signed after this time, if anything was written.
     pub head: Duration,
+    /// For how long after a record that was waited for the thread looks for the next one before it
+    /// sleeps, and lets all others run meanwhile: waking it takes longer than a swift disk.
+    pub linger: Duration,
 }
 
 impl Default for Settings {
@@ -63,6 +67,7 @@ impl Default for Settings {
             slow: Duration::from_secs(2),
             retry: Duration::from_secs(1),
             head: Duration::from_secs(60),
+            linger: Duration::from_millis(1),
         }
     }
 }
@@ -119,6 +124,8 @@ struct Shared {
     state: Mutex<State>,
     filled: Condvar,
     closing: Condvar,
+    /// Something was handed in since the thread looked last.
+    handed_in: AtomicBool,
     queue_bytes: usize,
 }
 
@@ -172,6 +179,7 @@ impl Writer {
             state: Mutex::default(),
             filled: Condvar::new(),
             closing: Condvar::new(),
+            handed_in: AtomicBool::new(false),
             queue_bytes: settings.queue_bytes,
         });
         let watch = {
@@ -191,6 +199,7 @@ impl Writer {
                 durable: None,
                 period: false,
                 unsigned: None,
+                waited_for: false,
             };
             thread::Builder::new().name("journal".to_owned()).spawn(move || worker.run())?
         };
@@ -299,6 +308,7 @@ impl Writer {
         queue.bytes.extend_from_slice(&self.bodies);
         queue.items.extend(self.items.iter().copied());
         drop(state);
+        self.shared.handed_in.store(true, Ordering::Release);
         if was_empty {
             self.shared.filled.notify_one();
         }
@@ -349,6 +359,8 @@ struct Worker<S: Storage> {
     period: bool,
     /// When a head is due.
     unsigned: Option<Instant>,
+    /// Whether somebody waited for what was written last, and may have more to write.
+    waited_for: bool,
 }
 
 /// What there is to do.
@@ -391,9 +403,11 @@ impl<S: Storage> Worker<S> {
         } else if self.unsigned.is_none() {
             self.unsigned = Some(Instant::now());
         }
+        self.linger();
         let mut state = self.shared.lock();
         loop {
             if !state.queue.items.is_empty() {
+                self.shared.handed_in.store(false, Ordering::Release);
                 std::mem::swap(&mut state.queue, queue);
                 state.taken = queue.items.front().map(|item| item.at);
                 return Task::Write;
@@ -416,6 +430,19 @@ impl<S: Storage> Worker<S> {
                 None => self.shared.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
             state = waited;
+        }
+    }
+
+    /// Looks for more to write for a while.
+    fn linger(&mut self) {
+        if !std::mem::take(&mut self.waited_for) {
+            return;
+        }
+        let since = Instant::now();
+        while !self.shared.handed_in.load(Ordering::Acquire)
+            && since.elapsed() < self.settings.linger
+        {
+            thread::yield_now();
         }
     }
 
@@ -464,10 +491,11 @@ impl<S: Storage> Worker<S> {
             let _ = self.events.send(Event::Recovered);
         }
         self.shared.lock().taken = oldest;
-        if let Some(id) = self.durable.take()
-            && self.events.send(Event::Durable(id)).is_err()
-        {
-            warn!("ledger: nobody listens for acknowledgements any more");
+        if let Some(id) = self.durable.take() {
+            self.waited_for = true;
+            if self.events.send(Event::Durable(id)).is_err() {
+                warn!("ledger: nobody listens for acknowledgements any more");
+            }
         }
         if std::mem::take(&mut self.period) {
             let _ = self.events.send(Event::PeriodClosed);
