@@ -65,6 +65,17 @@ fn a_branch_that_goes_takes_its_meters_with_it() {
 }
 
 #[test]
+fn what_was_approved_upstream_ends_also_when_nothing_ran_any_more() {
+    let mut flow = paid();
+    let _ = flow.tick(at(H + 5));
+    let lapsed = |entry| runs(entry, H, 0, Turned::Lapsed);
+    assert_eq!(flow.take_turns(Millis(H + 5)), [lapsed(RP_IN), lapsed(RP_OUT)]);
+    let _ = flow.remove_branch(at(H + 9), key(1), Cause::Tear);
+    assert_eq!(flow.take_turns(Millis(H + 9)), [runs(RP_OUT, H + 9, 0, Turned::Ended)]);
+    assert_eq!(flow.take_turns(Millis(H + 9)), [], "told once");
+}
+
+#[test]
 fn another_account_takes_over_at_the_same_rate() {
     let mut flow = paid();
     let account = Account::new(1, *b"another");

@@ -42,11 +42,17 @@ pub enum Turned {
     Terms,
     /// The approval ended (t + H) and was not given again by then.
     Lapsed,
-    /// The reservation or the previous hop is gone.
+    /// The reservation or the previous hop is gone. What is paid upstream ends so even if it stood
+    /// still already.
     Ended,
 }
 
 impl Turn {
+    fn is_end_of(&self, payment: Entry) -> bool {
+        let why_of = |entry, why| entry == payment && why == Turned::Ended;
+        matches!(*self, Self::Runs { entry, why, .. } if why_of(entry, why))
+    }
+
     /// A payment that stands still does so for good.
     fn end(&mut self) {
         if let Self::Runs { rate: Rate::ZERO, why: why @ Turned::Terms, .. } = self {
@@ -90,9 +96,16 @@ impl Flow {
         let upstream = turns.len();
         turns.extend(turn(&mut self.up.rp, rp, now, rp_end, restarted(rp)));
         turns.extend(turn(&mut self.up.sp, sp, now, sp_end, restarted(sp)));
-        if self.up.sent.is_none() {
+        let reserved = self.up.sent.is_some();
+        let told = std::mem::replace(&mut self.up.told, reserved);
+        if !reserved {
             // Nothing of ours is reserved there any more.
             turns.iter_mut().skip(upstream).for_each(Turn::end);
+            let rp_told = turns.iter().skip(upstream).any(|turn| turn.is_end_of(rp));
+            if told && !rp_told {
+                let why = Turned::Ended;
+                turns.push(Turn::Runs { entry: rp, at: now, rate: Rate::ZERO, why });
+            }
         }
         turns
     }

@@ -52,6 +52,8 @@ pub(super) struct Upstream {
     pub(super) veiled: bool,
     /// A UCPE was sent and there is nothing to offer any more.
     pub(super) withdrawn: bool,
+    /// Something was reserved there when turns were told last.
+    pub(super) told: bool,
     /// RP paid: a shadow.
     pub(super) rp: Meter,
     /// SP received: counts.
@@ -72,6 +74,7 @@ impl Default for Upstream {
             carried_by: None,
             veiled: false,
             withdrawn: false,
+            told: false,
             rp: Meter::default(),
             sp: Meter::default(),
         }

@@ -88,8 +88,8 @@ impl Flow {
 
     /// Drops the meters that rest, for which nothing is approved, and that can bill nothing twice:
     /// all that they billed lies before `proved_ms`, and nothing opens before that any more. True
-    /// if no other rests.
-    fn tidy(&mut self, proved_ms: u64) -> bool {
+    /// if no other rests. `ended` is told what they rested on, and until when they billed.
+    fn tidy(&mut self, proved_ms: u64, ended: &mut Vec<(TenureRef, u64)>) -> bool {
         let Self { grants, meters } = self;
         let mut all = true;
         meters.retain(|line| {
@@ -97,8 +97,12 @@ impl Flow {
             if line.running || line.lapsed || approved {
                 return true;
             }
-            all &= line.billed_ms <= proved_ms;
-            line.billed_ms > proved_ms
+            let kept = line.billed_ms > proved_ms;
+            if !kept {
+                ended.push((line.tenure, line.billed_ms));
+            }
+            all &= !kept;
+            kept
         });
         all
     }
@@ -131,17 +135,20 @@ impl Flows {
         self.idle.push(flow);
     }
 
-    /// Forgets what rests, as far as it cannot be billed twice.
-    pub(super) fn tidy(&mut self, proved_ms: u64) {
+    /// Forgets what rests, as far as it cannot be billed twice; what it rested on, and until when
+    /// it billed.
+    pub(super) fn tidy(&mut self, proved_ms: u64) -> Vec<(TenureRef, u64)> {
         let Self { busy, idle, .. } = self;
+        let mut ended = Vec::new();
         idle.retain(|number| {
             let Some(flow) = busy.get_mut(*number) else { return false };
-            let all = flow.tidy(proved_ms);
+            let all = flow.tidy(proved_ms, &mut ended);
             if flow.grants.is_empty() && flow.meters.is_empty() {
                 busy.remove(*number);
             }
             !all
         });
+        ended
     }
 
     /// All flows that have state, in the order of their numbers; none is left.

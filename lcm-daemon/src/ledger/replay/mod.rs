@@ -166,7 +166,10 @@ impl Replay {
     fn alive(&mut self, stamp: Stamp) -> Result<(), Wrong> {
         self.running()?.prove(stamp)?;
         self.nothing_overdue(stamp.at_ms)?;
-        self.flows.tidy(stamp.at_ms);
+        // What no consent or offer covered has ended by now, if nothing said so before.
+        for (tenure, at_ms) in self.flows.tidy(stamp.at_ms) {
+            self.end(tenure, at_ms, true);
+        }
         Ok(())
     }
 
@@ -337,7 +340,10 @@ impl Replay {
             let posting = known.map_or(Ok(None), |line| self.stop(runs, line))?;
             if cause == Cause::Ended && meter.payment == Payment::ReceiverOut {
                 let state = self.flows.get(meter.flow);
-                state.and_then(|state| state.revoke(with, true));
+                // Also where nothing ever ran.
+                if let Some(grant) = state.and_then(|state| state.revoke(with, true)) {
+                    self.end(grant.tenure, at_ms, true);
+                }
             }
             self.flows.rests(meter.flow);
             Ok(posting)

@@ -3,7 +3,7 @@
 use super::*;
 
 use Cause::{Ended, Terms};
-use Payment::{ReceiverIn, SenderIn};
+use Payment::{ReceiverIn, ReceiverOut, SenderIn};
 
 fn contra(of: u64, amount: u128) -> Body {
     let (by, reason) = ("ops".to_owned(), "outage".to_owned());
@@ -79,6 +79,37 @@ fn r104_a_posting_is_provisional_until_an_orderly_end_and_the_hold() {
     lasts.truncate(5);
     let (replay, postings) = play(&lasts).unwrap();
     assert_eq!(replay.state(&postings[0], &at(1, 99_999, wall * 2)), State::Provisional);
+}
+
+/// A sender payment needs no offer of ours; then nothing says that it ended but that it rests.
+#[test]
+fn a_payment_without_an_offer_ends_when_it_rests() {
+    let sp = meter(1, SenderIn, 1);
+    let mut records = vec![started(1, 0), flow(1), runs(10, sp, 50, Terms), runs(30, sp, 0, Terms)];
+    let state = |records: &[Body], at_ms| {
+        let (replay, postings) = play(records).unwrap();
+        replay.state(&postings[0], &at(1, at_ms, 0))
+    };
+    assert_eq!(state(&records, 9_000), State::Provisional);
+    records.push(Body::Alive(stamp(40)));
+    assert_eq!((state(&records, 529), state(&records, 530)), (State::Provisional, State::Final));
+}
+
+/// An offer ends with what rests on it, also if nothing of ours ran there any more.
+#[test]
+fn an_offer_that_is_over_ends_what_the_sender_paid() {
+    let (sp, rp) = (meter(1, SenderIn, 1), meter(1, ReceiverOut, 1));
+    let records = [
+        started(1, 0),
+        flow(1),
+        offer(10, 1, 1, 0),
+        runs(10, sp, 50, Terms),
+        runs(30, sp, 0, Terms),
+        runs(35, rp, 0, Ended),
+    ];
+    let (replay, postings) = play(&records).unwrap();
+    let state = |at_ms| replay.state(&postings[0], &at(1, at_ms, 0));
+    assert_eq!((state(534), state(535)), (State::Provisional, State::Final));
 }
 
 #[test]
