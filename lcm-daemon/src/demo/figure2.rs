@@ -113,6 +113,7 @@ fn play(args: &Figure2Args) -> Result<(), Failure> {
         program: (program, vec!["daemon".to_owned()]),
         pcap,
         books,
+        hold_s: None,
         log_level: "info",
         metrics_port: None,
     })?;

@@ -59,6 +59,8 @@ pub struct Setup {
     pub pcap: Option<PathBuf>,
     /// Where each node's books are kept, in NODE/ledger; none without it.
     pub books: Option<PathBuf>,
+    /// How long postings are provisional after an orderly end, in seconds, if not as by default.
+    pub hold_s: Option<u32>,
     /// Log level of the daemons.
     pub log_level: &'static str,
     /// Port on the loopback of each node where its metrics page is served, if at all.
@@ -336,9 +338,11 @@ impl Stage {
             .map(|port| format!("metrics_listen = \"127.0.0.1:{port}\"\n"))
             .unwrap_or_default();
         let charges = !self.setup.ignorant.contains(name);
+        let hold =
+            self.setup.hold_s.map(|hold_s| format!("hold_s = {hold_s}\n")).unwrap_or_default();
         let books = self.setup.books.as_ref().map(|folder| folder.join(name).join("ledger"));
         let books = books
-            .map(|folder| format!("[ledger]\ndirectory = \"{}\"\n\n", folder.display()))
+            .map(|folder| format!("[ledger]\ndirectory = \"{}\"\n{hold}\n", folder.display()))
             .unwrap_or_default();
         let mut text = format!(
             "[daemon]\nname = \"{name}\"\ncontrol_socket = \"{}\"\nlog_level = \"{log_level}\"\n\

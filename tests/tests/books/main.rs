@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         ("crash_r003_r006_daemons_killed_in_mid_session_bill_what_was_proved", restart::killed),
         ("r003_books_go_on_where_they_stopped", restart::stopped),
         ("periods_are_closed_put_away_and_gone_on_with", periods::closed_and_put_away),
+        ("r104_what_ended_is_put_away_when_its_hold_has_passed", periods::held),
         ("r047_nothing_new_is_agreed_to_while_the_disk_is_full", disk::full),
         ("r047_nothing_new_is_agreed_to_while_the_disk_can_be_read_only", disk::read_only),
         #[cfg(target_arch = "x86_64")]

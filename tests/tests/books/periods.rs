@@ -9,10 +9,11 @@ use lcm_daemon::ctl::ctl_with;
 use lcm_daemon::demo::stage::Setup;
 use lcm_daemon::exit::Exit;
 use lcm_daemon::io::clock;
+use lcm_daemon::lab::wait::until;
 use lcm_daemon::ledger::backup::{backup, restore};
 use lcm_daemon::ledger::period;
 use lcm_daemon::ledger::prune::{PruneError, prune};
-use lcm_daemon::ledger::record::{Body, Period, Stamp};
+use lcm_daemon::ledger::record::{Body, Closed, Period, Stamp};
 use lcm_daemon::ledger::replay::{Moment, Replay};
 use lcm_daemon::ledger::verify::{Expected, Walk, verify};
 use lcm_tests::harness::TestResult;
@@ -20,7 +21,7 @@ use lcm_tests::harness::TestResult;
 use crate::restart::ENDING;
 use crate::sound;
 use crate::support::golden::{self, A};
-use crate::support::play::{self, Play};
+use crate::support::play::{self, PATIENCE, Play};
 
 const NODE: &str = "IS2";
 
@@ -139,6 +140,58 @@ pub(crate) fn closed_and_put_away() -> TestResult {
     assert_eq!(sound(books.path(), NODE)?.replay.last_period(), Some(5));
     drop(play);
     Ok(())
+}
+
+/// What ended in order is put away as soon as its hold has passed, and not before; also if the
+/// sender paid for all of it, and where nothing ran any more when it ended.
+pub(crate) fn held() -> TestResult {
+    const HOLD_S: u32 = 4;
+    let books = tempfile::tempdir()?;
+    let dir = books.path().join(NODE).join("ledger");
+    let hold_s = Some(HOLD_S);
+    let setup = Setup { books: Some(books.path().to_owned()), hold_s, ..play::figure() };
+    let mut play = Play::start(setup)?;
+    for fraction_ppm in [1_000_000, 0] {
+        let sender = play.send_share(fraction_ppm)?;
+        let receivers = [play.stage.receive("R1", None)?, play.stage.receive("R2", None)?];
+        play.wait("IS2 to earn", |play| {
+            let view = play.stage.accounts(NODE).map_err(|e| e.to_string())?;
+            let runs = view.accounts.iter().filter(|account| account.rate != 0).count();
+            if runs > 1 { Ok(()) } else { Err(format!("{runs} accounts run")) }
+        })?;
+        for (node, receiver) in ["R1", "R2"].into_iter().zip(receivers) {
+            play.close(node, receiver)?;
+        }
+        play.close("S", sender)?;
+        play.wait_empty(&[NODE])?;
+    }
+    assert_eq!(close_period(&play, &dir)?, Exit::Ok);
+    assert!(play.terminate(NODE, ENDING)?.success());
+    let ended_ms = ends(&dir)?.into_iter().max().ok_or("an end")?;
+    let due_ms = ended_ms + u64::from(HOLD_S) * 1_000;
+    let now_ms = || clock::monotonic_us() / 1_000;
+    until(PATIENCE, "the hold to pass", || match prune_by_hand(&dir) {
+        Exit::Ok => Ok(()),
+        other => Err(format!("{other:?}, {} ms before it is due", due_ms.saturating_sub(now_ms()))),
+    })?;
+    assert!(now_ms() >= due_ms, "{} ms early", due_ms - now_ms());
+    let left = sound(books.path(), NODE)?;
+    assert_eq!(left.replay.postings(), 0, "all of them are put away");
+    assert!(left.replay.accounts().any(|(_, balance)| balance != 0), "what they came to is there");
+    drop(play);
+    Ok(())
+}
+
+/// When consents ended in order.
+fn ends(dir: &Path) -> Result<Vec<u64>, Box<dyn Error>> {
+    let mut walk = Walk::new(dir, Expected::default())?;
+    let mut all = Vec::new();
+    while let Some((_, body, _)) = walk.step()? {
+        if let Body::Closed(Closed { at_ms, orderly: true, .. }) = body {
+            all.push(at_ms);
+        }
+    }
+    Ok(all)
 }
 
 fn prune_by_hand(dir: &Path) -> Exit {

@@ -49,6 +49,7 @@ impl Chain {
             pcap: None,
             log_level: "debug",
             books: None,
+            hold_s: None,
             metrics_port: None,
         })?;
         Ok(Self { stage, frames: Vec::new() })

@@ -65,6 +65,7 @@ pub(crate) fn setup(
         pcap: None,
         log_level: "debug",
         books: None,
+        hold_s: None,
         metrics_port: Some(METRICS_PORT),
     }
 }
