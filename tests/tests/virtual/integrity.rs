@@ -587,3 +587,41 @@ fn a_neighbour_without_keys_is_left_alone_where_only_another_one_is_secured() {
     play.assert_agrees();
     assert_eq!(disbelieved(&play), 0);
 }
+
+#[test]
+fn r022_an_open_interface_is_no_way_around_a_secured_one() {
+    let mut play = established(Secured::default());
+    // Only between B and R everything is signed; A is on an open link of B.
+    let towards = |play: &TreeNet, node, link| play.net.topology.interface_name(node, link);
+    for (node, keeps) in [(0, None), (A, None), (B, Some(2)), (R, Some(2))] {
+        let name = keeps.map(|link| towards(&play, node, link));
+        let own = play.net.authentication(node);
+        let own = own.into_iter().filter(|one| name.is_some() && one.interface == name).collect();
+        play.net.set_authentication(node, own);
+    }
+    play.net.run_ms(100_000);
+    play.assert_agrees();
+    let resv = play.net.log.newest(2, R, MessageType::Resv).next().unwrap();
+    let (meta, resv) = delivered(&play, resv);
+    let open = PacketMeta { interface: play.net.topology.interface(B, 1), ..meta };
+    // What R said, with and without its signature, and what A says about R's link.
+    assert_dropped(&mut play, open, &without_integrity(&resv), Disbelief::Missing);
+    assert_dropped(&mut play, open, &resv, Disbelief::Replay);
+    let mut of_a = without_integrity(&resv);
+    let (hop, _) = object(&of_a, class::RSVP_HOP);
+    of_a[hop + 4..hop + 8].copy_from_slice(&[10, 200, 0, 1]);
+    rewrite_checksum(&mut of_a);
+    assert_dropped(&mut play, open, &of_a, Disbelief::Missing);
+    // Errors in R's name.
+    let mut error = of_a;
+    error[1] = MessageType::PathErr.into();
+    rewrite_checksum(&mut error);
+    let of_r = play.net.topology.address_on(play.net.family(), R, 2);
+    let named = PacketMeta { source: of_r, ..open };
+    let (at, length) = object(&error, class::RSVP_HOP);
+    error.drain(at..at + length);
+    let whole = u16::try_from(error.len()).unwrap();
+    error[6..8].copy_from_slice(&whole.to_be_bytes());
+    rewrite_checksum(&mut error);
+    assert_dropped(&mut play, named, &error, Disbelief::Missing);
+}

@@ -206,6 +206,23 @@ fn r021_strangers_behind_a_secured_interface_are_not_heard() {
 }
 
 #[test]
+fn r021_an_open_interface_is_no_way_around_a_secured_one() {
+    let mut fork = Fork::with(Kind::Plain, Family::V4, Style::FixedFilter, None, secured);
+    let (meta, mut forged) = payment_of_b(&fork);
+    let element = UCPE.to_be_bytes();
+    let at = forged.windows(2).position(|pair| pair == element).unwrap() - 2;
+    raise_payment(&mut forged, at);
+    take_digest_off(&mut forged, at);
+    rewrite_checksum(&mut forged);
+    // From the side of the sender, which is not secured, about the interface that is.
+    let open = PacketMeta { interface: fork.net.topology.interface(A, 0), ..meta };
+    let (before, payers) = (dropped(&fork.net, A, Disbelief::Missing), fork.payers());
+    fork.net.inject(A, open, &forged);
+    assert_eq!(dropped(&fork.net, A, Disbelief::Missing), before + 1);
+    assert_eq!(fork.payers(), payers);
+}
+
+#[test]
 fn keys_of_elements_roll_over_without_a_dropped_payment() {
     let mut fork = Fork::with(Kind::Ignorant, Family::V4, Style::FixedFilter, None, secured);
     let new = key(2, Algorithm::HmacSha256, "between charging hops, next year");

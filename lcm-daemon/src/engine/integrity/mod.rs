@@ -202,6 +202,23 @@ impl Guard {
         self.by_neighbour.get(&neighbour).or_else(by_interface).copied()
     }
 
+    /// The association by which a message is judged. One that comes in by an open interface is no way
+    /// around a secured one: a RESV is judged by the interface on which it reserves, and a neighbour
+    /// on a secured link proves itself wherever it is heard.
+    fn of_arrival(
+        &self,
+        ports: &Interfaces,
+        interface: u32,
+        neighbour: IpAddr,
+        packet: &Packet<'_>,
+    ) -> Option<usize> {
+        let reserves = reserved_on(packet);
+        let on_link = ports.iter().find(|port| port.reaches(neighbour) && !port.kernel.loopback);
+        let on_link = on_link.map(|port| port.kernel.index);
+        let mut ways = [reserves, Some(interface), on_link].into_iter().flatten();
+        ways.find_map(|way| self.of_messages(ports, way, neighbour))
+    }
+
     fn peer(&self, at: usize, key_id: u64, address: IpAddr) -> PeerKey {
         let association = self.first_with.get(&(at, key_id)).copied().unwrap_or(at);
         PeerKey { association, key_id, address }
@@ -265,6 +282,14 @@ impl Engine {
     }
 }
 
+/// The interface that a RESV or RESVTEAR is for, whichever it comes in by (RFC 2205 section 3.3).
+fn reserved_on(packet: &Packet<'_>) -> Option<u32> {
+    let kind = packet.message_type();
+    let hop = packet.objects_of(class::RSVP_HOP).next();
+    let hop = hop.filter(|_| matches!(kind, MessageType::Resv | MessageType::ResvTear));
+    hop.and_then(|raw| Hop::decode(&raw).ok()).map(|hop| hop.lih)
+}
+
 /// The system that sent a message: RSVP_HOP, or the IP source where there is none (section 4).
 fn sending_system(meta: PacketMeta, packet: &Packet<'_>) -> IpAddr {
     let hop = packet.objects_of(class::RSVP_HOP).next();
@@ -278,7 +303,7 @@ impl Core {
         let response = packet.message_type() == MessageType::IntegrityResponse;
         // A response may come another way than the challenge went.
         let asked = if response { self.integrity.asked(from, packet) } else { None };
-        let found = self.integrity.of_messages(&self.interfaces, interface, from);
+        let found = self.integrity.of_arrival(&self.interfaces, interface, from, packet);
         let Some(at) = asked.or(found) else { return true };
         let verified = self.check_digest(at, packet);
         let integrity = match verified {

@@ -21,7 +21,7 @@ use super::super::interfaces::Interfaces;
 use super::super::time::{Instant, Span, lifetime};
 use super::refusals::{Disbelief, refuse};
 use super::window::newer;
-use super::{Guard, keys};
+use super::{Guard, keys, reserved_on};
 use crate::packet::PacketMeta;
 
 /// Bytes of an INTEGRITY object before its number.
@@ -162,6 +162,8 @@ impl Core {
         let hop = message.packet().objects_of(class::RSVP_HOP).next();
         let hop = hop.and_then(|raw| Hop::decode(&raw).ok());
         let sender = hop.map_or(meta.source, |hop| hop.address);
+        // An open interface is no way around a secured one.
+        let interface = reserved_on(message.packet()).unwrap_or(meta.interface);
         for data in message.packet().policy_data() {
             let for_another = |hop: Hop| !self.interfaces.owns(hop.address);
             if !self.speaks_of_charges(&data) || data.destination_hop().is_some_and(for_another) {
@@ -169,7 +171,7 @@ impl Core {
             }
             let origin = data.originating_hop().map_or(sender, |hop| hop.address);
             let kind = message.packet().message_type().into();
-            if let Err(why) = self.judge(meta.interface, origin, kind, &session, &data) {
+            if let Err(why) = self.judge(interface, origin, kind, &session, &data) {
                 self.disbelieved.push((data.raw().offset, why));
                 refuse(self, meta.interface, origin, true, why);
             }
