@@ -7,7 +7,7 @@
 //!
 //! `IPV6_ROUTER_ALERT` would do for unicast only: multicast data and PATH alike go through the
 //! kernel's forwarding cache without a look at the option. The rule stands in a table that the
-//! kernel removes when the socket that owns it is closed ([`nftables`]): if the daemon dies, PATH is
+//! kernel removes when the socket that owns it is closed (`nftables`): if the daemon dies, PATH is
 //! forwarded as any packet.
 
 mod local;
