@@ -53,6 +53,7 @@ impl Page {
         m.sessions.set([], sessions as u64);
         m.path_states.set([], senders as u64);
         m.reservation_states.set([], reservations as u64);
+        m.draining.set([], u64::from(engine.drains()));
         m.kernel_drops.set(["rsvp"], self.drops);
         m.messages_fragmented.set([], self.fragmented);
         for (reason, count) in skipped.iter() {

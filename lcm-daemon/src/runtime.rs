@@ -346,6 +346,14 @@ impl Node {
                 done.map_err(|e| e.to_string())?;
                 Ok(Reply::Done)
             }
+            Request::Drain { on } => {
+                if self.engine.drains() != on {
+                    tracing::info!(on, "draining: no reservation is let in while it is on");
+                    self.engine.drain(on);
+                }
+                let (_, _, reservations) = self.engine.sizes();
+                Ok(Reply::Drain { reservations })
+            }
             // Answered when it is durable, by the books.
             Request::ClosePeriod { .. } => Err("not answered here".to_owned()),
             Request::Price { interface, price, max_price, at_admission } => {

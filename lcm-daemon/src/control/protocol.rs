@@ -45,6 +45,11 @@ pub enum Request {
         /// R in milliseconds.
         refresh_ms: u32,
     },
+    /// Go out of service, or come back.
+    Drain {
+        /// Whether nothing new is let in from now on.
+        on: bool,
+    },
     /// Close a period of the ledger.
     ClosePeriod {
         /// The ledger's directory, absolute: a daemon that keeps another one refuses.
@@ -200,6 +205,11 @@ pub enum Reply {
         associations: Vec<AssociationView>,
         /// Messages that were not believed, by neighbour.
         dropped: Vec<DisbeliefView>,
+    },
+    /// How far the node is from being out of service.
+    Drain {
+        /// Reservations that still stand.
+        reservations: usize,
     },
     /// The period of this number is closed, durably.
     Period(u64),

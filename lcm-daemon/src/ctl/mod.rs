@@ -2,6 +2,7 @@
 
 mod authentication;
 mod decode;
+mod drain;
 mod ledger;
 mod price;
 pub mod quote;
@@ -44,6 +45,8 @@ enum Command {
     Price(price::PriceArgs),
     /// Change the refresh period of an interface.
     Refresh(refresh::RefreshArgs),
+    /// Let no new reservation in, and wait until those that stand have ended.
+    Drain(drain::DrainArgs),
     /// Show the RSVP packets of a capture file.
     Decode(decode::DecodeArgs),
     /// Check, copy and export the books of a daemon.
@@ -93,6 +96,7 @@ pub fn ctl_with(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Close(args) => session::close(&args),
         Command::Price(args) => price::run(&args),
         Command::Refresh(args) => refresh::run(&args),
+        Command::Drain(args) => drain::run(&args),
         Command::Decode(args) => return decode::run(&args),
         Command::Ledger { what } => return ledger::run(&what),
         Command::Demo { what } => return demo::run(&what),

@@ -92,11 +92,13 @@ fn write_core(core: &Core, out: &mut String) -> fmt::Result {
         // Empty between inputs.
         message: _,
         closing: _,
+        draining,
     } = core;
     write_interfaces(interfaces, out)?;
     writeln!(out, "routes {:?}", routes.image())?;
     writeln!(out, "outbox {:?} {unwritten:?}", outbox.image())?;
-    writeln!(out, "repriced {repriced:?} torn with {torn_with:?} unused {unused_serial:?}")
+    writeln!(out, "repriced {repriced:?} torn with {torn_with:?} unused {unused_serial:?}")?;
+    writeln!(out, "draining {draining}")
 }
 
 fn write_interfaces(interfaces: &Interfaces, out: &mut String) -> fmt::Result {

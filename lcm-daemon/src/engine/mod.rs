@@ -11,6 +11,7 @@
 mod blockade;
 mod charging;
 mod counters;
+mod drain;
 mod error;
 mod flowspec;
 mod heard;
@@ -134,6 +135,8 @@ pub(crate) struct Core {
     message: Vec<u8>,
     /// An application here is ending what it registered.
     closing: bool,
+    /// The node goes out of service: nothing new is let in.
+    draining: bool,
 }
 
 impl Engine {
@@ -170,6 +173,7 @@ impl Engine {
             named_flows: 0,
             message: Vec::new(),
             closing: false,
+            draining: false,
             config,
         };
         Self { core, sessions: Sessions::new(hasher) }

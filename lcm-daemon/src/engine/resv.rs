@@ -236,7 +236,10 @@ impl SessionState {
     /// Asks traffic control. A change for which there is no room is refused, and the message taken
     /// as a refresh of what stands: "InPlace" (RFC 2205 sections 3.1.8 and 3.11.2).
     fn crowded_out(&self, core: &Core, request: &mut Request) -> Result<Option<Refusal>, Fault> {
-        let Err(mut fault) = self.admit_traffic(core, request) else { return Ok(None) };
+        let admitted = self
+            .admit_while_draining(core, request)
+            .and_then(|()| self.admit_traffic(core, request));
+        let Err(mut fault) = admitted else { return Ok(None) };
         let known = self.reservation(request.outgoing, request.next_hop, &request.selection);
         let Some(stands) = known.and_then(|at| self.reservations.get(at)) else {
             return Err(fault);

@@ -199,6 +199,13 @@ pub const LEDGER_RECORDS: Descriptor<0> = Descriptor::counter(
     "Records of consents and of meters that were handed to the ledger.",
 );
 
+/// Whether the node goes out of service.
+pub const DRAINING: Descriptor<0> = Descriptor::gauge(
+    "lcm_draining",
+    [],
+    "1 while the node lets no new reservation in (lcmctl drain), else 0.",
+);
+
 /// Whether reservations can be agreed to.
 pub const LEDGER_OPEN: Descriptor<0> = Descriptor::gauge(
     "lcm_ledger_open",

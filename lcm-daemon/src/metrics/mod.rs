@@ -92,6 +92,8 @@ pub struct Metrics {
     pub kernel_drops: Counter<1>,
     /// See [`descriptors::SEND_ERRORS`].
     pub send_errors: Counter<1>,
+    /// See [`descriptors::DRAINING`].
+    pub draining: Gauge<0>,
     /// See [`descriptors::LEDGER_RECORDS`].
     pub ledger_records: Counter<0>,
     /// See [`descriptors::LEDGER_OPEN`].
@@ -134,6 +136,7 @@ impl Metrics {
             kernel_drops: counter(r, &descriptors::KERNEL_DROPS)?,
             send_errors: counter(r, &descriptors::SEND_ERRORS)?,
             ledger_records: counter(r, &descriptors::LEDGER_RECORDS)?,
+            draining: gauge(r, &descriptors::DRAINING)?,
             ledger_open: gauge(r, &descriptors::LEDGER_OPEN)?,
             ledger_waiting: gauge(r, &descriptors::LEDGER_WAITING)?,
             ledger_troubles: counter(r, &descriptors::LEDGER_TROUBLES)?,

@@ -25,6 +25,7 @@ fn filled() -> Metrics {
     m.charging_inconsistencies.set(["eth1", "totals", "192.0.2.1"], 1);
     m.charging_alarms.set(["eth1", "192.0.2.1"], 1);
     m.integrity_dropped.set(["eth1", "192.0.2.1", "integrity_replay"], 1);
+    m.draining.set([], 0);
     m.kernel_drops.set(["rsvp"], 1);
     m.send_errors.set(["ENETUNREACH"], 1);
     m

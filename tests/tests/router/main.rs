@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         ("r006_whatever_changes_nobody_pays_what_it_did_not_approve", random::changes),
         ("r004_lcmctl_quotes_rate_and_duration_before_anything_is_reserved", operator::quoted),
         ("lcmctl_sends_receives_shows_prices_and_closes", operator::programs),
+        ("a_router_that_drains_says_when_it_is_empty", operator::drained),
         ("lcmctl_says_what_is_wrong", operator::refusals),
         ("metrics_count_messages_and_refusals", operator::metrics),
         ("a_second_daemon_on_a_socket_is_refused", operator::second_daemon),

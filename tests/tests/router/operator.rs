@@ -105,6 +105,27 @@ pub(crate) fn programs() -> TestResult {
     play.wait_empty(&["S", "IS1", "IS2", "R1"])
 }
 
+/// A router goes out of service: its reservation stays until the receiver leaves, nobody else is
+/// let in, and then the program that waits for that ends.
+pub(crate) fn drained() -> TestResult {
+    let mut play = chain::start()?;
+    play.send()?;
+    let handle = play.stage.receive("R1", None)?;
+    chain::wait_equilibrium(&mut play)?;
+    let mut waiting = Talker::start(at_node(&play, "IS2", &["drain"])?)?;
+    waiting.wait_line("what is left", |line| line == "draining: 1 reservations are left")?;
+    let said = succeed(&play, "IS2", &["drain", "--detach"])?;
+    assert_eq!(said, "draining: 1 reservations are left\n");
+    play.close("R1", handle)?;
+    waiting.wait_line("the end", |line| line.starts_with("empty: "))?;
+
+    play.stage.receive("R1", None)?;
+    play.wait_for("a RESVERR", 0, |heard| heard.is("IS2", "R1", RESV_ERR))?;
+    assert_eq!(play.stage.reservations("IS2")?, []);
+    assert_eq!(succeed(&play, "IS2", &["drain", "--cancel"])?, "in service, with 0 reservations\n");
+    chain::wait_equilibrium(&mut play)
+}
+
 /// The lines of a table, each as its words.
 fn rows(table: &str) -> Vec<Vec<&str>> {
     table.lines().map(|line| line.split_whitespace().collect()).collect()

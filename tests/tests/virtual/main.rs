@@ -11,6 +11,7 @@
 mod audit;
 mod contracts;
 mod detours;
+mod drain;
 mod established;
 mod faults;
 mod figure;

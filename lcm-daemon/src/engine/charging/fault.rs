@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use charging_model::BranchKey;
 use charging_model::flow::{Reason, Refusal};
 use rsvp_wire::charging::{ChargingError, ChgErr, Dcpe, EXPONENT, Terms, Ucpe};
-use rsvp_wire::iana::{error_code, policy, traffic_control};
+use rsvp_wire::iana::{admission, error_code, policy, traffic_control};
 use rsvp_wire::object::{Filter, FilterSpec, Hop, Integrity, PolicyData};
 use rsvp_wire::{BufferTooSmall, MessageWriter, PolicyOptions};
 
@@ -64,6 +64,9 @@ impl Fault {
     );
     pub(crate) const LONG_ADSPEC: Self =
         Self::new(error_code::TRAFFIC_CONTROL, traffic_control::BAD_ADSPEC, "long_adspec");
+    /// The node goes out of service.
+    pub(crate) const DRAINING: Self =
+        Self::new(error_code::ADMISSION, admission::BANDWIDTH_UNAVAILABLE, "draining");
     pub(crate) const MISSING_PAYMENT: Self =
         Self::new(error_code::POLICY, policy::PD_MISSING, "missing_payment");
     /// The payment, or the price, was there and was not believed (RFC 2750 appendix A).

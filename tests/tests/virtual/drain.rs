@@ -1,0 +1,58 @@
+//! A router that goes out of service.
+
+use lcm_daemon::engine::NoticeEvent;
+use lcm_tests::sim::{Family, Kind, Net, NodeId, Options, Topology, group, reserve_up_to};
+
+/// (K + ½) · 1.5 R.
+const LIFETIME: u64 = 157_500;
+
+/// Whether an application on a node was told of code 01 (admission control failure).
+fn refused(net: &Net, id: NodeId) -> bool {
+    let refusal = |event: &NoticeEvent| match event {
+        NoticeEvent::Error { code, .. } => *code == 1,
+        _ => false,
+    };
+    net.node(id).notices().iter().any(|notice| refusal(&notice.event))
+}
+
+/// What stands is refreshed and paid for on and on; who comes is refused; when the last one has
+/// left, the router is empty; and back in service it lets the refused one in.
+#[test]
+fn a_router_that_drains_lets_nothing_new_in_and_loses_nothing() {
+    for family in [Family::V4, Family::V6] {
+        let mut t = Topology::default();
+        let s = t.node("S", Kind::Host);
+        let [a, b] = ["A", "B"].map(|name| t.node(name, Kind::Router));
+        let receivers = ["R1", "R2"].map(|name| t.node(name, Kind::Host));
+        t.link(s, a, (0, 0));
+        t.link(a, b, (100, 100));
+        for r in receivers {
+            t.link(b, r, (60, 60));
+        }
+        let mut net = Net::new(t, Options { family, ..Options::default() });
+        let session = group(family, 1);
+        net.fix_members(session, receivers);
+        net.send(s, session, None);
+        let first = net.receive_as(receivers[0], reserve_up_to(session, None));
+        net.run_ms(10_000);
+        net.input(b, |engine, _| engine.drain(true));
+        net.receive_as(receivers[1], reserve_up_to(session, None));
+        net.run_ms(2 * LIFETIME);
+        assert!(refused(&net, receivers[1]) && !refused(&net, receivers[0]), "{family:?}");
+        let mut expected = vec![0; 5];
+        (expected[a], expected[b], expected[receivers[0]]) = (100, 60, -160);
+        net.assert_metered(10_000, &expected);
+
+        net.close(receivers[0], first);
+        net.run_ms(1_000);
+        assert_eq!(net.node(b).engine().sizes().2, 0, "{family:?}: empty");
+        assert!(net.node(b).engine().drains());
+
+        net.input(b, |engine, _| engine.drain(false));
+        net.run_ms(LIFETIME);
+        let mut expected = vec![0; 5];
+        (expected[a], expected[b], expected[receivers[1]]) = (100, 60, -160);
+        net.assert_metered(10_000, &expected);
+        net.assert_promise();
+    }
+}
