@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         ("r034_unicast_over_ipv6_hop_by_hop", chain::hop_by_hop),
         ("path_without_router_alert_is_taken_in_transit", transit::without_alert),
         ("path_in_fragments_is_taken_in_transit", transit::in_fragments),
+        ("what_one_node_sends_to_another_passes_those_between", transit::by_address),
         ("path_passes_a_router_whose_daemon_died", transit::daemon_died),
     ])
 }

@@ -1,8 +1,10 @@
 //! PATHs that no daemon of ours sent, on their way through IS1.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
 
+use lcm_daemon::lab::capture::Captured;
 use lcm_daemon::lab::wait::until;
 use lcm_tests::harness::TestResult;
 use rsvp_wire::object::{Filter, Hop, SenderTemplate, SenderTspec, Session, TimeValues, Tspec};
@@ -38,10 +40,10 @@ fn path(chain: &Chain, more: usize) -> Result<(Vec<u8>, Ipv6Addr), Box<dyn Error
     Ok((buffer, to))
 }
 
-/// Sends it from S as plain IPv6, without options; the kernel fragments it if need be.
-fn send(chain: &Chain, message: Vec<u8>, to: Ipv6Addr) -> TestResult {
-    let node = chain.stage.network().get("S")?;
-    node.attempt("sending a PATH", move || {
+/// Sends it as plain IPv6, without options; the kernel fragments it if need be.
+fn send(chain: &Chain, from: &str, message: Vec<u8>, to: Ipv6Addr) -> TestResult {
+    let node = chain.stage.network().get(from)?;
+    node.attempt("sending a message", move || {
         let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::from(46)))?;
         socket.set_unicast_hops_v6(64)?;
         socket.send_to(&message, &SockAddr::from(SocketAddrV6::new(to, 0, 0, 0))).map(|_| ())
@@ -75,7 +77,7 @@ fn onward(chain: &mut Chain) -> Vec<IpAddr> {
 pub(crate) fn without_alert() -> TestResult {
     let mut chain = Chain::start()?;
     let (message, to) = path(&chain, 0)?;
-    send(&chain, message, to)?;
+    send(&chain, "S", message, to)?;
     wait_at_receiver(&chain)?;
     let hops = onward(&mut chain);
     let own = IpAddr::V6(chain.address("IS1", "IS2")?);
@@ -87,24 +89,48 @@ pub(crate) fn without_alert() -> TestResult {
 pub(crate) fn in_fragments() -> TestResult {
     let mut chain = Chain::start()?;
     let (message, to) = path(&chain, 3_000)?;
-    send(&chain, message, to)?;
+    send(&chain, "S", message, to)?;
     wait_at_receiver(&chain)?;
     let fragments = chain.frames().iter().filter(|captured| captured.rsvp().is_none());
-    let mut links: Vec<_> = fragments.map(|captured| ends(captured).0.to_owned()).collect();
-    links.dedup();
-    assert_eq!(links, ["S", "IS1", "IS2"], "each hop sends it in fragments of its own");
+    let links: BTreeSet<_> = fragments.map(|captured| ends(captured).0.to_owned()).collect();
+    let all = ["S", "IS1", "IS2"].map(str::to_owned);
+    assert_eq!(links, BTreeSet::from(all), "each hop sends it in fragments of its own");
     let sessions = chain.stage.sessions("IS2")?;
     let hop = sessions.iter().flat_map(|view| &view.senders).find_map(|sender| sender.phop);
     assert_eq!(hop, Some(IpAddr::V6(chain.address("IS1", "IS2")?)));
     Ok(())
 }
 
-/// The rule that keeps PATHs back goes with its owner: then IS2 is S's next hop.
+/// A RESV that R1 sends to S over two routers is none of their business.
+pub(crate) fn by_address() -> TestResult {
+    let mut chain = Chain::start()?;
+    let to = chain.address("S", "IS1")?;
+    let hop = Hop { address: IpAddr::V6(chain.address("R1", "IS2")?), lih: 1 };
+    let mut buffer = vec![0; 256];
+    let mut writer = MessageWriter::new(&mut buffer, MessageType::Resv, 64);
+    writer.object(&Session::new(IpAddr::V6(to), 17, PORT))?;
+    writer.object(&hop)?;
+    writer.object(&TimeValues { refresh_ms: 30_000 })?;
+    let length = writer.finish()?;
+    buffer.truncate(length);
+    send(&chain, "R1", buffer, to)?;
+    until(PATIENCE, "the RESV on the last link", || {
+        let mut frames = chain.frames().iter();
+        let there = |captured: &&Captured| {
+            let resv = captured.rsvp().is_some_and(|packet| packet.message.get(1) == Some(&2));
+            ends(captured) == ("IS1", "S") && resv
+        };
+        if frames.any(|captured| there(&captured)) { Ok(()) } else { Err("not yet".to_owned()) }
+    })?;
+    Ok(())
+}
+
+/// The rules that keep PATHs back go with their owner: then IS2 is S's next hop.
 pub(crate) fn daemon_died() -> TestResult {
     let mut chain = Chain::start()?;
     chain.stage.daemon("IS1")?.kill()?;
     let (message, to) = path(&chain, 0)?;
-    send(&chain, message, to)?;
+    send(&chain, "S", message, to)?;
     wait_at_receiver(&chain)?;
     let sender = IpAddr::V6(chain.address("S", "IS1")?);
     assert_eq!(onward(&mut chain), [sender], "as S sent it, once");

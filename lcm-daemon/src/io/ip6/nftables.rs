@@ -1,12 +1,17 @@
-//! One rule of netfilter, for as long as its owner lives: RSVP that is not for this node is dropped
-//! before it is routed, since the daemon has a copy and sends its own.
+//! Rules of netfilter, for as long as their owner lives: a PATH that is not for this node, and its
+//! kin, is dropped before it is routed, since the daemon has a copy and sends its own. What one RSVP
+//! node sends to another one by address passes.
 //!
 //! In the words of nft(8):
 //!
 //! ```text
 //! table ip6 lcm { flags owner; chain transit { type filter hook prerouting priority raw;
-//!     meta l4proto 46 fib daddr type != local counter drop } }
+//!     meta l4proto 46 @th,8,8 TYPE fib daddr type != local counter drop } }
 //! ```
+//!
+//! with a rule for each type of message that goes to the session's address or to whom a router
+//! has to serve on its way. Of a fragmented message the first fragment is dropped, so that the others
+//! come to nothing.
 //!
 //! Attribute numbers are those of linux/netfilter/nf_tables.h; all integers of nfnetlink are
 //! big-endian, but what a rule compares is as the packet or the kernel has it.
@@ -14,8 +19,10 @@
 use std::io;
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+use rsvp_wire::MessageType;
 
 use super::super::rtnetlink::{Request, messages};
+use super::INTERCEPTED;
 use crate::io::ipv4::PROTOCOL_RSVP;
 
 const SUBSYSTEM: u16 = 10;
@@ -35,19 +42,19 @@ const PREROUTING: u32 = 0;
 const NESTED: u16 = 1 << 15;
 const ANSWER_BYTES: usize = 8 << 10;
 
-/// The rule; it stands until this is dropped.
+/// The rules; they stand until this is dropped.
 #[derive(Debug)]
-pub(super) struct Rule {
+pub(super) struct Rules {
     _owner: Socket,
 }
 
-impl Rule {
-    /// Puts the rule up in the network namespace of the calling thread.
+impl Rules {
+    /// Puts the rules up in the network namespace of the calling thread.
     ///
     /// # Errors
     /// What the kernel said: without nf_tables, without `CAP_NET_ADMIN`, or while another daemon
-    /// has its rule there.
-    pub(super) fn put_up() -> io::Result<Rule> {
+    /// has its rules there.
+    pub(super) fn put_up() -> io::Result<Rules> {
         put_up().map_err(|error| {
             let advice = match error.raw_os_error() {
                 Some(libc::EEXIST | libc::EBUSY) => {
@@ -64,7 +71,7 @@ impl Rule {
     }
 }
 
-fn put_up() -> io::Result<Rule> {
+fn put_up() -> io::Result<Rules> {
     let mut owner = Socket::new(NETLINK_NETFILTER)?;
     owner.bind_auto()?;
     owner.set_non_blocking(true)?;
@@ -72,15 +79,18 @@ fn put_up() -> io::Result<Rule> {
     let mut numbers = 1_u32..;
     let mut number = || numbers.next().unwrap_or_default();
     batch.extend(Request::new(BATCH_BEGIN, 0, number(), &header(0, SUBSYSTEM)).finish());
-    for order in [table(number()), chain(number()), rule(number())] {
+    let mut orders = 0;
+    let rules = INTERCEPTED.map(|kind| rule(number(), kind));
+    for order in [table(number()), chain(number())].into_iter().chain(rules) {
         batch.extend(order.finish());
+        orders += 1;
     }
     batch.extend(Request::new(BATCH_END, 0, number(), &header(0, SUBSYSTEM)).finish());
     owner.send_to(&batch, &SocketAddr::new(0, 0), 0)?;
     // The kernel has answered when the call above returns, an acknowledgement for each order.
     let mut answer = Vec::with_capacity(ANSWER_BYTES);
     let mut acknowledged = 0;
-    while acknowledged < 3 {
+    while acknowledged < orders {
         answer.clear();
         owner.recv(&mut answer, 0)?;
         for message in messages(&answer) {
@@ -93,7 +103,7 @@ fn put_up() -> io::Result<Rule> {
             }
         }
     }
-    Ok(Rule { _owner: owner })
+    Ok(Rules { _owner: owner })
 }
 
 /// `struct nfgenmsg`.
@@ -124,12 +134,14 @@ fn chain(number: u32) -> Request {
     chain
 }
 
-fn rule(number: u32) -> Request {
+/// Drops messages of one type that are for somebody else.
+fn rule(number: u32, kind: MessageType) -> Request {
     /// `NFT_META_L4PROTO`, and the register that everything goes through.
     const L4_PROTOCOL: u32 = 16;
     const REGISTER: u32 = 1;
     const FIB_ADDRESS_TYPE: u32 = 3;
     const FIB_DESTINATION: u32 = 2;
+    const TRANSPORT_HEADER: u32 = 2;
     const EQUAL: u32 = 0;
     const NOT_EQUAL: u32 = 1;
     let word = |kind, value: u32| attribute(kind, &value.to_be_bytes());
@@ -141,6 +153,12 @@ fn rule(number: u32) -> Request {
     let expressions = [
         expression("meta", &[word(1, REGISTER), word(2, L4_PROTOCOL)].concat()),
         compare(EQUAL, &[PROTOCOL_RSVP]),
+        // One octet, the second one of the common header.
+        expression(
+            "payload",
+            &[word(1, REGISTER), word(2, TRANSPORT_HEADER), word(3, 1), word(4, 1)].concat(),
+        ),
+        compare(EQUAL, &[u8::from(kind)]),
         expression(
             "fib",
             &[word(1, REGISTER), word(2, FIB_ADDRESS_TYPE), word(3, FIB_DESTINATION)].concat(),

@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use nix::sys::socket::{LinkAddr, recvfrom};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
-use super::nftables::Rule;
+use super::INTERCEPTED;
+use super::nftables::Rules;
 use crate::io::raw_socket::set_receive_buffer;
 use crate::io::{clock, options};
 use crate::ip::fragments::{Fragments, Outcome};
@@ -18,7 +19,7 @@ use crate::packet::PacketMeta;
 /// The longest IP packet.
 const PACKET_BYTES: usize = 65_575;
 
-/// A packet socket that sees RSVP over IPv6, and the rule that leaves what it sees to us.
+/// A packet socket that sees RSVP over IPv6, and the rules that leave what it sees to us.
 #[derive(Debug)]
 pub struct TransitSocket {
     socket: Socket,
@@ -27,11 +28,11 @@ pub struct TransitSocket {
     /// Fragments by the interface that they came in on.
     fragments: Fragments<u32>,
     own: HashSet<Ipv6Addr>,
-    _rule: Rule,
+    _rules: Rules,
 }
 
 impl TransitSocket {
-    /// Opens the socket in the network namespace of the calling thread, and puts the rule up.
+    /// Opens the socket in the network namespace of the calling thread, and puts the rules up.
     ///
     /// # Errors
     /// The step that the kernel refused.
@@ -51,7 +52,7 @@ impl TransitSocket {
             whole: Vec::new(),
             fragments: Fragments::default(),
             own: HashSet::new(),
-            _rule: Rule::put_up()?,
+            _rules: Rules::put_up()?,
         };
         // What came before the filter may be anything.
         while transit.receive().is_ok() {}
@@ -89,8 +90,8 @@ impl TransitSocket {
             router_alert: false,
         };
         let Some(fragment) = packet.fragment else {
-            let whole = ip::is_rsvp(&packet) && packet.payload.len() == packet.payload_len;
-            return Ok(whole.then_some((meta, packet.payload)));
+            let whole = packet.payload.len() == packet.payload_len;
+            return Ok((whole && is_ours(&packet)).then_some((meta, packet.payload)));
         };
         let at = i128::from(clock::monotonic_us()) * 1_000;
         let Outcome::Whole(joined) = self.fragments.take(&packet, fragment, interface, Some(at))
@@ -107,7 +108,7 @@ impl TransitSocket {
             ..packet
         };
         let inner = ip::behind_extensions(inner);
-        Ok(ip::is_rsvp(&inner).then_some((meta, inner.payload)))
+        Ok(is_ours(&inner).then_some((meta, inner.payload)))
     }
 }
 
@@ -125,6 +126,12 @@ impl AsRawFd for TransitSocket {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
+}
+
+/// Whether this is a message that we are to serve on its way.
+fn is_ours(packet: &IpPacket<'_>) -> bool {
+    let kind = packet.payload.get(1);
+    ip::is_rsvp(packet) && INTERCEPTED.iter().any(|of| kind == Some(&u8::from(*of)))
 }
 
 /// Classic BPF over the packet from its IPv6 header on: RSVP, alone, behind hop-by-hop options, or
