@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -59,14 +59,17 @@ fn load(all: &mut [Authentication]) -> Result<(), KeyFileErrors> {
 
 fn read(path: &Path) -> Result<Secret, String> {
     let shown = path.display();
-    let mut file = File::open(path).map_err(|error| {
-        format!("{error}; make one with `umask 077; openssl rand -hex 32 > {shown}`")
+    let ours = nix::unistd::Uid::effective().as_raw();
+    let mut file = File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            format!("{error}; give it to the daemon's user: chown {ours} {shown}")
+        }
+        _ => format!("{error}; make one with `umask 077; openssl rand -hex 32 > {shown}`"),
     })?;
     let status = file.metadata().map_err(|error| error.to_string())?;
     if !status.is_file() {
         return Err("not a plain file; name one that holds a key".to_owned());
     }
-    let ours = nix::unistd::Uid::effective().as_raw();
     if ![0, ours].contains(&status.uid()) {
         return Err(format!(
             "belongs to user {}, who can change it; if you trust what it holds, chown root {shown}",
