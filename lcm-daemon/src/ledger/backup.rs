@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::{error, fmt};
 
@@ -12,7 +12,7 @@ use super::frame::Hash;
 use super::lock::Refused;
 use super::reader::Reader;
 use super::segment;
-use super::storage::Disk;
+use super::storage::{self, Disk};
 use super::verify::{Expected, Unsound, Verified, verify};
 
 /// Why nothing was copied, or the copy is no good.
@@ -99,7 +99,7 @@ struct End {
 /// # Errors
 /// If something is in the way, or the copy is not sound.
 pub fn backup(dir: &Path, dest: &Path) -> Result<Verified, BackupError> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dest);
+    let made = storage::make(dest);
     made.map_err(|error| BackupError::Io(dest.to_owned(), error))?;
     let earlier = end(dest, None, true)?;
     let source = end(dir, earlier.as_ref(), false)?;

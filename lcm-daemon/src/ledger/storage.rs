@@ -1,8 +1,8 @@
 //! Where a journal's files lie: the disk, or in tests one that fails.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
@@ -122,11 +122,7 @@ impl Disk {
     ///
     /// If it cannot be made, or another process has claimed it.
     pub fn claim(dir: &Path) -> Result<Self, lock::Refused> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(|error| lock::Refused::Io { path: dir.to_owned(), error })?;
+        make(dir).map_err(|error| lock::Refused::Io { path: dir.to_owned(), error })?;
         Ok(Self { dir: dir.to_owned(), lock: Some(Lock::take(dir)?) })
     }
 
@@ -134,6 +130,17 @@ impl Disk {
     pub fn dir(&self) -> &Path {
         &self.dir
     }
+}
+
+/// Makes a directory that is not there, and those above it, for their owner alone; whatever the
+/// umask, which may be made for sockets and take away the right to enter.
+pub(super) fn make(dir: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
+    for dir in missing.into_iter().rev().filter(|dir| !dir.as_os_str().is_empty()) {
+        fs::create_dir(dir)?;
+        fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+    }
+    Ok(())
 }
 
 impl Storage for Disk {

@@ -28,6 +28,10 @@ fn filled() -> Metrics {
     m.draining.set([], 0);
     m.kernel_drops.set(["rsvp"], 1);
     m.send_errors.set(["ENETUNREACH"], 1);
+    m.ledger_records.set([], 9);
+    m.ledger_open.set([], 1);
+    m.ledger_waiting.set([], 2);
+    m.ledger_troubles.set(["slow"], 1);
     m
 }
 

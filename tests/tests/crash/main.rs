@@ -8,6 +8,7 @@ mod damage;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -125,6 +126,19 @@ fn crash_while_the_key_is_made_or_changed() {
             Err(OpenError::Key(KeyError::Io { .. })) => panic!("round {round}: no key"),
             Err(error) => panic!("round {round}: {error}"),
         }
+    }
+}
+
+/// The service's umask is made for its socket; whoever runs as root would not notice.
+#[test]
+fn a_directory_can_be_entered_whatever_the_umask() {
+    let dir = TempDir::new().unwrap();
+    let books = dir.path().join("books").join("ledger");
+    let words = [PROGRAM.as_ref(), JOURNAL_OPEN.as_ref(), books.as_os_str()];
+    let script = ["-c", "umask 0177; exec \"$@\"", "sh"];
+    assert!(Command::new("sh").args(script).args(words).status().unwrap().success());
+    for made in [books.as_path(), books.parent().unwrap()] {
+        assert_eq!(fs::metadata(made).unwrap().permissions().mode() & 0o777, 0o700, "{made:?}");
     }
 }
 
