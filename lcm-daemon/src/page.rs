@@ -129,6 +129,12 @@ impl Page {
         for (state, count) in &counters.expired {
             m.states_expired.set([state], *count);
         }
+        for (event, count) in &counters.reduction {
+            m.refresh_reduction.set([event], *count);
+        }
+        for (news, count) in &counters.neighbours {
+            m.neighbour_news.set([news], *count);
+        }
         m.charging_accepts.set([], counters.payments_accepted);
         m.charging_kept.set([], counters.payments_kept);
         for (reason, count) in &counters.payments_refused {

@@ -224,6 +224,9 @@ impl Node {
                     "the last key of {of} has ended; it stays in use until there is another: add a \
                      key to [[authentication]] and send SIGHUP"
                 ),
+                Output::Neighbour { address, interface, news } => {
+                    tracing::warn!(%address, interface, "neighbour {}", news.name());
+                }
                 Output::Traffic(change) => tracing::debug!(?change, "traffic control"),
                 Output::Notice(notice) => {
                     let line = convert::notice(&notice);
@@ -325,6 +328,7 @@ impl Node {
                     associations: self.engine.show_associations(now),
                     dropped: self.engine.show_disbelief(),
                 },
+                What::Neighbours => Reply::Neighbours(self.engine.show_neighbours()),
             }),
             Request::Send(request) => {
                 let request = convert::send(&self.engine, &request)?;

@@ -192,6 +192,16 @@ impl Branch {
         if self.key.group == LOCAL_GROUP { self.agreed.total() } else { self.announced_total }
     }
 
+    /// A and B as k reports them.
+    pub(super) fn reports(&self) -> (Rate, Rate) {
+        (self.announced_total, self.local_sum)
+    }
+
+    /// R, from the RESV's TIME_VALUES.
+    pub(super) fn refresh(&self) -> Span {
+        Span(u64::from(self.refresh_ms))
+    }
+
     /// What this branch adds to our B: B_k + L_k.
     pub(super) fn local_sum(&self) -> u128 {
         self.local_sum.wide() + self.agreed.local.wide()
@@ -199,7 +209,7 @@ impl Branch {
 
     /// H of this branch's refresh period.
     pub(super) fn approval(&self) -> Span {
-        Span(u64::from(self.refresh_ms)).approval()
+        self.refresh().approval()
     }
 
     /// The end of the approval: t + H, and where an increase waits not beyond the deadline.

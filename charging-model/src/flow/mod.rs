@@ -18,6 +18,7 @@ mod downstream;
 mod extra;
 mod image;
 mod messages;
+mod repeat;
 mod report;
 mod reserve;
 mod settle;

@@ -10,12 +10,16 @@ use super::check::number;
 use super::problem::Problems;
 use super::raw;
 use super::{
-    DEFAULT_INTERFACE_CHARGING, DEFAULT_INTERFACE_NON_RSVP_HOP, DEFAULT_INTERFACE_RSVP, Interface,
-    NO_LIMIT, REFRESH_MS_MAX, REFRESH_MS_MIN, Tariff, VALIDITY_MS_MAX,
+    DEFAULT_INTERFACE_BUNDLE, DEFAULT_INTERFACE_CHARGING, DEFAULT_INTERFACE_HELLO_MS,
+    DEFAULT_INTERFACE_NON_RSVP_HOP, DEFAULT_INTERFACE_REFRESH_REDUCTION, DEFAULT_INTERFACE_RSVP,
+    Interface, NO_LIMIT, REFRESH_MS_MAX, REFRESH_MS_MIN, Tariff, VALIDITY_MS_MAX,
 };
 
 /// Longest interface name in bytes: `IFNAMSIZ` less its closing zero (netdevice(7)).
 const NAME_BYTES_MAX: usize = 15;
+
+/// Longest period of Hello messages: an hour.
+const HELLO_MS_MAX: u32 = 3_600_000;
 
 /// What the other tables lay down for every interface.
 #[derive(Debug)]
@@ -43,7 +47,10 @@ struct Settings {
     charging: bool,
     validity_ms: u32,
     refresh_ms: u32,
-    /// Where one of these two was set last.
+    refresh_reduction: bool,
+    bundle: bool,
+    hello_ms: u32,
+    /// Where one of the first two periods was set last.
     timing_place: Option<Range<usize>>,
     tariff: Option<Tariff>,
 }
@@ -62,6 +69,9 @@ pub(super) fn check(
         charging: DEFAULT_INTERFACE_CHARGING,
         validity_ms: inherited.validity_ms,
         refresh_ms: inherited.refresh_ms,
+        refresh_reduction: DEFAULT_INTERFACE_REFRESH_REDUCTION,
+        bundle: DEFAULT_INTERFACE_BUNDLE,
+        hello_ms: DEFAULT_INTERFACE_HELLO_MS,
         timing_place: inherited.timing_place.clone(),
         tariff: None,
     };
@@ -128,6 +138,9 @@ impl Settings {
             tariff: self.tariff.unwrap_or(Tariff::FREE),
             validity_ms: self.validity_ms,
             refresh_ms: self.refresh_ms,
+            refresh_reduction: self.refresh_reduction,
+            bundle: self.bundle,
+            hello_ms: self.hello_ms,
         }
     }
 
@@ -163,6 +176,12 @@ fn settings(base: &Settings, raw: &raw::Interface, problems: &mut Problems<'_>) 
         charging: raw.charging.as_ref().map_or(base.charging, |given| *given.get_ref()),
         validity_ms: number(validity, base.validity_ms, 1..=VALIDITY_MS_MAX, ms, problems),
         refresh_ms: number(refresh, base.refresh_ms, refreshes, ms, problems),
+        refresh_reduction: raw
+            .refresh_reduction
+            .as_ref()
+            .map_or(base.refresh_reduction, |given| *given.get_ref()),
+        bundle: raw.bundle.as_ref().map_or(base.bundle, |given| *given.get_ref()),
+        hello_ms: number(raw.hello_ms.as_ref(), base.hello_ms, 0..=HELLO_MS_MAX, ms, problems),
         timing_place: validity
             .or(refresh)
             .map_or_else(|| base.timing_place.clone(), |given| Some(given.span())),

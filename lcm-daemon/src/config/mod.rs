@@ -107,6 +107,12 @@ pub const DEFAULT_P_TYPES: PTypes = PTypes { dcpe: 0xD001, ucpe: 0xD002, chg_err
 pub const DEFAULT_SLEW_MAX_PERCENT: u32 = 30;
 /// Whether a hop without RSVP lies behind an interface that the TTL does not betray.
 pub const DEFAULT_INTERFACE_NON_RSVP_HOP: bool = false;
+/// Whether refresh overhead reduction (RFC 2961) is offered on an interface.
+pub const DEFAULT_INTERFACE_REFRESH_REDUCTION: bool = false;
+/// Whether messages to one neighbour are bundled where refresh reduction is used.
+pub const DEFAULT_INTERFACE_BUNDLE: bool = true;
+/// Period of Hello messages; 0 sends none.
+pub const DEFAULT_INTERFACE_HELLO_MS: u32 = 0;
 /// Whether RSVP runs on an interface.
 pub const DEFAULT_INTERFACE_RSVP: bool = true;
 /// Whether an interface of a charging node charges.
@@ -319,6 +325,13 @@ pub struct Interface {
     pub validity_ms: u32,
     /// Refresh period R of what we send on it, in milliseconds.
     pub refresh_ms: u32,
+    /// Whether neighbours on it that can are refreshed by numbers instead of whole messages, and
+    /// acknowledge what changes (RFC 2961).
+    pub refresh_reduction: bool,
+    /// Whether messages that leave at once to one such neighbour go in one Bundle.
+    pub bundle: bool,
+    /// Period of Hello messages (RFC 3209 section 5) in milliseconds; 0 sends none.
+    pub hello_ms: u32,
 }
 
 /// How the local price of an interface (L of the charging model) is found.

@@ -92,6 +92,9 @@ pub(super) struct Interface {
     pub(super) charging: Given<bool>,
     pub(super) validity_ms: Given<u64>,
     pub(super) refresh_ms: Given<u64>,
+    pub(super) refresh_reduction: Given<bool>,
+    pub(super) bundle: Given<bool>,
+    pub(super) hello_ms: Given<u64>,
     pub(super) tariff: Given<Tariff>,
 }
 

@@ -91,6 +91,9 @@ fn interface(out: &mut String, settings: &Interface) -> fmt::Result {
     writeln!(out, "charging = {}", settings.charging)?;
     writeln!(out, "validity_ms = {}", settings.validity_ms)?;
     writeln!(out, "refresh_ms = {}", settings.refresh_ms)?;
+    writeln!(out, "refresh_reduction = {}", settings.refresh_reduction)?;
+    writeln!(out, "bundle = {}", settings.bundle)?;
+    writeln!(out, "hello_ms = {}", settings.hello_ms)?;
     let Tariff::Flat { price_pico_per_s, max_price_pico_per_s } = settings.tariff;
     writeln!(
         out,

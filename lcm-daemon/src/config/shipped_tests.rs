@@ -90,6 +90,9 @@ fn the_manual_states_the_defaults() {
         ("rsvp", DEFAULT_INTERFACE_RSVP.to_string()),
         ("non_rsvp_hop", DEFAULT_INTERFACE_NON_RSVP_HOP.to_string()),
         ("charging", DEFAULT_INTERFACE_CHARGING.to_string()),
+        ("refresh_reduction", DEFAULT_INTERFACE_REFRESH_REDUCTION.to_string()),
+        ("bundle", DEFAULT_INTERFACE_BUNDLE.to_string()),
+        ("hello_ms", DEFAULT_INTERFACE_HELLO_MS.to_string()),
     ] {
         let (_, stated) = manual_of(key).split_once("Default").expect(key);
         assert!(stated.contains(&default), "{key} = {default}, but the manual has {stated}");

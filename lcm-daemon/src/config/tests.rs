@@ -95,6 +95,9 @@ reservable_bits_per_s = 64000
 charging = true
 validity_ms = 500
 refresh_ms = 200
+refresh_reduction = true
+bundle = false
+hello_ms = 5000
 tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pico_per_s = 18446744073709551615 }
 "#,
     )
@@ -164,6 +167,9 @@ tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pic
         tariff: Tariff::Flat { price_pico_per_s: u64::MAX - 1, max_price_pico_per_s: u64::MAX },
         validity_ms: 500,
         refresh_ms: 200,
+        refresh_reduction: true,
+        bundle: false,
+        hello_ms: 5_000,
     };
     assert_eq!(config.interface("eth1"), &eth1);
     assert!(!config.interface("eth2").rsvp);
@@ -533,6 +539,8 @@ prop_compose! {
         above in any::<u64>(),
         refresh_ms in REFRESH_MS_MIN..=REFRESH_MS_MAX,
         spare_ms in 0_u32..1000,
+        (refresh_reduction, bundle) in any::<(bool, bool)>(),
+        hello_ms in 0_u32..=3_600_000,
     ) -> Interface {
         Interface {
             rsvp,
@@ -545,6 +553,9 @@ prop_compose! {
             },
             validity_ms: refresh_ms + refresh_ms / 2 + spare_ms,
             refresh_ms,
+            refresh_reduction,
+            bundle,
+            hello_ms,
         }
     }
 }

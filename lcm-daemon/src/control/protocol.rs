@@ -71,6 +71,8 @@ pub enum What {
     Accounts,
     /// Who has to prove to be who it is, and what was not believed.
     Authentication,
+    /// Neighbours that reduce refreshes or are greeted.
+    Neighbours,
 }
 
 /// How a session is named: `udp:239.1.2.3:5000` on the command line.
@@ -211,6 +213,8 @@ pub enum Reply {
         /// Reservations that still stand.
         reservations: usize,
     },
+    /// Neighbours.
+    Neighbours(Vec<show::NeighbourView>),
     /// The period of this number is closed, durably.
     Period(u64),
     /// News of a registration.

@@ -7,6 +7,7 @@ use super::{Daemon, authentication};
 use crate::control::Request;
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{Reply, What};
+use crate::engine::show::NeighbourView;
 use crate::engine::show::{
     AccountsView, InterfaceState, ReservationView, SenderId, SessionId, SessionView, UpstreamView,
 };
@@ -35,6 +36,8 @@ enum Kind {
     Accounts,
     /// Secured interfaces and neighbours, their keys, and what was not believed.
     Authentication,
+    /// Neighbours that reduce refreshes (RFC 2961) or are greeted (RFC 3209).
+    Neighbours,
 }
 
 pub(crate) fn run(args: &ShowArgs) -> Result<(), ClientError> {
@@ -44,6 +47,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<(), ClientError> {
         Kind::Interfaces => What::Interfaces,
         Kind::Accounts => What::Accounts,
         Kind::Authentication => What::Authentication,
+        Kind::Neighbours => What::Neighbours,
     };
     let reply = Client::connect(&args.daemon.socket)?.ask(&Request::Show { what })?;
     if args.json {
@@ -61,6 +65,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<(), ClientError> {
                 print!("\n{}", authentication::dropped(dropped));
             }
         }
+        Reply::Neighbours(list) => print!("{}", neighbours(list)),
         _ => {}
     }
     Ok(())
@@ -76,8 +81,30 @@ fn json(reply: &Reply) -> serde_json::Result<String> {
             let both = serde_json::json!({ "associations": associations, "dropped": dropped });
             serde_json::to_string_pretty(&both)
         }
+        Reply::Neighbours(list) => serde_json::to_string_pretty(list),
         other => serde_json::to_string_pretty(other),
     }
+}
+
+fn neighbours(list: &[NeighbourView]) -> Table {
+    let columns = ["NEIGHBOUR", "INTERFACE", "REDUCES", "NUMBERS", "UNACKED", "STATES", "HELLO"];
+    let mut table = Table::new(columns);
+    for neighbour in list {
+        table.row([
+            neighbour.address.to_string(),
+            or_dash(neighbour.interface.as_deref()),
+            yes_no(neighbour.refresh_reduction),
+            yes_no(neighbour.message_ids),
+            neighbour.unacknowledged.to_string(),
+            neighbour.states.to_string(),
+            or_dash(neighbour.hello.as_deref()),
+        ]);
+    }
+    table
+}
+
+fn yes_no(yes: bool) -> String {
+    if yes { "yes" } else { "no" }.to_owned()
 }
 
 fn session_text(session: &SessionId) -> String {

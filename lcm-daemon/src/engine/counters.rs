@@ -28,6 +28,10 @@ pub struct Counters {
     pub payments_refused: BTreeMap<&'static str, u64>,
     /// Route look-ups asked of the kernel.
     pub route_queries: u64,
+    /// Events of refresh reduction (RFC 2961), by what happened.
+    pub reduction: BTreeMap<&'static str, u64>,
+    /// What became of neighbours by Hello (RFC 3209).
+    pub neighbours: BTreeMap<&'static str, u64>,
     /// Soft state that timed out, by kind.
     pub expired: BTreeMap<&'static str, u64>,
 }

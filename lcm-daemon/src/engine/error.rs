@@ -14,6 +14,7 @@ use super::counters::bump;
 use super::local::NoticeEvent;
 use super::policy;
 use super::record::RecordId;
+use super::reduce::refuses_numbers;
 use super::resv::filter_specs;
 use super::rsb::Rsb;
 use super::time::Now;
@@ -95,6 +96,12 @@ impl Engine {
         let Some((slot, template)) = found else {
             return self.core.counters.drop("error_about_nothing");
         };
+        if refuses_numbers(&error.error) && self.core.outbox.reduce.active {
+            self.with_session(slot, |core, state| {
+                state.path_without_number(core, now, template.0, meta.interface);
+            });
+            return;
+        }
         let charging = charging::charging_error(&self.core, error.policy_data());
         let about = about(error.error, charging.as_ref().map(|fault| &fault.error));
         // What a next hop says of our account is nothing to the hops above.
@@ -123,7 +130,9 @@ impl Engine {
                 return state.notify_sender(core, template.0, about);
             };
             let meta = towards(core, psb.incoming, session.destination, phop.address);
-            core.outbox.send(&mut core.counters, meta, MessageType::PathErr, RecordId::NONE, |w| {
+            let to = core.hop(psb.incoming, Some(phop.address));
+            let (kind, none) = (MessageType::PathErr, RecordId::NONE);
+            core.outbox.send(&mut core.counters, to, meta, kind, none, |w| {
                 w.object(&session)?;
                 w.object(&spec)?;
                 w.raw(&objects)
@@ -149,7 +158,7 @@ impl Engine {
             router_alert: true,
         };
         self.core.counters.sent(message_type);
-        self.core.outbox.transmits().push_foreign(onward, bytes);
+        self.core.outbox.pass_foreign(onward, bytes);
     }
 
     /// Sends a confirmation on. It travels from hop to hop, so that each can sign it anew (RFC 2205
@@ -180,10 +189,9 @@ impl Engine {
             router_alert: true,
         };
         self.core.counters.sent(MessageType::ResvConf.into());
-        let queue = self.core.outbox.transmits();
         match own {
-            Some(_) => queue.push(onward, conf.packet.bytes()),
-            None => queue.push_foreign(onward, conf.packet.bytes()),
+            Some(_) => self.core.outbox.pass(onward, conf.packet.bytes()),
+            None => self.core.outbox.pass_foreign(onward, conf.packet.bytes()),
         }
     }
 
@@ -257,7 +265,8 @@ fn send_path_err(
     let to = Some(fault.payer().unwrap_or(hop.address));
     let context = (core.charging.as_ref(), core.policy_integrity(interface, to));
     let error = ErrorSpec { node, flags: ErrorFlags::NONE, code: fault.code, value: fault.value };
-    core.outbox.send(&mut core.counters, meta, MessageType::PathErr, RecordId::NONE, |w| {
+    let to = core.hop(interface, Some(hop.address));
+    core.outbox.send(&mut core.counters, to, meta, MessageType::PathErr, RecordId::NONE, |w| {
         w.object(&session)?;
         w.object(&error)?;
         let own = Hop { address: node, lih: 0 };
@@ -299,7 +308,8 @@ pub(crate) fn send_resv_err(
         (Style::WildcardFilter, Some((_, filters))) => filter_specs(filters).collect(),
         _ => Vec::new(),
     };
-    core.outbox.send(&mut core.counters, meta, MessageType::ResvErr, RecordId::NONE, |w| {
+    let to = core.hop(hop.lih, Some(hop.address));
+    core.outbox.send(&mut core.counters, to, meta, MessageType::ResvErr, RecordId::NONE, |w| {
         w.object(&session)?;
         w.object(&own)?;
         w.object(&error)?;

@@ -31,7 +31,8 @@ impl Engine {
     /// When the next thing is due, or the alarm that leads to it rings, whichever is later:
     /// [`poll_timeout`](Self::poll_timeout) without the alarms that have nothing to do any more.
     pub fn next_due(&self) -> Option<Instant> {
-        let due = self.sessions.iter().map(SessionState::deadline).min()?;
+        let sessions = self.sessions.iter().map(SessionState::deadline).min();
+        let due = sessions.into_iter().chain(self.core.outbox.reduce.next_due()).min()?;
         Some(due.max(self.poll_timeout()?)).filter(|at| *at != Instant::NEVER)
     }
 
@@ -154,13 +155,16 @@ fn write_psb(psb: &Psb, out: &mut String) -> fmt::Result {
         // As far as it is not durable, a message waits for it in the outbox.
         needs: _,
         former,
+        sent,
+        sent_resv,
+        heard_number,
         seat: _,
     } = psb;
     writeln!(out, "{sender:?} {phop:?} {incoming} {refresh_ms} {expires:?} {route:?}")?;
     writeln!(out, "{facts:?}")?;
     writeln!(out, "{pinned:?} {outgoing:?} {left:?} {blockade:?} {reserved_upstream} {outdated}")?;
     writeln!(out, "{elements:?} {policy_until:?} {held_back:?} {announcer:?} {veiled}")?;
-    writeln!(out, "{former:?}")?;
+    writeln!(out, "{former:?} {sent:?} {sent_resv:?} {heard_number:?}")?;
     match flow {
         Some(flow) => writeln!(out, "{:?}", flow.image()),
         None => writeln!(out, "uncharged"),

@@ -1,7 +1,7 @@
 //! The node's interfaces: what the kernel says of them and what the operator set.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::slew::Ramp;
 use super::time::Instant;
@@ -33,6 +33,17 @@ impl Port {
         match first {
             IpAddr::V6(v6) if v6.is_unicast_link_local() => of_family.next().or(Some(first)),
             _ => Some(first),
+        }
+    }
+
+    /// The address at the other end of a link between two, as its prefix tells.
+    pub(crate) fn other_end(&self, like: IpAddr) -> Option<IpAddr> {
+        let of_family = |(a, _): &&(IpAddr, u8)| a.is_ipv4() == like.is_ipv4();
+        match self.kernel.addresses.iter().find(of_family)? {
+            (IpAddr::V4(own), 31) => Some(Ipv4Addr::from(own.to_bits() ^ 1).into()),
+            (IpAddr::V4(own), 30) => Some(Ipv4Addr::from(own.to_bits() ^ 3).into()),
+            (IpAddr::V6(own), 127) => Some(Ipv6Addr::from(own.to_bits() ^ 1).into()),
+            _ => None,
         }
     }
 

@@ -17,6 +17,7 @@ use super::path::{has_stray_port, may_be_destination};
 use super::policy::{Elements, ResvPolicy};
 use super::psb::{Outgoing, Psb, SenderFacts};
 use super::record::RecordId;
+use super::reduce::SentPaths;
 use super::resv::Request;
 use super::rsb::{LOCAL, Selection};
 use super::session::SessionState;
@@ -262,6 +263,9 @@ impl SessionState {
             number: 0,
             needs: RecordId::default(),
             former: None,
+            sent: SentPaths::default(),
+            sent_resv: None,
+            heard_number: None,
             seat: None,
         });
         let index = self.senders.len() - 1;

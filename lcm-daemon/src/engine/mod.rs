@@ -28,6 +28,7 @@ mod payers;
 mod policy;
 mod psb;
 mod record;
+mod reduce;
 mod refresh;
 mod resv;
 mod resv_err;
@@ -51,12 +52,13 @@ pub use local::{
 pub use local_api::PriceChange;
 pub use outbox::Output;
 pub use record::RecordId;
+pub use reduce::NeighbourNews;
 pub use time::{Instant, Now, Span, lifetime};
 pub use traffic::{Police, TrafficChange, TrafficSetting};
 
 use ahash::RandomState;
 use rsvp_wire::Message;
-use rsvp_wire::MessageType::{PathErr, Resv, ResvErr, ResvTear};
+use rsvp_wire::MessageType::{Ack, Bundle, Hello, PathErr, Resv, ResvErr, ResvTear};
 
 use crate::config::Config;
 use crate::kernel::{KernelNews, Route, RouteKey};
@@ -154,7 +156,7 @@ impl Engine {
             neighbours: Neighbours::new(hasher.clone()),
             disbelieved: Vec::new(),
             integrity: Guard::new(&config.authentication, hasher.clone(), seed),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(seed),
             timers: Timers::default(),
             counters: Counters::default(),
             books: Books::new(config.limits.max_accounts),
@@ -191,13 +193,19 @@ impl Engine {
     /// Takes one RSVP message, as it came off the wire.
     pub fn handle_packet(&mut self, now: Now, meta: PacketMeta, bytes: &[u8]) {
         let now = self.core.believable(now);
+        self.handle_message(now, meta, bytes);
+    }
+
+    /// Takes a message that came alone or in a Bundle.
+    fn handle_message(&mut self, now: Now, meta: PacketMeta, bytes: &[u8]) {
         let message_type = bytes.get(1).copied().unwrap_or_default();
         self.core.counters.received(message_type);
         let speaks = self.core.interfaces.get(meta.interface).is_some_and(|p| p.settings.rsvp);
         if !speaks {
             return self.core.counters.drop("interface_without_rsvp");
         }
-        let hop_by_hop = [Resv, ResvTear, PathErr, ResvErr].map(u8::from).contains(&message_type);
+        let hop_by_hop = [Resv, ResvTear, PathErr, ResvErr, Bundle, Ack, Hello];
+        let hop_by_hop = hop_by_hop.map(u8::from).contains(&message_type);
         if hop_by_hop && !self.core.interfaces.owns(meta.destination) {
             return self.pass_by(meta, message_type, bytes);
         }
@@ -211,13 +219,21 @@ impl Engine {
         if let Err(limit) = self.hear(meta, &message) {
             return self.core.counters.drop(limit);
         }
+        if let Message::Bundle(bundle) = &message {
+            return self.handle_bundle(now, meta, bundle);
+        }
+        let numbered = match self.listen(now, meta, &message) {
+            Ok(numbered) => numbered,
+            Err(reason) => return self.core.counters.drop(reason),
+        };
         self.core.judge_policy(meta, &message);
         self.core.message.clear();
         self.core.message.extend_from_slice(bytes);
+        let mut taken = true;
         match &message {
             Message::Path(path) => self.handle_path(now, meta, path),
             Message::Resv(resv) => {
-                self.handle_resv(now, resv);
+                taken = self.handle_resv(now, resv);
                 self.requote_repriced(now);
             }
             Message::PathTear(tear) => self.handle_path_tear(now, meta, tear),
@@ -225,10 +241,13 @@ impl Engine {
             Message::PathErr(error) => self.handle_path_err(now, meta, error),
             Message::ResvErr(error) => self.handle_resv_err(now, meta, error),
             Message::ResvConf(conf) => self.handle_resv_conf(meta, conf),
-            _ => self.core.counters.drop("unsupported_message_type"),
+            _ => self.handle_between_neighbours(now, meta, &message, numbered),
         }
         self.core.message.clear();
         self.core.disbelieved.clear();
+        if let Some(numbered) = numbered {
+            self.conclude(now, meta, &message, numbered, taken);
+        }
     }
 
     /// Whether the neighbour that sent a message is within its rate; otherwise the limit's name.
@@ -265,12 +284,15 @@ impl Engine {
         match news {
             KernelNews::Interface(interface) => {
                 let settings = self.core.config.interface(&interface.name).clone();
+                let reduces = settings.refresh_reduction || settings.hello_ms > 0;
+                self.core.outbox.reduce.active |= settings.rsvp && reduces;
                 if self.core.interfaces.update(interface, settings) {
                     self.interfaces_changed(now);
                 }
             }
             KernelNews::InterfaceGone { index } => {
                 self.core.neighbours.forget_interface(index);
+                self.core.outbox.reduce.forget_interface(index);
                 if self.core.interfaces.remove(index) {
                     self.interfaces_changed(now);
                 }
@@ -304,11 +326,14 @@ impl Engine {
         for slot in due {
             self.with_session(slot, |core, session| session.handle_due(core, now));
         }
+        self.reduce_due(now);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.core.timers.next(), self.core.integrity.next_alarm()].into_iter().flatten().min()
+        let reduction = self.core.outbox.reduce.next_due();
+        let others = [self.core.integrity.next_alarm(), reduction];
+        self.core.timers.next().into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// The next thing to do that is not a message.
@@ -322,6 +347,9 @@ impl Engine {
 
     /// The messages to send now; the driver clears them.
     pub fn transmits(&mut self) -> &mut TransmitQueue {
+        let Core { outbox, counters, integrity, .. } = &mut self.core;
+        // INTEGRITY stands in messages and not in Bundles: what is signed goes alone.
+        outbox.dispatch(counters, integrity.is_open());
         self.core.seal();
         self.core.outbox.transmits()
     }

@@ -9,9 +9,11 @@ use rsvp_wire::object::{Filter, FlowId, Hop, SenderTemplate, SenderTspec, Sessio
 
 use super::charging;
 use super::limits::Limit;
+use super::outbox::Saying;
 use super::policy::{self, Carried, Elements, PathPolicy};
 use super::psb::{Outgoing, Psb, SenderFacts, Way};
 use super::record::RecordId;
+use super::reduce::SentPaths;
 use super::session::SessionState;
 use super::time::{Instant, Now, lifetime};
 use super::{Core, Engine};
@@ -248,6 +250,9 @@ impl SessionState {
             number: 0,
             needs: RecordId::default(),
             former: None,
+            sent: SentPaths::default(),
+            sent_resv: None,
+            heard_number: None,
             seat: core.neighbours.seat_sender(from),
         });
         Ok(self.senders.len() - 1)
@@ -264,6 +269,7 @@ impl SessionState {
         charging::upstream_moved(core, now, psb);
         leave_flow_route(core, self.session, psb, slot);
         psb.hand_over(now.at, hop, incoming);
+        psb.heard_number = None;
         psb.seat = core.neighbours.seat_sender((incoming, hop.address));
         if psb.route.source.is_some() && psb.route.incoming != incoming {
             let old = psb.route;
@@ -291,6 +297,9 @@ impl SessionState {
         let before = self.upstream_wishes();
         let was_reserved = self.reservations_for(sender).next().is_some();
         let Some(psb) = self.senders.get_mut(index) else { return };
+        for number in psb.sent.take(|interface| !outgoing.contains(&interface)) {
+            core.outbox.reduce.forget(number);
+        }
         psb.outgoing = outgoing;
         self.traffic_stale = true;
         if let Some(style) = style {
@@ -381,9 +390,9 @@ impl SessionState {
         self.arm_refresh(core, now);
     }
 
-    /// Sends the PATH of one sender out of all interfaces that its data takes.
-    pub(crate) fn forward_path(&mut self, core: &mut Core, now: Now, index: usize) {
-        self.forward_path_except(core, now, index, &[]);
+    /// Refreshes what was said of one sender on all interfaces that its data takes.
+    pub(crate) fn refresh_path(&mut self, core: &mut Core, now: Now, index: usize) {
+        self.forward_path_where(core, now, index, true, |_| true);
     }
 
     /// Sends the PATH of one sender out of one interface.
@@ -394,11 +403,11 @@ impl SessionState {
         index: usize,
         interface: u32,
     ) {
-        self.forward_path_where(core, now, index, |other| other == interface);
+        self.forward_path_where(core, now, index, false, |other| other == interface);
     }
 
     fn forward_path_except(&mut self, core: &mut Core, now: Now, index: usize, done: &[u32]) {
-        self.forward_path_where(core, now, index, |interface| !done.contains(&interface));
+        self.forward_path_where(core, now, index, false, |other| !done.contains(&other));
     }
 
     fn forward_path_where(
@@ -406,16 +415,17 @@ impl SessionState {
         core: &mut Core,
         now: Now,
         index: usize,
+        refresh: bool,
         wanted: impl Fn(u32) -> bool,
     ) {
-        let session = self.session;
+        let (session, slot) = (self.session, self.slot);
         let Some(psb) = self.senders.get_mut(index) else { return };
         if psb.facts.ttl == 0 && psb.outgoing.iter().any(|interface| wanted(*interface)) {
             return core.counters.drop("ttl_exhausted");
         }
         for at in 0..psb.outgoing.len() {
             if let Some(interface) = psb.outgoing.get(at).copied().filter(|it| wanted(*it)) {
-                send_path(core, now, session, psb, interface);
+                send_path(core, now, (session, slot), psb, interface, refresh);
             }
         }
     }
@@ -486,7 +496,14 @@ fn named_by<'a>(route: Option<&'a Route>, session: Session, psb: &Psb) -> &'a [u
 }
 
 /// Sends one sender's PATH out of one interface.
-fn send_path(core: &mut Core, now: Now, session: Session, psb: &mut Psb, interface: u32) {
+fn send_path(
+    core: &mut Core,
+    now: Now,
+    (session, slot): (Session, usize),
+    psb: &mut Psb,
+    interface: u32,
+    refresh: bool,
+) {
     let Some(port) = core.interfaces.get(interface) else { return };
     let Some(address) = core.interfaces.address(interface, session.destination) else {
         return core.counters.drop("no_address_on_outgoing_interface");
@@ -502,10 +519,14 @@ fn send_path(core: &mut Core, now: Now, session: Session, psb: &mut Psb, interfa
         router_alert: true,
     };
     let hop = Hop { address, lih: interface };
+    let to = core.hop(interface, next_hop(core, session, psb, interface));
     let mut out = std::mem::take(&mut core.policy_out);
     let said = policy::path_out(core, now, psb, hop, &mut out);
     let facts = &psb.facts;
     let sender = psb.sender;
+    let group = session.destination.is_multicast();
+    let multicast = group.then_some((sender.source, session.destination));
+    let mut sent = psb.sent.get(interface);
     // Routers police; a host leaves that to the first of them (RFC 2205 section 3.8).
     let host = core.config.rsvp.role == crate::config::Role::Host;
     let session = if host && facts.e_police {
@@ -518,7 +539,8 @@ fn send_path(core: &mut Core, now: Now, session: Session, psb: &mut Psb, interfa
         core.policy_out = out;
         return;
     }
-    core.outbox.send(&mut core.counters, meta, MessageType::Path, RecordId::NONE, |w| {
+    let saying = Saying { sent: &mut sent, slot, refresh, needs: RecordId::NONE, multicast };
+    core.outbox.say(&mut core.counters, to, meta, MessageType::Path, saying, |w| {
         w.object(&session)?;
         w.object(&hop)?;
         w.object(&TimeValues { refresh_ms })?;
@@ -533,6 +555,23 @@ fn send_path(core: &mut Core, now: Now, session: Session, psb: &mut Psb, interfa
         }
     });
     core.policy_out = out;
+    psb.sent.set(interface, sent);
+}
+
+/// The hop that will handle what is sent along with a sender's data on an interface, where routing
+/// tells and would tell if another one did (RFC 2961 section 3.3): the next hop of a unicast route,
+/// whoever is at the other end of a link between two.
+pub(crate) fn next_hop(core: &Core, session: Session, psb: &Psb, interface: u32) -> Option<IpAddr> {
+    let destination = session.destination;
+    if destination.is_multicast() {
+        return core.interfaces.get(interface)?.other_end(destination);
+    }
+    match route_of(core, session, psb)? {
+        Route::Unicast { interface: out, gateway } if *out == interface => {
+            Some(gateway.unwrap_or(destination))
+        }
+        _ => None,
+    }
 }
 
 /// True for a sender with a port in a session without: such messages are discarded without a word

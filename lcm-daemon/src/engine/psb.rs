@@ -5,10 +5,12 @@ use std::net::IpAddr;
 use charging_model::flow::Flow;
 use rsvp_wire::object::{Filter, FlowId, Hop, Session, Tspec};
 
+use super::Core;
 use super::blockade::Blockade;
 use super::limits::Seat;
 use super::policy::{Carried, Elements};
 use super::record::RecordId;
+use super::reduce::{Sent, SentPaths};
 use super::time::{Instant, longest_gap};
 use crate::kernel::{RouteKey, Transport};
 
@@ -77,6 +79,12 @@ pub(crate) struct Psb {
     pub(crate) needs: RecordId,
     /// The previous hop before this one, for as long as that matters.
     pub(crate) former: Option<Box<Former>>,
+    /// The PATHs that were sent last, by interface, where they have numbers (RFC 2961).
+    pub(crate) sent: SentPaths,
+    /// The RESV that was sent last and of which this sender is the first.
+    pub(crate) sent_resv: Option<Sent>,
+    /// Number of the PATH that this block is refreshed by.
+    pub(crate) heard_number: Option<u32>,
     /// Counts this block as the previous hop's; `None` for a sender on this node.
     pub(crate) seat: Option<Seat>,
 }
@@ -174,6 +182,13 @@ impl Psb {
     /// The previous hop's address, where there is one.
     pub(crate) fn phop_address(&self) -> Option<IpAddr> {
         self.phop.map(|hop| hop.address)
+    }
+
+    /// The RESV that was sent last and of which this sender is the first is past.
+    pub(crate) fn forget_resv(&mut self, core: &mut Core) {
+        if let Some(sent) = self.sent_resv.take() {
+            core.outbox.reduce.forget(sent.number());
+        }
     }
 
     /// Who is paid for this sender: the previous hop, or one behind it that charges.

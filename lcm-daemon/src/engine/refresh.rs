@@ -21,14 +21,14 @@ impl SessionState {
         }
         if self.path_refresh <= now.at {
             for index in 0..self.senders.len() {
-                self.forward_path(core, now, index);
+                self.refresh_path(core, now, index);
             }
             self.path_refresh = next_refresh(core, now);
         }
         if self.resv_refresh <= now.at {
             self.renew_local_consent(core, now);
             for phop in self.previous_hops() {
-                self.send_resv(core, now, phop);
+                self.refresh_resv(core, now, phop);
             }
             self.resv_refresh = next_refresh(core, now);
         }
@@ -118,10 +118,13 @@ impl SessionState {
 fn next_refresh(core: &mut Core, now: Now) -> Instant {
     let refresh_ms = core.interfaces.refresh_ms(core.config.rsvp.refresh_ms, now.at);
     let r = u64::from(refresh_ms).saturating_mul(1000);
+    // What waits for others to be refreshed with must not come later for it (RFC 2961 section 5.3).
+    let reduce = &mut core.outbox.reduce;
+    let wait = if reduce.active { reduce.set_period(refresh_ms).as_micros() } else { 0 };
     if core.steady {
-        return now.at + Span::from_micros(r);
+        return now.at + Span::from_micros(r - wait);
     }
-    now.at + Span::from_micros(core.rng.u64(r / 2..=r / 2 + r))
+    now.at + Span::from_micros(core.rng.u64(r / 2..=r / 2 + r - wait))
 }
 
 /// Writes an ADSPEC as this hop must change it (RFC 2210 section 3.3.1).

@@ -13,6 +13,7 @@ use super::limits::Limit;
 use super::path::has_stray_port;
 use super::policy::{self, Carried, Concerns, ResvPolicy};
 use super::psb::Psb;
+use super::reduce::Numbers;
 use super::rsb::{LOCAL, Payer, Rsb, Selection};
 use super::session::SessionState;
 use super::time::{Instant, Now, lifetime};
@@ -40,23 +41,27 @@ pub(crate) struct Request {
 pub(crate) type Refusal = (Option<Filter>, Fault);
 
 impl Engine {
-    pub(crate) fn handle_resv(&mut self, now: Now, resv: &Resv<'_>) {
+    /// True if nothing of it was refused.
+    pub(crate) fn handle_resv(&mut self, now: Now, resv: &Resv<'_>) -> bool {
         if let Err(reason) = self.plausible_next_hop(resv.hop) {
-            return self.core.counters.drop(reason);
+            self.core.counters.drop(reason);
+            return false;
         }
         let filters = resv.flows().filter_map(|flow| flow.filter);
         if filters.into_iter().any(|filter| has_stray_port(&resv.session, filter.0)) {
-            return self.core.counters.drop("source_port_without_destination_port");
+            self.core.counters.drop("source_port_without_destination_port");
+            return false;
         }
         let outgoing = resv.hop.lih;
         let Some(slot) = self.sessions.find(&resv.session) else {
             let conflict = self.sessions.port_conflict(&resv.session);
             let fault = if conflict { Fault::DEST_PORTS } else { Fault::NO_PATH };
             self.refuse_resv(resv, None, &fault);
-            return;
+            return false;
         };
         let most = self.core.config.limits.max_flows_per_message as usize;
         let mut descriptors = descriptors(resv);
+        let mut all_taken = descriptors.len() <= most;
         if let Some((flowspec, filters)) = descriptors.get(most) {
             // One answer for all that is left over: it names the first.
             let fault = Limit::FlowsPerMessage.in_resv();
@@ -71,6 +76,7 @@ impl Engine {
                     .unwrap_or_default(),
                 Err(fault) => vec![(None, fault)],
             };
+            all_taken &= refusals.is_empty();
             for (sender, fault) in refusals {
                 let about = sender.map_or_else(|| filters.clone(), |sender| vec![sender]);
                 let answered = self.refuse_resv(resv, Some((flowspec, &about)), &fault);
@@ -84,6 +90,7 @@ impl Engine {
                 });
             }
         }
+        all_taken
     }
 }
 
@@ -102,7 +109,7 @@ impl Engine {
 }
 
 /// The flow descriptors: one for each sender with fixed filters, one for all with shared ones.
-fn descriptors(resv: &Resv<'_>) -> Vec<(FlowSpec, Vec<Filter>)> {
+pub(crate) fn descriptors(resv: &Resv<'_>) -> Vec<(FlowSpec, Vec<Filter>)> {
     let each = resv.flows().map(|flow| (flow.flowspec, flow.filter.map(|filter| filter.0)));
     if resv.style == Style::FixedFilter {
         return each.map(|(flowspec, filter)| (flowspec, Vec::from_iter(filter))).collect();
@@ -166,6 +173,8 @@ impl Request {
             scope: self.scope,
             payers: self.payers,
             expires,
+            refresh_ms: self.refresh_ms,
+            numbers: Numbers::default(),
             seat: None,
         }
     }
@@ -432,7 +441,8 @@ impl Rsb {
             (_, newer) => newer,
         };
         let seat = self.seat.take();
-        *self = Rsb { selection, seat, ..newer };
+        let numbers = std::mem::take(&mut self.numbers);
+        *self = Rsb { selection, seat, numbers, ..newer };
     }
 }
 

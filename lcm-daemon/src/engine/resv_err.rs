@@ -17,6 +17,7 @@ use super::flowspec::larger;
 use super::local::NoticeEvent;
 use super::policy;
 use super::record::RecordId;
+use super::reduce::refuses_numbers;
 use super::resv::filter_specs;
 use super::rsb::LOCAL;
 use super::session::SessionState;
@@ -29,6 +30,11 @@ impl Engine {
         let Some(slot) = self.sessions.find(&error.session) else {
             return self.core.counters.drop("error_about_nothing");
         };
+        if refuses_numbers(&error.error) && self.core.outbox.reduce.active {
+            let phop = error.hop.address;
+            self.with_session(slot, |core, state| state.resv_without_number(core, now, phop));
+            return;
+        }
         let charging = charging::charging_error(&self.core, error.policy_data());
         let policy = error.error.code == error_code::POLICY;
         if policy && charging.is_none() && charging::blames_others(&self.core, error.policy_data())
@@ -203,7 +209,8 @@ fn send_on(
     let meta = towards(core, hop.lih, error.session.destination, hop.address);
     let Some(address) = meta.source else { return };
     let carried = policy::error_onward(core, error.policy_data());
-    core.outbox.send(&mut core.counters, meta, MessageType::ResvErr, RecordId::NONE, |w| {
+    let to = core.hop(hop.lih, Some(hop.address));
+    core.outbox.send(&mut core.counters, to, meta, MessageType::ResvErr, RecordId::NONE, |w| {
         w.object(&error.session)?;
         w.object(&Hop { address, lih: hop.lih })?;
         w.object(&spec)?;

@@ -8,6 +8,7 @@ use rsvp_wire::object::{Filter, FlowSpec, ResvConfirm, Style};
 use super::limits::Seat;
 use super::policy::{Carried, Elements};
 use super::psb::Psb;
+use super::reduce::Numbers;
 use super::time::Instant;
 
 /// The pseudo-interface of applications on this node.
@@ -68,6 +69,8 @@ pub(crate) struct Rsb {
     /// WF: the senders that this reservation is meant to reach upstream, `None` for all.
     pub(crate) scope: Option<Box<[IpAddr]>>,
     pub(crate) expires: Instant,
+    /// R of the RESV, in milliseconds.
+    pub(crate) refresh_ms: u32,
     /// What handlers keep of the next hop's policy elements.
     pub(crate) elements: Elements,
     /// A policy refresh period longer than R keeps what was paid until then, though a RESV leaves
@@ -76,6 +79,8 @@ pub(crate) struct Rsb {
     /// Who pays, where that is not the next hop alone: a hop that does not charge concatenates
     /// what several behind it pay (charging.md section 6).
     pub(crate) payers: Box<[Payer]>,
+    /// Numbers of the RESVs that this block is refreshed by (RFC 2961).
+    pub(crate) numbers: Numbers,
     /// Counts this block as the next hop's; `None` for a receiver on this node.
     pub(crate) seat: Option<Seat>,
 }

@@ -162,6 +162,10 @@ impl Sessions {
         })
     }
 
+    pub(crate) fn get(&self, slot: usize) -> Option<&SessionState> {
+        self.slots.get(slot).map(Box::as_ref)
+    }
+
     pub(crate) fn get_mut(&mut self, slot: usize) -> Option<&mut SessionState> {
         self.slots.get_mut(slot).map(Box::as_mut)
     }

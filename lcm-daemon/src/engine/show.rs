@@ -50,6 +50,25 @@ pub struct InterfaceState {
     pub validity_ms: u32,
 }
 
+/// A neighbour that reduces refreshes, or is greeted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NeighbourView {
+    /// Its address in RSVP_HOP.
+    pub address: IpAddr,
+    /// The interface where it was heard last.
+    pub interface: Option<String>,
+    /// Its messages have the Refresh-Reduction-Capable bit (RFC 2961).
+    pub refresh_reduction: bool,
+    /// It takes MESSAGE_ID objects.
+    pub message_ids: bool,
+    /// Messages of ours that it has not acknowledged.
+    pub unacknowledged: usize,
+    /// Messages of its own by whose numbers it refreshes state here.
+    pub states: usize,
+    /// By Hello (RFC 3209): `asked` until it answers, `alive`, or `silent`.
+    pub hello: Option<String>,
+}
+
 /// A session's name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionId {
@@ -293,6 +312,29 @@ impl Engine {
                 validity_ms: port.settings.validity_ms,
             })
             .collect()
+    }
+
+    /// Neighbours that reduce refreshes or are greeted, by address.
+    pub fn show_neighbours(&self) -> Vec<NeighbourView> {
+        let reduce = &self.core.outbox.reduce;
+        let mut all: Vec<NeighbourView> = reduce
+            .peers()
+            .map(|(key, peer)| NeighbourView {
+                address: key.1,
+                interface: self
+                    .core
+                    .interfaces
+                    .get(peer.interface)
+                    .map(|port| port.kernel.name.clone()),
+                refresh_reduction: peer.reduces(),
+                message_ids: peer.understands_numbers(),
+                unacknowledged: reduce.unacked_by(*key),
+                states: peer.states(),
+                hello: peer.hello().map(str::to_owned),
+            })
+            .collect();
+        all.sort_by_key(|neighbour| neighbour.address);
+        all
     }
 
     /// The index of the interface of this name.

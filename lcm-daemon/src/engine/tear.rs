@@ -11,6 +11,7 @@ use rsvp_wire::{MessageType, Packet};
 use super::charging;
 use super::counters::bump;
 use super::local::NoticeEvent;
+use super::path::next_hop;
 use super::psb::Way;
 use super::record::RecordId;
 use super::resv::filter_specs;
@@ -277,6 +278,8 @@ impl SessionState {
             if !std::mem::take(&mut psb.reserved_upstream) {
                 continue;
             }
+            // Sent again after the tear, it would reserve anew.
+            psb.forget_resv(core);
             // A tear must not overtake the RESV that it ends.
             needs = needs.max(psb.needs);
             match hops.iter_mut().find(|(hop, ..)| *hop == phop) {
@@ -296,7 +299,8 @@ impl SessionState {
                 ttl: HOP_TTL,
                 router_alert: false,
             };
-            core.outbox.send(&mut core.counters, meta, MessageType::ResvTear, needs, |w| {
+            let to = core.hop(incoming, Some(phop.address));
+            core.outbox.send(&mut core.counters, to, meta, MessageType::ResvTear, needs, |w| {
                 w.object(&session)?;
                 w.object(&Hop { address, lih: phop.lih })?;
                 w.object(&style)?;
@@ -320,6 +324,7 @@ impl SessionState {
         }
         let session = self.session;
         let mut psb = self.senders.remove(index);
+        psb.forget_resv(core);
         charging::settle(core, now, session, &mut psb);
         if !self.senders.iter().any(|other| other.route == psb.route) {
             core.routes.leave(&psb.route, self.slot);
@@ -350,7 +355,7 @@ impl SessionState {
         });
     }
 
-    fn forward_path_tear(&self, core: &mut Core, index: usize) {
+    fn forward_path_tear(&mut self, core: &mut Core, index: usize) {
         let Some(psb) = self.senders.get(index) else { return };
         let along = |interface: &u32| Way { interface: *interface, gateway: None };
         let ways: Vec<Way> = psb.outgoing.iter().map(along).collect();
@@ -358,8 +363,12 @@ impl SessionState {
     }
 
     /// Tells those on some ways that a sender's data does not come from here.
-    pub(crate) fn tear_paths(&self, core: &mut Core, index: usize, ways: &[Way]) {
+    pub(crate) fn tear_paths(&mut self, core: &mut Core, index: usize, ways: &[Way]) {
         let session = self.session;
+        let Some(psb) = self.senders.get_mut(index) else { return };
+        for number in psb.sent.take(|sent| ways.iter().any(|way| way.interface == sent)) {
+            core.outbox.reduce.forget(number);
+        }
         let Some(psb) = self.senders.get(index) else { return };
         for &Way { interface, gateway } in ways {
             let Some(address) = core.interfaces.address(interface, session.destination) else {
@@ -373,8 +382,12 @@ impl SessionState {
                 ttl: psb.facts.ttl.max(1),
                 router_alert: true,
             };
+            let on_link = || Some(session.destination).filter(|to| !to.is_multicast());
+            let by_route = next_hop(core, session, psb, interface);
+            let to = core.hop(interface, gateway.or(by_route).or_else(on_link));
             core.outbox.send(
                 &mut core.counters,
+                to,
                 meta,
                 MessageType::PathTear,
                 RecordId::NONE,

@@ -11,6 +11,7 @@ use rsvp_wire::object::{
 
 use super::Core;
 use super::flowspec::merge;
+use super::outbox::Saying;
 use super::policy::{self, Offer, ResvOut};
 use super::psb::Psb;
 use super::record::RecordId;
@@ -59,6 +60,15 @@ impl SessionState {
 
     /// Sends what this node reserves at one previous hop.
     pub(crate) fn send_resv(&mut self, core: &mut Core, now: Now, phop: IpAddr) {
+        self.say_resv(core, now, phop, false);
+    }
+
+    /// Refreshes what this node reserves at one previous hop.
+    pub(crate) fn refresh_resv(&mut self, core: &mut Core, now: Now, phop: IpAddr) {
+        self.say_resv(core, now, phop, true);
+    }
+
+    fn say_resv(&mut self, core: &mut Core, now: Now, phop: IpAddr, refresh: bool) {
         let Some(style) = self.style() else { return };
         let reserved: Vec<usize> = (0..self.senders.len())
             .filter(|index| {
@@ -85,12 +95,21 @@ impl SessionState {
                 return;
             }
         }
+        let mut said = Vec::new();
         for part in reserved.chunks(chunk) {
-            self.send_parts(core, now, style, shared, part);
+            said.extend(self.send_parts(core, now, style, shared, part, refresh));
+        }
+        // Messages that began with another sender are past.
+        let to_hop = |(index, psb): &(usize, &mut Psb)| {
+            psb.phop_address() == Some(phop) && !said.contains(index)
+        };
+        for (_, psb) in self.senders.iter_mut().enumerate().filter(to_hop) {
+            psb.forget_resv(core);
         }
     }
 
-    /// Sends one RESV for senders that share a previous hop and interface.
+    /// Sends one RESV for senders that share a previous hop and interface; returns under which of
+    /// them it is known.
     fn send_parts(
         &mut self,
         core: &mut Core,
@@ -98,18 +117,17 @@ impl SessionState {
         style: Style,
         shared: Option<FlowSpec>,
         indices: &[usize],
-    ) {
-        let first = indices.first().and_then(|index| self.senders.get(*index));
-        let Some((phop, incoming)) = first.and_then(|psb| Some((psb.phop?, psb.incoming))) else {
-            return;
-        };
-        let Some(address) = core.interfaces.address(incoming, self.session.destination) else {
-            return;
-        };
+        refresh: bool,
+    ) -> Option<usize> {
+        let head = *indices.first()?;
+        let psb = self.senders.get(head)?;
+        let (phop, incoming) = (psb.phop?, psb.incoming);
+        let mut sent = psb.sent_resv;
+        let address = core.interfaces.address(incoming, self.session.destination)?;
         let refresh_ms = core.interfaces.refresh_ms_on(incoming, now.at);
         let scope = self.scope_towards(style, phop.address);
         if scope.as_ref().is_some_and(Vec::is_empty) {
-            return;
+            return None;
         }
         let mut needs = RecordId::default();
         let mut parts = Vec::with_capacity(indices.len());
@@ -126,7 +144,7 @@ impl SessionState {
             parts.push(Part { sender: psb.sender, flowspec, offer });
         }
         if parts.is_empty() {
-            return;
+            return None;
         }
         let (confirm, carried) =
             self.upstream_extras(&parts, core.config.limits.max_policy_bytes as usize);
@@ -143,11 +161,16 @@ impl SessionState {
         out.clear();
         let named = parts.len() > 1 || style == Style::WildcardFilter;
         let below = &self.reservations;
+        let to = core.hop(incoming, Some(phop.address));
+        // One that asks for a confirmation is no refresh, nor can it be repeated by number.
+        let refresh = refresh && confirm.is_none();
+        let slot = self.slot;
+        let saying = Saying { sent: &mut sent, slot, refresh, needs, multicast: None };
         for Part { sender, offer, .. } in &parts {
             let about = ResvOut { own: hop, sender: *sender, named, below, offer };
             policy::resv_out(core, &about, &mut out);
         }
-        core.outbox.send(&mut core.counters, meta, MessageType::Resv, needs, |w| {
+        core.outbox.say(&mut core.counters, to, meta, MessageType::Resv, saying, |w| {
             w.object(&session)?;
             w.object(&hop)?;
             w.object(&TimeValues { refresh_ms })?;
@@ -163,6 +186,10 @@ impl SessionState {
             write_descriptors(w, style, &parts)
         });
         core.policy_out = out;
+        if let Some(psb) = self.senders.get_mut(head) {
+            psb.sent_resv = sent;
+        }
+        Some(head)
     }
 
     /// WF: the senders behind a previous hop that the reservation is meant to reach, where there
@@ -293,7 +320,9 @@ fn send_confirmation(core: &mut Core, session: Session, about: &Confirmed<'_>, f
         router_alert: true,
     };
     let style = selection.style();
-    core.outbox.send(&mut core.counters, meta, MessageType::ResvConf, needs, |w| {
+    // It goes by way of the next hops, which are not asked for an acknowledgement.
+    let to = core.hop(0, None);
+    core.outbox.send(&mut core.counters, to, meta, MessageType::ResvConf, needs, |w| {
         w.object(&session)?;
         w.object(&ErrorSpec { node, flags: ErrorFlags::NONE, code: 0, value: 0 })?;
         w.object(&confirm)?;

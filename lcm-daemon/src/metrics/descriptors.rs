@@ -178,6 +178,20 @@ pub const STATES_EXPIRED: Descriptor<1> = Descriptor::counter(
     "Soft states that ended because nobody refreshed, approved or could reach them, by state.",
 );
 
+/// What refresh overhead reduction (RFC 2961) did, by event.
+pub const REFRESH_REDUCTION: Descriptor<1> = Descriptor::counter(
+    "lcm_refresh_reduction_total",
+    ["event"],
+    "Events of refresh overhead reduction (RFC 2961): numbers, acknowledgements, retransmissions.",
+);
+
+/// What became of neighbours by Hello (RFC 3209).
+pub const NEIGHBOUR_NEWS: Descriptor<1> = Descriptor::counter(
+    "lcm_neighbour_news_total",
+    ["news"],
+    "Neighbours that fell silent, restarted or were greeted by Hello (RFC 3209).",
+);
+
 /// UCPEs that left an existing reservation at its old rate (InPlace).
 pub const CHARGING_KEPT: Descriptor<0> = Descriptor::counter(
     "lcm_charging_kept_total",

@@ -74,6 +74,10 @@ pub struct Metrics {
     pub reservation_states: Gauge<0>,
     /// See [`descriptors::STATES_EXPIRED`].
     pub states_expired: Counter<1>,
+    /// See [`descriptors::REFRESH_REDUCTION`].
+    pub refresh_reduction: Counter<1>,
+    /// See [`descriptors::NEIGHBOUR_NEWS`].
+    pub neighbour_news: Counter<1>,
     /// See [`descriptors::CHARGING_KEPT`].
     pub charging_kept: Counter<0>,
     /// See [`descriptors::ROUTE_QUERIES`].
@@ -126,6 +130,8 @@ impl Metrics {
             path_states: gauge(r, &descriptors::PATH_STATES)?,
             reservation_states: gauge(r, &descriptors::RESERVATION_STATES)?,
             states_expired: counter(r, &descriptors::STATES_EXPIRED)?,
+            refresh_reduction: counter(r, &descriptors::REFRESH_REDUCTION)?,
+            neighbour_news: counter(r, &descriptors::NEIGHBOUR_NEWS)?,
             charging_kept: counter(r, &descriptors::CHARGING_KEPT)?,
             route_queries: counter(r, &descriptors::ROUTE_QUERIES)?,
             charging_accepts: counter(r, &descriptors::CHARGING_ACCEPTS)?,

@@ -18,6 +18,8 @@ fn filled() -> Metrics {
     m.path_states.set([], 5);
     m.reservation_states.set([], 6);
     m.states_expired.set(["path"], 1);
+    m.refresh_reduction.set(["acknowledged"], 2);
+    m.neighbour_news.set(["silent"], 1);
     m.charging_kept.set([], 2);
     m.route_queries.set([], 3);
     m.charging_accepts.set([], 7);

@@ -319,6 +319,7 @@ impl<'s> World<'s> {
                 | Output::Alarm(_)
                 | Output::Disbelieved(_)
                 | Output::LastKeyEnded { .. }
+                | Output::Neighbour { .. }
                 | Output::Traffic(_) => {}
             }
         }

@@ -48,6 +48,8 @@ type Books = BTreeMap<Pair, Metered>;
 type Flows = BTreeMap<(Pair, Account, IpKey, Filter), Vec<(IpAddr, Approval)>>;
 /// What a payer is to its payee: a link, and the address that its payments originate from.
 type Account = (LinkId, IpAddr);
+/// RESVs by payee, hop, epoch and number.
+type Numbered = BTreeMap<(NodeId, IpAddr, u32, u32), Box<[u8]>>;
 type IpKey = (IpAddr, u8, u16);
 
 fn key(session: &Session) -> IpKey {
@@ -179,7 +181,13 @@ impl Net {
     fn approvals(&self) -> Flows {
         let mut arrived: Vec<(u64, u64, &Crossing)> = Vec::new();
         for crossing in self.log.crossings() {
-            let wanted = matches!(crossing.message_type, MessageType::Resv | MessageType::ResvTear);
+            let wanted = matches!(
+                crossing.message_type,
+                MessageType::Resv
+                    | MessageType::ResvTear
+                    | MessageType::Srefresh
+                    | MessageType::Bundle
+            );
             let here = self.topology.owner(crossing.destination) == Some(crossing.to);
             // What is not believed approves nothing, and ends nothing.
             let number = signed_number(self.log.bytes(crossing));
@@ -196,15 +204,44 @@ impl Net {
         }
         arrived.sort_by_key(|(at, ..)| *at);
         let mut flows = Flows::new();
+        let mut numbered = Numbered::new();
         for (_, at_ms, crossing) in arrived {
-            self.note_approval(&mut flows, at_ms, crossing);
+            let bytes = self.log.bytes(crossing);
+            self.note_approval(&mut flows, &mut numbered, at_ms, crossing, bytes);
         }
         flows
     }
 
-    fn note_approval(&self, flows: &mut Flows, at_ms: u64, crossing: &Crossing) {
-        match Message::parse(self.log.bytes(crossing)) {
+    fn note_approval(
+        &self,
+        flows: &mut Flows,
+        numbered: &mut Numbered,
+        at_ms: u64,
+        crossing: &Crossing,
+        bytes: &[u8],
+    ) {
+        match Message::parse(bytes) {
+            Ok(Message::Bundle(bundle)) => {
+                for part in bundle.parts() {
+                    self.note_approval(flows, numbered, at_ms, crossing, part);
+                }
+            }
+            // It approves again what the messages approved that it names (T14).
+            Ok(Message::Srefresh(srefresh)) => {
+                for list in srefresh.lists() {
+                    for entry in list.entries() {
+                        let name = (crossing.to, crossing.source, list.epoch, entry.identifier);
+                        if let Some(resv) = numbered.get(&name).cloned() {
+                            self.note_approval(flows, numbered, at_ms, crossing, &resv);
+                        }
+                    }
+                }
+            }
             Ok(Message::Resv(resv)) => {
+                if let Some(id) = resv.message_id() {
+                    let name = (crossing.to, resv.hop.address, id.epoch, id.identifier);
+                    numbered.insert(name, bytes.into());
+                }
                 // A payee takes a period within its own bounds.
                 let refresh = u64::from(resv.time_values.refresh_ms).min(300_000);
                 let until_ms = at_ms + approval_ms(refresh);

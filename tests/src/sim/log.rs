@@ -94,7 +94,9 @@ impl Log {
 
     /// Counts a message that a node sent into the digest.
     pub(super) fn sent(&mut self, at: u64, node: NodeId, ttl: u8, bytes: &[u8]) {
-        self.sent += 1;
+        // Who is told that a message came sends no other than those that are counted.
+        let answers = matches!(MessageType::from(bytes[1]), MessageType::Ack | MessageType::Hello);
+        self.sent += u64::from(!answers);
         self.mix(at);
         self.mix(node as u64 ^ u64::from(ttl) << 32 ^ (bytes.len() as u64) << 40);
         for chunk in bytes.chunks(8) {
@@ -114,7 +116,7 @@ impl Log {
         self.digest
     }
 
-    /// Messages sent by all nodes so far (each once, however many links it crosses).
+    /// Messages but acknowledgements and Hellos sent by all nodes so far (each once, however many links it crosses).
     pub fn messages(&self) -> u64 {
         self.sent
     }

@@ -488,6 +488,7 @@ impl Net {
             }
             Output::Traffic(change) => self.nodes[id].reserve(*change),
             Output::Notice(notice) => self.nodes[id].notices.push(notice),
+            Output::Neighbour { .. } => {}
             Output::Alarm(alarm) => self.nodes[id].alarms.push(*alarm),
             Output::Disbelieved(news) => self.nodes[id].disbelieved.push(*news),
             Output::LastKeyEnded { of, key_id } => self.nodes[id].keys_ended.push((of, key_id)),

@@ -33,6 +33,11 @@ pub struct NodeConfig {
     pub charging: bool,
     /// What becomes of neighbours that contradict themselves.
     pub on_inconsistency: OnInconsistency,
+    /// Part of the nodes, by this number, reduce refreshes, and part of these send Bundles; `None`
+    /// for nobody, `Some(0)` for all.
+    pub reducing: Option<u64>,
+    /// Period of Hello on the nodes that reduce refreshes, in milliseconds; 0 for none.
+    pub hello_ms: u32,
     /// A node, and the node whose account it does not take for a sender's.
     pub refused_account: Option<(NodeId, NodeId)>,
     /// A node, and a neighbour of it with which it has a contract of its own: an account named
@@ -112,6 +117,8 @@ impl Default for NodeConfig {
             limits,
             charging: true,
             on_inconsistency: OnInconsistency::Report,
+            reducing: None,
+            hello_ms: 0,
             refused_account: None,
             agreed: None,
             secured: None,
@@ -371,6 +378,14 @@ pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Opt
         config.authentication = authentication(topology, id, secured);
     }
     let charges = config.charging.is_some();
+    let (reduces, bundles) = match shared.reducing {
+        None => (false, false),
+        Some(0) => (true, true),
+        Some(seed) => {
+            let mut rng = fastrand::Rng::with_seed(seed ^ id as u64);
+            (rng.u8(0..4) > 0, rng.bool())
+        }
+    };
     let settings = |(price, max): (u64, u64), reservable: Option<u64>| InterfaceSettings {
         rsvp: true,
         non_rsvp_hop: false,
@@ -379,6 +394,9 @@ pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Opt
         tariff: Tariff::Flat { price_pico_per_s: price, max_price_pico_per_s: max },
         validity_ms: shared.validity_ms,
         refresh_ms: shared.refresh_ms,
+        refresh_reduction: reduces,
+        bundle: bundles,
+        hello_ms: if reduces { shared.hello_ms } else { 0 },
     };
     config.default_interface = settings((0, 0), None);
     for link in topology.links_of(id) {

@@ -63,10 +63,19 @@ pub(super) fn build(plan: Plan) -> Ground {
     let charging = rng.u8(0..4) > 0;
     let (topology, hosts) = topology(&mut rng, plan.nodes.max(4), charging);
     let slow = if rng.u8(0..3) == 0 { (100, 9_000) } else { (0, 0) };
+    // Routers of one network differ in what they can do.
+    let reducing = (plan.seed % 3 == 1).then_some(plan.seed);
+    let hello_ms = if plan.seed % 6 == 1 { 5_000 } else { 0 };
     let options = Options {
         seed: plan.seed,
         family: if rng.bool() { Family::V4 } else { Family::V6 },
-        config: NodeConfig { charging, secured: secured(plan), ..NodeConfig::default() },
+        config: NodeConfig {
+            charging,
+            secured: secured(plan),
+            reducing,
+            hello_ms,
+            ..NodeConfig::default()
+        },
         weather: Weather::FAIR,
         record_us: slow,
         route_us: slow,

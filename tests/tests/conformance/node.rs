@@ -139,7 +139,10 @@ impl Node {
                     self.engine.handle_route(now, key, route);
                 }
                 Output::Record(id, _) => self.engine.handle_recorded(id),
-                Output::Alarm(_) | Output::Disbelieved(_) | Output::LastKeyEnded { .. } => {}
+                Output::Alarm(_)
+                | Output::Disbelieved(_)
+                | Output::LastKeyEnded { .. }
+                | Output::Neighbour { .. } => {}
                 Output::Notice(notice) => self.notices.push((notice.handle, notice.event)),
                 Output::Traffic(change) => {
                     let key = (change.interface, change.sender);

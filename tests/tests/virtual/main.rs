@@ -23,6 +23,8 @@ mod multihomed;
 mod networks;
 mod paths;
 mod records;
+mod reduction;
+mod reduction_rules;
 mod refreshes;
 mod requirements;
 mod routes;

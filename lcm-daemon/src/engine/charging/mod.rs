@@ -11,6 +11,7 @@ mod downstream;
 mod fault;
 mod handler;
 mod journal;
+mod repeat;
 mod serials;
 mod unwritten;
 mod upstream;
@@ -24,6 +25,7 @@ pub(crate) use context::Context;
 pub use context::wire_account;
 pub(crate) use downstream::{Announced, acceptable, originate, sync_groups, upstream_moved};
 pub(crate) use fault::{ChargingFault, Fault, blames_others, charging_error, write_fault};
+pub(crate) use repeat::{announced_again, paid_again, was_announced};
 pub(crate) use unwritten::Unwritten;
 pub(crate) use upstream::{
     Admission, Payments, approved_until, is_paid, local_due, new_flow, own_refused, release,

@@ -19,6 +19,7 @@ impl Core {
     pub(crate) fn believable(&mut self, now: Now) -> Now {
         self.at = now.at;
         self.unix_s = now.unix_s;
+        self.outbox.at = now.at;
         match self.unused_serial {
             Some(serial) if serial_newer(serial, now.unix_s) => Now { unix_s: serial, ..now },
             _ => now,

@@ -307,7 +307,7 @@ fn bits(request: &Request) -> u64 {
 }
 
 /// Hands a payment to the model, and records the consent if it differs from what stood.
-fn pay(
+pub(super) fn pay(
     core: &mut Core,
     now: Now,
     session: Session,

@@ -72,8 +72,9 @@ impl Core {
         let source = self.interfaces.address(interface, peer.address);
         let meta = to_neighbour(source, peer.address);
         let kind = MessageType::IntegrityChallenge;
+        let to = self.hop(interface, None);
         let Self { outbox, counters, .. } = self;
-        outbox.send(counters, meta, kind, RecordId::NONE, |w| w.object(&challenge));
+        outbox.send(counters, to, meta, kind, RecordId::NONE, |w| w.object(&challenge));
     }
 
     /// Repeats what was not answered.
@@ -131,9 +132,10 @@ impl Engine {
         if !core.may_answer(meta.interface, meta.source) {
             return;
         }
-        let to = to_neighbour(Some(meta.destination), meta.source);
-        let kind = MessageType::IntegrityResponse;
-        core.outbox.send(&mut core.counters, to, kind, RecordId::NONE, |w| w.object(&challenge));
+        let to = core.hop(meta.interface, None);
+        let back = to_neighbour(Some(meta.destination), meta.source);
+        let (kind, none) = (MessageType::IntegrityResponse, RecordId::NONE);
+        core.outbox.send(&mut core.counters, to, back, kind, none, |w| w.object(&challenge));
         let refreshed = core.integrity.refreshed.entry(meta.interface).or_insert((now.at, 0));
         if now.at >= refreshed.0 + REFRESHES_IN {
             *refreshed = (now.at, 0);

@@ -189,7 +189,7 @@ impl Guard {
     }
 
     /// Whether no message needs to be looked at.
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.by_neighbour.is_empty() && self.by_interface.is_empty()
     }
 

@@ -96,6 +96,11 @@ impl Carried {
         matches!(concerns, Concerns::Filters(_)) && !senders.iter().any(|s| concerns.includes(*s))
     }
 
+    /// True if some of it outlasts refreshes that leave it out.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.0.parts.iter().any(|part| part.until.is_some())
+    }
+
     /// The objects that concern at least one of these senders.
     pub(crate) fn about(&self, senders: &[Filter]) -> impl Iterator<Item = &[u8]> {
         self.parts().filter_map(move |(part, bytes)| {

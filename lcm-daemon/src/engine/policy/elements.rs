@@ -103,6 +103,11 @@ impl Elements {
         }
     }
 
+    /// True if some of them outlast refreshes that leave them out.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.0.iter().any(|kept| kept.until.is_some())
+    }
+
     /// All elements of a P-Type.
     pub(super) fn of_type(&self, ptype: u16) -> impl Iterator<Item = PolicyElement<'_>> {
         self.0.iter().filter(move |kept| kept.ptype == ptype).filter_map(Kept::element)

@@ -1,0 +1,147 @@
+//! What was said last, said again: the refreshes of RFC 2961, which name a message instead of
+//! repeating it (T14).
+
+use super::Flow;
+use super::branch::Branch;
+use super::downstream::Downstream;
+use super::messages::Payment;
+use crate::split::BranchKey;
+use crate::time::{Clock, Span};
+
+impl Flow {
+    /// The last UCPE that was accepted of a branch, to be handed to [`Flow::on_ucpe`] again: it
+    /// re-approves if and only if it covers what is due now.
+    pub fn last_payment(&self, key: BranchKey) -> Option<Payment> {
+        Some(Payment { limits: self.extra.echo(key), ..self.find(key)?.last_payment() })
+    }
+
+    /// The previous hop repeats what it announced last, and the price is valid for as long again as
+    /// it was then. False, and nothing changes, where nothing was announced, or where what has
+    /// happened since needs the whole announcement to be settled.
+    pub fn on_repeated(&mut self, clock: Clock) -> bool {
+        let in_time = clock.now <= self.upstream_ends().1;
+        let Some(down) = self.down.as_mut().filter(|down| in_time && !down.lapsed) else {
+            return false;
+        };
+        down.repeat(clock);
+        true
+    }
+}
+
+impl Branch {
+    fn last_payment(&self) -> Payment {
+        let (announced_total, local_sum) = self.reports();
+        Payment {
+            payment: self.ceiling,
+            announced_total,
+            sender_payment: self.sender_payment,
+            local_sum,
+            epoch_echo: self.epoch_echo,
+            sequence: self.sequence,
+            instance: self.instance,
+            account: self.account.clone(),
+            refresh: self.refresh(),
+            quantity: self.quantity,
+            receivers_below: self.receivers_below,
+            limits: Default::default(),
+        }
+    }
+}
+
+impl Downstream {
+    /// As [`Downstream::new`] of the same announcement now.
+    fn repeat(&mut self, clock: Clock) {
+        if self.epoch.is_some() {
+            let validity = self.expires.0.saturating_sub(self.heard.0);
+            self.expires = clock.now.after(Span(validity));
+        }
+        self.heard = clock.now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Announcement, FlowConfig, Price, Verdict};
+    use super::*;
+    use crate::flow::Account;
+    use crate::money::Rate;
+    use crate::time::Millis;
+    use std::net::IpAddr;
+    use std::sync::Arc;
+
+    fn at(ms: u64) -> Clock {
+        Clock { now: Millis(ms), unix_s: 1_000 }
+    }
+
+    fn key() -> BranchKey {
+        BranchKey { group: 2, hop: IpAddr::from([10, 0, 0, 1]) }
+    }
+
+    fn payment(rate: u64) -> Payment {
+        Payment {
+            payment: Rate(rate),
+            announced_total: Rate(150),
+            sender_payment: Rate(0),
+            local_sum: Rate(0),
+            epoch_echo: 7,
+            sequence: 5,
+            instance: 5,
+            account: Account::new(1, *b"k"),
+            refresh: Span(30_000),
+            quantity: 800,
+            receivers_below: 3,
+            limits: Default::default(),
+        }
+    }
+
+    fn flow() -> Flow {
+        let mut flow = Flow::new(Arc::new(FlowConfig::default()));
+        let said = Announcement {
+            total: Rate(100),
+            max_total: Rate(100),
+            epoch: 7,
+            validity: Span(60_000),
+            refresh: Span(30_000),
+            ..Announcement::default()
+        };
+        flow.set_group(at(0), 2, Price { local: Rate(50), ..Price::default() }).unwrap();
+        let _ = flow.on_dcpe(at(0), &said).unwrap();
+        flow
+    }
+
+    #[test]
+    fn the_last_payment_is_what_was_accepted() {
+        let mut flow = flow();
+        assert_eq!(flow.last_payment(key()), None);
+        let said = payment(150);
+        assert_eq!(flow.on_ucpe(at(0), key(), &said), Verdict::Accepted { new: true });
+        assert_eq!(flow.last_payment(key()), Some(said.clone()));
+        let before = flow.branch(key()).unwrap().approved_until;
+        let again = flow.last_payment(key()).unwrap();
+        assert_eq!(flow.on_ucpe(at(20_000), key(), &again), Verdict::Accepted { new: false });
+        let after = flow.branch(key()).unwrap().approved_until;
+        assert_eq!(after.0, before.0 + 20_000);
+    }
+
+    #[test]
+    fn a_repeated_payment_approves_no_more_than_it_covers() {
+        let mut flow = flow();
+        let _ = flow.on_ucpe(at(0), key(), &payment(150));
+        let price = Price { local: Rate(60), max_local: Rate(60), ..Price::default() };
+        flow.set_group(at(1_000), 2, price).unwrap();
+        let again = flow.last_payment(key()).unwrap();
+        let verdict = flow.on_ucpe(at(2_000), key(), &again);
+        assert!(matches!(verdict, Verdict::Kept { required: Rate(160), .. }), "{verdict:?}");
+    }
+
+    #[test]
+    fn a_repeated_announcement_is_valid_as_long_again() {
+        let mut flow = flow();
+        assert!(flow.on_repeated(at(40_000)));
+        let down = flow.downstream().unwrap();
+        assert_eq!((down.heard, down.expires), (Millis(40_000), Millis(100_000)));
+        // After a gap the whole announcement is settled.
+        assert!(!flow.on_repeated(at(400_000)));
+        assert!(!Flow::new(Arc::new(FlowConfig::default())).on_repeated(at(0)));
+    }
+}

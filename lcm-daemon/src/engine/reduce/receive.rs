@@ -1,0 +1,418 @@
+//! What comes from neighbours: capabilities, numbers, acknowledgements, Bundles and Srefreshes.
+
+use std::net::IpAddr;
+
+use rsvp_wire::message::{Bundle, Srefresh};
+use rsvp_wire::object::{Filter, Hop, ListEntry, MessageId, MessageIdAck, Style};
+use rsvp_wire::{Message, MessageType, Packet};
+
+use super::super::charging;
+use super::super::counters::bump;
+use super::super::path::may_be_source;
+use super::super::resv::descriptors;
+use super::super::rsb::Selection;
+use super::super::session::SessionState;
+use super::super::time::{Now, Span, lifetime};
+use super::super::{Core, Engine};
+use super::peer::CAPABLE;
+use super::{GROUP_ACK_DELAY, PeerKey, older, peer_key};
+use crate::packet::PacketMeta;
+
+/// What refresh reduction makes of a message before it is handled.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Numbered {
+    peer: PeerKey,
+    id: Option<MessageId>,
+}
+
+impl Engine {
+    /// Learns from a message what its sender can do, takes the acknowledgements in it, and looks at
+    /// its number. `None`: it is older than what stands, or not for us to number; an error: it is
+    /// to be dropped.
+    pub(crate) fn listen(
+        &mut self,
+        now: Now,
+        meta: PacketMeta,
+        message: &Message<'_>,
+    ) -> Result<Option<Numbered>, &'static str> {
+        if !self.core.outbox.reduce.active {
+            return Ok(None);
+        }
+        let Some((interface, address)) = self.core.speaker(meta, message) else { return Ok(None) };
+        let key = peer_key(interface, address);
+        let packet = *message.packet();
+        let id = packet.message_id();
+        let acks: Vec<MessageIdAck> = packet.message_id_acks().collect();
+        let speaks = id.is_some() || !acks.is_empty();
+        if !self.core.learn(now, key, (interface, address), &packet, speaks) {
+            return Ok(None);
+        }
+        let port = self.core.interfaces.get(interface);
+        if !port.is_some_and(|port| port.settings.refresh_reduction) {
+            return Ok(Some(Numbered { peer: key, id: None }));
+        }
+        self.take_acks(now, &acks);
+        let Some(id) = id else { return Ok(Some(Numbered { peer: key, id: None })) };
+        if self.begins_anew(key, id.epoch) {
+            self.peer_restarted(now, key);
+        }
+        let Some(peer) = self.core.outbox.reduce.peers.get_mut(&key) else { return Ok(None) };
+        if older(id.identifier, peer.newest) && self.is_outdated(key, message, id.identifier) {
+            bump(&mut self.core.counters.reduction, "out_of_order");
+            return Err("out_of_order");
+        }
+        if let Some(peer) = self.core.outbox.reduce.peers.get_mut(&key)
+            && older(peer.newest, id.identifier)
+        {
+            peer.newest = id.identifier;
+        }
+        Ok(Some(Numbered { peer: key, id: Some(id) }))
+    }
+
+    /// Notes the epoch of a neighbour; true if it had another one before.
+    fn begins_anew(&mut self, key: PeerKey, epoch: u32) -> bool {
+        let Some(peer) = self.core.outbox.reduce.peers.get_mut(&key) else { return false };
+        let before = peer.epoch.replace(epoch);
+        if before != Some(epoch) {
+            peer.newest = 0;
+            peer.states.clear();
+        }
+        before.is_some_and(|before| before != epoch)
+    }
+
+    /// True if the state that a message is about came with a newer number (section 4.5).
+    fn is_outdated(&self, key: PeerKey, message: &Message<'_>, number: u32) -> bool {
+        let Some(peer) = self.core.outbox.reduce.peers.get(&key) else { return false };
+        let found = message.session().and_then(|session| self.sessions.find(&session));
+        let Some((slot, state)) = found.and_then(|slot| Some((slot, self.sessions.get(slot)?)))
+        else {
+            return false;
+        };
+        let current = |known: u32| peer.slot_of(known) == Some(slot);
+        let path = |sender: Filter| {
+            let psb = state.sender(sender).and_then(|index| state.senders.get(index));
+            let heard = psb.filter(|psb| psb.phop_address() == Some(key.1));
+            let known = heard.and_then(|psb| psb.heard_number);
+            known.is_some_and(|known| older(number, known) && current(known))
+        };
+        let resv = |hop: Hop, named: &[Filter]| {
+            state.reservations.iter().any(|rsb| {
+                (rsb.outgoing, rsb.next_hop) == (hop.lih, hop.address)
+                    && (named.is_empty()
+                        || named.iter().any(|filter| rsb.selection.selects(*filter)))
+                    && rsb.numbers.outdates(number, named, current)
+            })
+        };
+        match message {
+            Message::Path(path_) => path(path_.sender.template.0),
+            Message::PathTear(tear) => path(tear.template.0),
+            Message::Resv(message) => {
+                let filters = message.flows().filter_map(|flow| Some(flow.filter?.0));
+                resv(message.hop, &filters.collect::<Vec<_>>())
+            }
+            Message::ResvTear(tear) => {
+                resv(tear.hop, &tear.filters().map(|filter| filter.0).collect::<Vec<_>>())
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes what a neighbour has, and what it does not know.
+    fn take_acks(&mut self, now: Now, acks: &[MessageIdAck]) {
+        let epoch = self.core.outbox.reduce.epoch;
+        for ack in acks.iter().filter(|ack| ack.epoch == epoch) {
+            if !ack.nack {
+                if self.core.outbox.reduce.settle(ack.identifier) {
+                    bump(&mut self.core.counters.reduction, "acknowledged");
+                }
+                continue;
+            }
+            bump(&mut self.core.counters.reduction, "nack_received");
+            let slot = self.core.outbox.reduce.states.get(&ack.identifier).copied();
+            if let Some(slot) = slot {
+                let number = ack.identifier;
+                self.with_session(slot as usize, |core, session| {
+                    session.say_again(core, now, number);
+                });
+            }
+        }
+    }
+
+    /// After a message was handled: its sender is told that it came, and may refresh by its number
+    /// what was `taken` of it.
+    pub(crate) fn conclude(
+        &mut self,
+        now: Now,
+        meta: PacketMeta,
+        message: &Message<'_>,
+        numbered: Numbered,
+        taken: bool,
+    ) {
+        let Numbered { peer, id } = numbered;
+        let number = id.map(|id| id.identifier).filter(|_| taken);
+        match message {
+            Message::Path(path) => self.note_path(now, meta, path, peer, number),
+            Message::Resv(resv) => self.note_resv(now, resv, peer, number),
+            _ => {}
+        }
+        let Some(id) = id.filter(|id| id.flags & MessageId::ACK_DESIRED != 0) else { return };
+        let MessageId { epoch, identifier, .. } = id;
+        let ack = MessageIdAck { nack: false, epoch, identifier };
+        let reduce = &mut self.core.outbox.reduce;
+        if meta.destination.is_multicast() {
+            let wait = reduce.rng.u64(0..=GROUP_ACK_DELAY.as_micros());
+            reduce.later.insert((now.at + Span::from_micros(wait), identifier), (peer, ack));
+        } else {
+            reduce.answer(peer, ack);
+        }
+    }
+
+    /// Remembers the number of a PATH, if that is what its sender's block rests on now.
+    fn note_path(
+        &mut self,
+        now: Now,
+        meta: PacketMeta,
+        path: &rsvp_wire::message::Path<'_>,
+        key: PeerKey,
+        number: Option<u32>,
+    ) {
+        let k = u32::from(self.core.config.rsvp.lifetime_multiplier);
+        let Some(slot) = self.sessions.find(&path.session) else { return };
+        let Some(state) = self.sessions.get_mut(slot) else { return };
+        let index = state.sender(path.sender.template.0);
+        let psb = index.and_then(|index| state.senders.get_mut(index));
+        let came = psb.filter(|psb| psb.came_from(path.hop, meta.interface));
+        let Some(psb) = came else { return };
+        let fresh = psb.expires == now.at + lifetime(psb.refresh_ms, k);
+        // What outlasts refreshes that leave it out is refreshed by whole messages alone.
+        let plain = psb.policy_until <= now.at
+            && !psb.elements.is_slow()
+            && charging::was_announced(now, psb)
+            && psb.facts.carried.as_ref().is_none_or(|carried| !carried.is_slow());
+        psb.heard_number = number.filter(|_| fresh && plain);
+        if let Some(number) = psb.heard_number
+            && let Some(peer) = self.core.outbox.reduce.peers.get_mut(&key)
+        {
+            peer.knows(number, slot);
+        }
+    }
+
+    /// Remembers the number of a RESV, if all of it is what the next hop's blocks rest on now.
+    fn note_resv(
+        &mut self,
+        now: Now,
+        resv: &rsvp_wire::message::Resv<'_>,
+        key: PeerKey,
+        number: Option<u32>,
+    ) {
+        let k = u32::from(self.core.config.rsvp.lifetime_multiplier);
+        let rsvp = &self.core.config.rsvp;
+        let refresh_ms = resv.time_values.refresh_ms;
+        let refresh_ms = refresh_ms.clamp(rsvp.accept_refresh_min_ms, rsvp.accept_refresh_max_ms);
+        let expires = now.at + lifetime(refresh_ms, k);
+        let Some(slot) = self.sessions.find(&resv.session) else { return };
+        let Some(state) = self.sessions.get_mut(slot) else { return };
+        let mut complete = number.is_some();
+        let blocks: Vec<(Option<usize>, Vec<Filter>)> = descriptors(resv)
+            .into_iter()
+            .map(|(_, filters)| (state.block_of(resv.hop, resv.style, &filters), filters))
+            .collect();
+        for (at, filters) in &blocks {
+            let rsb = at.and_then(|at| state.reservations.get(at));
+            complete &= rsb.is_some_and(|rsb| {
+                let all = match &rsb.selection {
+                    Selection::Explicit(list) => filters
+                        .iter()
+                        .all(|filter| list.iter().any(|(f, at)| f == filter && *at == expires)),
+                    _ => true,
+                };
+                let slow = rsb.elements.is_slow()
+                    || rsb.carried.as_ref().is_some_and(|carried| carried.is_slow());
+                all && rsb.expires == expires
+                    && rsb.policy_until <= now.at
+                    && rsb.payers.is_empty()
+                    && !slow
+            });
+        }
+        for (at, filters) in blocks {
+            let Some(rsb) = at.and_then(|at| state.reservations.get_mut(at)) else { continue };
+            let all: Vec<Filter> = match &rsb.selection {
+                Selection::Explicit(list) => list.iter().map(|(filter, _)| *filter).collect(),
+                _ => Vec::new(),
+            };
+            let named = if all.is_empty() { &[] } else { &*filters };
+            match number.filter(|_| complete) {
+                Some(number) => rsb.numbers.note(number, named, &all),
+                None => rsb.numbers.forget(named),
+            }
+        }
+        if let Some(number) = number.filter(|_| complete)
+            && let Some(peer) = self.core.outbox.reduce.peers.get_mut(&key)
+        {
+            peer.knows(number, slot);
+        }
+    }
+
+    /// Takes a message that speaks of no session.
+    pub(crate) fn handle_between_neighbours(
+        &mut self,
+        now: Now,
+        meta: PacketMeta,
+        message: &Message<'_>,
+        numbered: Option<Numbered>,
+    ) {
+        match (message, numbered) {
+            (Message::Ack(_), Some(_)) => {}
+            (Message::Srefresh(srefresh), Some(Numbered { peer, .. })) => {
+                self.handle_srefresh(now, meta, srefresh, peer);
+            }
+            (Message::Hello(hello), Some(Numbered { peer, .. })) => {
+                self.handle_hello(now, hello, peer);
+            }
+            _ => self.core.counters.drop("unsupported_message_type"),
+        }
+    }
+
+    /// Takes each message of a Bundle as if it had come alone (section 3.4).
+    pub(crate) fn handle_bundle(&mut self, now: Now, meta: PacketMeta, bundle: &Bundle<'_>) {
+        let listening = self.core.interfaces.get(meta.interface);
+        if !listening.is_some_and(|port| port.settings.refresh_reduction) {
+            return self.core.counters.drop("bundle_not_wanted");
+        }
+        // Routers without RSVP that the Bundle has passed, its messages have passed too.
+        let passed = bundle.packet.send_ttl().saturating_sub(meta.ttl);
+        for part in bundle.parts() {
+            let mut of_part = meta;
+            let own_ttl = part.get(4).copied().unwrap_or_default();
+            of_part.ttl = own_ttl.saturating_sub(passed);
+            // Alone it would have been sent to its session.
+            let of_session = [MessageType::Path, MessageType::PathTear].map(u8::from);
+            if part.get(1).is_some_and(|kind| of_session.contains(kind))
+                && let Some(session) = rsvp_wire::ErrorContext::scan(part).session
+            {
+                of_part.destination = session.destination;
+            }
+            self.handle_message(now, of_part, part);
+        }
+    }
+
+    /// Refreshes what an Srefresh names, and says which of its numbers are unknown (section 5.3).
+    pub(crate) fn handle_srefresh(
+        &mut self,
+        now: Now,
+        meta: PacketMeta,
+        srefresh: &Srefresh<'_>,
+        key: PeerKey,
+    ) {
+        for list in srefresh.lists() {
+            let entries = list.entries();
+            let peer = self.core.outbox.reduce.peers.get(&key);
+            let current = peer.is_some_and(|peer| peer.epoch == Some(list.epoch));
+            for entry in entries {
+                let number = entry.identifier;
+                if current && self.refresh_by(now, key, number) {
+                    bump(&mut self.core.counters.reduction, "refreshed_for_neighbour");
+                } else if self.concerns_us(meta, &entry) {
+                    bump(&mut self.core.counters.reduction, "nack_sent");
+                    let nack = MessageIdAck { nack: true, epoch: list.epoch, identifier: number };
+                    self.core.outbox.reduce.answer(key, nack);
+                }
+            }
+        }
+    }
+
+    fn refresh_by(&mut self, now: Now, key: PeerKey, number: u32) -> bool {
+        let peer = self.core.outbox.reduce.peers.get(&key);
+        let Some(slot) = peer.and_then(|peer| peer.slot_of(number)) else { return false };
+        let renew = |core: &mut Core, state: &mut SessionState| {
+            state.is_heard_by(key.1, number) && state.refresh_by(core, now, key.1, number)
+        };
+        self.with_session(slot, renew).unwrap_or(false)
+    }
+
+    /// Whether an unknown number is missed here. Of a multicast session it is not where the data is
+    /// expected from elsewhere (section 5.3).
+    fn concerns_us(&self, meta: PacketMeta, entry: &ListEntry) -> bool {
+        let Some(source) = entry.source else { return true };
+        let group = entry.destination.unwrap_or(meta.destination);
+        let mut states = self.sessions.iter().filter(|s| s.session.destination == group);
+        let elsewhere = |state: &SessionState| {
+            state.senders.iter().any(|psb| {
+                psb.sender.source == source && psb.phop.is_some() && psb.incoming != meta.interface
+            })
+        };
+        !states.any(elsewhere)
+    }
+}
+
+impl Core {
+    /// Which neighbour made a message, by the rule for its type (section 4.5); `None` where that is
+    /// nobody who could be one.
+    fn speaker(&self, meta: PacketMeta, message: &Message<'_>) -> Option<(u32, IpAddr)> {
+        let by_hop = |hop: Hop| match self.interfaces.get(hop.lih) {
+            Some(_) => (hop.lih, hop.address),
+            None => (meta.interface, hop.address),
+        };
+        let (interface, address) = match message {
+            Message::Path(path) => (meta.interface, path.hop.address),
+            Message::PathTear(tear) => (meta.interface, tear.hop.address),
+            Message::Resv(resv) => by_hop(resv.hop),
+            Message::ResvTear(tear) => by_hop(tear.hop),
+            Message::ResvErr(error) => (meta.interface, error.hop.address),
+            // It may come from far away.
+            Message::ResvConf(_) | Message::Dreq(_) | Message::Drep(_) => return None,
+            _ => (meta.interface, meta.source),
+        };
+        let port = self.interfaces.get(interface);
+        let on =
+            port.is_some_and(|port| port.settings.refresh_reduction || port.settings.hello_ms > 0);
+        let honest = may_be_source(address) && !self.interfaces.owns(address);
+        (on && honest).then_some((interface, address))
+    }
+
+    /// Notes what a neighbour can do; false if there is nothing to be noted of it.
+    fn learn(
+        &mut self,
+        now: Now,
+        key: PeerKey,
+        (interface, address): (u32, IpAddr),
+        packet: &Packet<'_>,
+        speaks: bool,
+    ) -> bool {
+        let Some(port) = self.interfaces.get(interface) else { return false };
+        let (on, hello_ms) = (port.settings.refresh_reduction, port.settings.hello_ms);
+        let capable = on && packet.flags() & CAPABLE != 0;
+        let speaks = on && speaks;
+        let reduce = &mut self.outbox.reduce;
+        if !capable && !speaks && hello_ms == 0 && !reduce.peers.contains_key(&key) {
+            return false;
+        }
+        let Some(own) = self.interfaces.address(interface, address) else { return false };
+        let mtu = port.kernel.mtu as usize;
+        let room = mtu.saturating_sub(if address.is_ipv6() { 48 } else { 24 });
+        let Some(peer) = reduce.peer(key, interface, own, room) else { return false };
+        if peer.capable && !capable {
+            bump(&mut self.counters.reduction, "capability_lost");
+        }
+        peer.capable = capable;
+        peer.numbers = capable || speaks;
+        self.outbox.reduce.greet(now.at, key, hello_ms);
+        true
+    }
+}
+
+impl SessionState {
+    /// The block of a next hop that a flow descriptor is about.
+    fn block_of(&self, hop: Hop, style: Style, filters: &[Filter]) -> Option<usize> {
+        let of_hop = |rsb: &&super::super::rsb::Rsb| {
+            rsb.outgoing == hop.lih && rsb.next_hop == hop.address && rsb.selection.style() == style
+        };
+        self.reservations.iter().position(|rsb| {
+            let about = match &rsb.selection {
+                Selection::Fixed(only) => filters.contains(only),
+                _ => true,
+            };
+            of_hop(&rsb) && about
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! A session's state refreshed by number, and said again in whole.
+
+use std::net::IpAddr;
+
+use rsvp_wire::object::Filter;
+
+use super::super::Core;
+use super::super::charging;
+use super::super::rsb::Selection;
+use super::super::session::SessionState;
+use super::super::time::{Now, lifetime};
+
+impl SessionState {
+    /// Does what the whole message with this number would do now that it says nothing new: path or
+    /// reservation state lives on, and what was announced or paid is announced or paid again (T14).
+    /// False if the whole message is needed: it would not simply be taken.
+    pub(super) fn refresh_by(
+        &mut self,
+        core: &mut Core,
+        now: Now,
+        neighbour: IpAddr,
+        number: u32,
+    ) -> bool {
+        let mut renewed = false;
+        for index in 0..self.senders.len() {
+            let psb = self.senders.get(index);
+            let names = psb.is_some_and(|psb| {
+                psb.heard_number == Some(number) && psb.phop_address() == Some(neighbour)
+            });
+            if names {
+                if !self.renew_path(core, now, index) {
+                    return false;
+                }
+                renewed = true;
+            }
+        }
+        for at in 0..self.reservations.len() {
+            let rsb = self.reservations.get(at);
+            let names = rsb.is_some_and(|rsb| {
+                rsb.next_hop == neighbour && rsb.numbers.iter().any(|other| other == number)
+            });
+            if names {
+                if !self.renew_reservation(core, now, at, number) {
+                    return false;
+                }
+                renewed = true;
+            }
+        }
+        if renewed {
+            self.after_all_charging(core, now);
+        }
+        renewed
+    }
+
+    fn renew_path(&mut self, core: &mut Core, now: Now, index: usize) -> bool {
+        let Some(psb) = self.senders.get_mut(index) else { return false };
+        if !charging::announced_again(core, now, psb) {
+            return false;
+        }
+        let k = u32::from(core.config.rsvp.lifetime_multiplier);
+        psb.expires = now.at + lifetime(psb.refresh_ms, k);
+        true
+    }
+
+    fn renew_reservation(&mut self, core: &mut Core, now: Now, at: usize, number: u32) -> bool {
+        let session = self.session;
+        let Some(rsb) = self.reservations.get(at) else { return false };
+        let list = match &rsb.selection {
+            Selection::Explicit(_) => true,
+            Selection::Fixed(_) | Selection::Wildcard => false,
+        };
+        let named = |sender: Filter| !list || rsb.numbers.names(number, sender);
+        for psb in self.senders.iter_mut().filter(|psb| rsb.matches(psb) && named(psb.sender)) {
+            if !charging::paid_again(core, now, session, psb, (rsb.outgoing, rsb.next_hop)) {
+                return false;
+            }
+        }
+        let refresh_ms = rsb.refresh_ms;
+        let Some(rsb) = self.reservations.get_mut(at) else { return false };
+        let k = u32::from(core.config.rsvp.lifetime_multiplier);
+        let expires = now.at + lifetime(refresh_ms, k);
+        rsb.expires = expires;
+        if let Selection::Explicit(list) = &mut rsb.selection {
+            let numbers = &rsb.numbers;
+            let named = list.iter_mut().filter(|(filter, _)| numbers.names(number, *filter));
+            named.for_each(|(_, until)| *until = expires);
+        }
+        true
+    }
+
+    /// Sends the PATH or RESV with this number of ours in whole: the neighbour does not know it.
+    pub(super) fn say_again(&mut self, core: &mut Core, now: Now, number: u32) {
+        for index in 0..self.senders.len() {
+            let Some(psb) = self.senders.get(index) else { continue };
+            let path = psb.sent.iter().find(|(_, sent)| sent.number == number);
+            let resv = psb.sent_resv.is_some_and(|sent| sent.number == number);
+            let phop = psb.phop_address();
+            if let Some((interface, _)) = path {
+                self.forward_path_on(core, now, index, interface);
+            }
+            if let Some(phop) = phop.filter(|_| resv) {
+                self.send_resv(core, now, phop);
+            }
+        }
+    }
+}
