@@ -161,6 +161,13 @@ impl Interfaces {
         on_link.or_else(|| ports.find(holds)).map(|port| port.kernel.index)
     }
 
+    /// The interface on whose link an address is, as prefixes tell; `heard` if it is on that one.
+    pub(crate) fn on_link(&self, heard: u32, address: IpAddr) -> Option<u32> {
+        let usable = self.ports.values().filter(|port| !port.kernel.loopback);
+        let mut ports = self.ports.get(&heard).into_iter().chain(usable);
+        ports.find(|port| port.reaches(address)).map(|port| port.kernel.index)
+    }
+
     /// True if `address` is one of this node's.
     pub(crate) fn owns(&self, address: IpAddr) -> bool {
         self.own.contains(&address)

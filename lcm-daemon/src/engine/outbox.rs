@@ -213,7 +213,7 @@ impl Outbox {
             let (identifier, addresses) = (same.number(), saying.multicast);
             let (source, destination) = addresses.unzip();
             let entry = ListEntry { identifier, source, destination };
-            if self.reduce.renew(peer, self.at, entry) {
+            if self.reduce.renew(to, self.at, entry) {
                 return super::counters::bump(&mut counters.reduction, "refreshed_by_number");
             }
         }

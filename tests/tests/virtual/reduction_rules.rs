@@ -679,21 +679,32 @@ fn rfc3209_5_3_hello() {
         Ok(Message::Hello(message)) => Some(message.hello),
         _ => None,
     };
-    let sent = router.recv(PHOP, &request(5, 0));
-    let answer = hello(&sent[0]).unwrap();
-    assert!(answer.ack && answer.source_instance != 0 && answer.destination_instance == 5);
-    // It asks nobody who asked within the period.
-    assert!(router.run(900).iter().all(|sent| sent.at_ms > 1_001_000));
-    let asked = router.run(2_000);
-    let asked = hello(&asked[0]).unwrap();
-    assert!(!asked.ack && asked.source_instance == answer.source_instance);
-    router.run(1_600);
+    let hellos = |sent: Vec<Sent>| -> Vec<(u64, Hello)> {
+        sent.iter().filter_map(|sent| Some((sent.at_ms, hello(sent)?))).collect()
+    };
+    assert!(hellos(router.recv(PHOP, &request(5, 0)))[0].1.ack, "whoever asks is answered");
+    assert!(hellos(router.run(5_000)).is_empty(), "who has no state here is not asked");
+    router.recv(PHOP, &path_as(0, None, 4_000, 30_000));
+    let asked = hellos(router.run(1_000));
+    assert_eq!(asked.len(), 1);
+    let ours = asked[0].1.source_instance;
+    assert!(!asked[0].1.ack && ours != 0);
+    let answer = hellos(router.recv(PHOP, &request(5, ours)))[0].1;
+    assert_eq!(answer, Hello { ack: true, source_instance: ours, destination_instance: 5 });
+    // Nobody is asked who asked within the period.
+    let start = router.now_ms;
+    let asked = hellos(router.run(2_400));
+    assert!(asked.iter().all(|(at, _)| at - start >= 1_000) && !asked.is_empty(), "{asked:?}");
+    assert_eq!(router.engine.counters().neighbours.get("silent"), None);
+    router.run(2_200);
     assert_eq!(router.engine.counters().neighbours.get("silent"), Some(&1));
-    let later = router.run(2_000);
-    let anew = hello(later.last().unwrap()).unwrap();
-    assert_ne!(anew.source_instance, answer.source_instance, "another instance than before");
+    let anew = hellos(router.run(2_000))[0].1;
+    assert_ne!(anew.source_instance, ours, "another instance than before");
     assert_eq!(anew.destination_instance, 0);
     router.recv(PHOP, &request(6, 0));
     router.recv(PHOP, &request(7, 0));
     assert_eq!(router.engine.counters().neighbours.get("restarted"), Some(&1));
+    // Nothing is left to be watched: it is asked no more.
+    router.run(200_000);
+    assert!(hellos(router.run(20_000)).is_empty());
 }

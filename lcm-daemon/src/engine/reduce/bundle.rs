@@ -31,7 +31,7 @@ impl Peer {
 
     /// The same as far as the outbox knows it.
     pub(super) fn to(&self, key: PeerKey) -> To {
-        To { flags: CAPABLE, peer: Some(key), room: self.room, bundle: false }
+        To { flags: CAPABLE, peer: Some(key), own: Some(self.own), room: self.room, bundle: false }
     }
 }
 

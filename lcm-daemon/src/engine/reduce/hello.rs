@@ -13,6 +13,9 @@ use super::super::time::{Instant, Now, Span};
 use super::peer::Peer;
 use super::{PeerKey, Reduce};
 
+/// How long a neighbour is greeted after it said anything else: it refreshes within that, or has
+/// nothing more to say.
+const TRACKED: Span = Span::from_millis(157_500);
 /// Messages with a wrong instance of ours that are borne.
 const WRONG_MAX: u8 = 3;
 
@@ -124,14 +127,16 @@ impl Greeting {
 }
 
 impl Reduce {
-    /// Greets a neighbour every `hello_ms` from now on; 0 for not at all.
+    /// Greets a neighbour every `hello_ms` from now on, unless that is 0.
     pub(super) fn greet(&mut self, now: Instant, key: PeerKey, hello_ms: u32) {
-        let Some(peer) = self.peers.get_mut(&key) else { return };
+        let Some(peer) = self.peers.get_mut(&key).filter(|_| hello_ms > 0) else { return };
         let period = Span::from_millis(u64::from(hello_ms));
         peer.greeting.period = period;
-        if hello_ms == 0 || peer.greeting.next.is_some() {
+        if peer.greeting.next.is_some() {
             return;
         }
+        // It was not watched until now.
+        peer.greeting.heard = peer.greeting.heard.map(|_| now);
         let at = now + Span::from_micros(self.rng.u64(0..=period.as_micros()));
         peer.greeting.next = Some(at);
         self.hellos.insert((at, key));
@@ -159,7 +164,9 @@ impl Outbox {
             let Some(peer) = self.reduce.peers.get_mut(&key) else { continue };
             let greeting = &mut peer.greeting;
             greeting.next = None;
-            if greeting.period == Span::default() {
+            if now.since(peer.spoke) > TRACKED.as_micros() {
+                // It has said nothing else for long: there is nothing between us to be watched.
+                *greeting = Greeting::new(greeting.instance);
                 continue;
             }
             let next = now + greeting.period;
@@ -206,7 +213,12 @@ impl Outbox {
 impl Engine {
     /// Takes a Hello: an answer is given, and a restart noticed.
     pub(crate) fn handle_hello(&mut self, now: Now, message: &HelloMessage<'_>, key: PeerKey) {
-        let Some(peer) = self.core.outbox.reduce.peers.get_mut(&key) else {
+        let peer = self.core.outbox.reduce.peers.get(&key);
+        let port = peer.and_then(|peer| self.core.interfaces.get(peer.interface));
+        let wanted = port.is_some_and(|port| port.settings.hello_ms > 0);
+        // Who is not on the link is no neighbour by this measure, and may be heard by any interface.
+        let peer = self.core.outbox.reduce.peers.get_mut(&key);
+        let Some(peer) = peer.filter(|peer| peer.near && wanted) else {
             return self.core.counters.drop("hello_not_wanted");
         };
         let news = peer.greeting.hear(now.at, message.hello);

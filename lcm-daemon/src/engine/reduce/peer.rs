@@ -25,6 +25,8 @@ pub(crate) struct To {
     pub(crate) flags: u8,
     /// The neighbour that will handle it.
     pub(crate) peer: Option<PeerKey>,
+    /// Our address by which it knows what we send it, as RSVP_HOP has it.
+    pub(super) own: Option<IpAddr>,
     /// Largest RSVP message that fits the link.
     pub(super) room: usize,
     /// Messages to this neighbour may be bundled.
@@ -52,17 +54,24 @@ pub(crate) struct Peer {
     swept: usize,
     /// To be sent with the next message to it.
     pub(super) acks: Vec<MessageIdAck>,
-    /// Our numbers to be refreshed, and when.
-    pub(super) batch: Batch,
+    /// Our numbers to be refreshed, by the address of ours under which it knows them; nearly always
+    /// there is but one.
+    pub(super) batches: Vec<Batch>,
+    /// When they are.
+    pub(super) batch_due: Option<Instant>,
+    /// It is on the link, as far as prefixes tell.
+    pub(super) near: bool,
+    /// When it said something that is no Hello.
+    pub(super) spoke: Instant,
     /// Rises when it has lost what it was told: nothing that was sent before counts.
     pub(super) generation: u32,
     pub(super) greeting: Greeting,
 }
 
 /// Numbers that wait for others.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Batch {
-    pub(super) due: Option<Instant>,
+    pub(super) own: IpAddr,
     pub(super) plain: Vec<u32>,
     pub(super) multicast: Vec<ListEntry>,
 }
@@ -119,7 +128,10 @@ impl Reduce {
             states: HashMap::with_hasher(hasher.clone()),
             swept: 0,
             acks: Vec::new(),
-            batch: Batch::default(),
+            batches: Vec::new(),
+            batch_due: None,
+            near: false,
+            spoke: Instant::default(),
             generation: 0,
             greeting: Greeting::new(rng.u32(1..)),
         });
@@ -172,6 +184,7 @@ impl Core {
         To {
             flags: if on { CAPABLE } else { 0 },
             peer: key,
+            own: key.and_then(|key| self.interfaces.address(interface, key.1)),
             room: mtu.saturating_sub(header),
             bundle: capable && port.is_some_and(|port| port.settings.bundle),
         }

@@ -51,7 +51,7 @@ impl Engine {
         if !port.is_some_and(|port| port.settings.refresh_reduction) {
             return Ok(Some(Numbered { peer: key, id: None }));
         }
-        self.take_acks(now, &acks);
+        self.take_acks(now, key, &acks);
         let Some(id) = id else { return Ok(Some(Numbered { peer: key, id: None })) };
         if self.begins_anew(key, id.epoch) {
             self.peer_restarted(now, key);
@@ -118,11 +118,11 @@ impl Engine {
     }
 
     /// Takes what a neighbour has, and what it does not know.
-    fn take_acks(&mut self, now: Now, acks: &[MessageIdAck]) {
+    fn take_acks(&mut self, now: Now, key: PeerKey, acks: &[MessageIdAck]) {
         let epoch = self.core.outbox.reduce.epoch;
         for ack in acks.iter().filter(|ack| ack.epoch == epoch) {
             if !ack.nack {
-                if self.core.outbox.reduce.settle(ack.identifier) {
+                if self.core.outbox.reduce.acknowledged(key, ack.identifier) {
                     bump(&mut self.core.counters.reduction, "acknowledged");
                 }
                 continue;
@@ -367,6 +367,8 @@ impl Core {
         let on =
             port.is_some_and(|port| port.settings.refresh_reduction || port.settings.hello_ms > 0);
         let honest = may_be_source(address) && !self.interfaces.owns(address);
+        // Between hops that are no neighbours messages may come by any interface.
+        let interface = self.interfaces.on_link(interface, address).unwrap_or(interface);
         (on && honest).then_some((interface, address))
     }
 
@@ -396,7 +398,13 @@ impl Core {
         }
         peer.capable = capable;
         peer.numbers = capable || speaks;
-        self.outbox.reduce.greet(now.at, key, hello_ms);
+        peer.near = self.interfaces.on_link(interface, address) == Some(interface);
+        let greets = packet.message_type() == MessageType::Hello;
+        if !greets {
+            peer.spoke = now.at;
+        }
+        let greeted = peer.near && !greets;
+        self.outbox.reduce.greet(now.at, key, if greeted { hello_ms } else { 0 });
         true
     }
 }

@@ -55,6 +55,21 @@ impl Reduce {
         self.retries.insert((due, number));
     }
 
+    /// A neighbour has a message. If it was meant for another one, which it was taken to be by
+    /// routing, it has come to somebody and is not sent again; but nothing is known of whom numbers
+    /// would refresh it at.
+    pub(super) fn acknowledged(&mut self, key: PeerKey, number: u32) -> bool {
+        let Some(unacked) = self.unacked.get_mut(&number) else { return false };
+        if unacked.to.peer == Some(key) || !self.states.contains_key(&number) {
+            return self.settle(number);
+        }
+        unacked.bytes = Box::default();
+        if let Some(at) = unacked.due.take() {
+            self.retries.remove(&(at, number));
+        }
+        true
+    }
+
     /// A message needs no acknowledgement any more: it came, or what it said is past.
     pub(crate) fn settle(&mut self, number: u32) -> bool {
         let Some(unacked) = self.unacked.remove(&number) else { return false };
@@ -97,6 +112,11 @@ impl Outbox {
             let understood = peer.is_some_and(|peer| peer.numbers && (peer.capable || !summary));
             if unacked.sent >= TRANSMISSIONS || !understood {
                 bump(&mut counters.reduction, "unacknowledged");
+                let key = unacked.to.peer.filter(|_| summary);
+                if let Some(peer) = key.and_then(|key| self.reduce.peers.get_mut(&key)) {
+                    // It is deaf or gone: until it is heard again it is told in whole.
+                    peer.capable = false;
+                }
                 if self.reduce.states.contains_key(&number) {
                     // It is refreshed by whole messages until one of them is acknowledged.
                     unacked.bytes = Box::default();
