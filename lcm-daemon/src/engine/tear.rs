@@ -186,6 +186,7 @@ impl SessionState {
     ) {
         let before = self.upstream_wishes();
         let Some(rsb) = self.reservations.get_mut(at) else { return };
+        core.outbox.reduce.disown(rsb);
         let (outgoing, style) = (rsb.outgoing, rsb.selection.style());
         let ended: Vec<Filter> = self
             .senders
@@ -330,7 +331,7 @@ impl SessionState {
             core.routes.leave(&psb.route, self.slot);
         }
         core.routes.leave(&psb.flow_route(session), self.slot);
-        self.forget_filter(sender);
+        self.forget_filter(core, sender);
         let interfaces: Vec<u32> = self.reservations.iter().map(|rsb| rsb.outgoing).collect();
         for interface in interfaces {
             self.share_prices(core, now, interface);
@@ -339,9 +340,10 @@ impl SessionState {
     }
 
     /// Takes a sender that is gone out of all reservations; those for nobody else end with it.
-    fn forget_filter(&mut self, sender: Filter) {
+    fn forget_filter(&mut self, core: &mut Core, sender: Filter) {
         self.traffic_stale = true;
-        for rsb in &mut self.reservations {
+        for rsb in self.reservations.iter_mut().filter(|rsb| rsb.selection.selects(sender)) {
+            core.outbox.reduce.disown(rsb);
             if let Selection::Explicit(list) = &mut rsb.selection {
                 list.retain(|(filter, _)| *filter != sender);
             }

@@ -601,6 +601,28 @@ fn rfc2961_5_4_unknown_numbers_are_refused() {
     assert_eq!(sent.iter().flat_map(Sent::acks).collect::<Vec<_>>(), [(true, 77)]);
 }
 
+/// 5.3: a number whose message stands in part only is unknown: a sender that it reserved for ended,
+/// and came back.
+#[test]
+fn rfc2961_5_3_what_stands_in_part_is_refused() {
+    let mut router = Router::new();
+    router.recv(PHOP, &path(Some(1)));
+    router.recv(PHOP, &path_as(CAPABLE, Some(id(2)), 4_001, 30_000));
+    let ports = [4_000, 4_001];
+    router.recv(NHOP, &resv_as(CAPABLE, Some(id(1)), &ports, MessageType::Resv));
+    let refused = |router: &mut Router| {
+        let sent = router.recv(NHOP, &srefresh(CAPABLE, EPOCH, &[1]));
+        sent.iter().flat_map(Sent::acks).any(|ack| ack == (true, 1))
+    };
+    assert!(!refused(&mut router));
+    router.recv(PHOP, &path_tear(3));
+    router.recv(PHOP, &path(Some(4)));
+    assert_eq!(router.states(), (2, 1));
+    assert!(refused(&mut router));
+    router.recv(NHOP, &resv_as(CAPABLE, Some(id(1)), &ports, MessageType::Resv));
+    assert!(!refused(&mut router));
+}
+
 /// 5.4: who is told that a number is unknown sends the whole message; once it has no such state,
 /// nothing.
 #[test]

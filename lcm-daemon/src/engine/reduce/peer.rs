@@ -7,10 +7,11 @@ use ahash::RandomState;
 use rsvp_wire::object::{ListEntry, MessageIdAck};
 
 use super::super::Core;
+use super::super::rsb::Rsb;
 use super::super::session::SessionState;
 use super::super::time::Instant;
 use super::hello::Greeting;
-use super::{PEERS_MAX, Reduce, SPARE_NUMBERS, peer_key};
+use super::{Numbers, PEERS_MAX, Reduce, SPARE_NUMBERS, peer_key};
 
 /// A generator of numbers: its address, and the interface where that is a link's own.
 pub(crate) type PeerKey = (u32, IpAddr);
@@ -143,6 +144,18 @@ impl Reduce {
     pub(crate) fn numbers_for(&self, to: To) -> bool {
         let peer = to.peer.and_then(|key| self.peers.get(&key));
         to.flags & CAPABLE != 0 && peer.is_some_and(|peer| peer.numbers)
+    }
+
+    /// A reservation, or a part of it, is ending. What the messages said of which it was made stands
+    /// in part at most: the next hop must say it in whole again.
+    pub(crate) fn disown(&mut self, rsb: &mut Rsb) {
+        let key = peer_key(rsb.outgoing, rsb.next_hop);
+        if let Some(peer) = self.peers.get_mut(&key) {
+            for number in rsb.numbers.iter() {
+                peer.states.remove(&number);
+            }
+        }
+        rsb.numbers = Numbers::None;
     }
 
     /// Forgets numbers that nothing is refreshed by any more, once there may be as many of them as
