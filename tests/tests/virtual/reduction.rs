@@ -192,3 +192,42 @@ fn hello_notices_a_neighbour_that_died_and_one_that_restarted() {
     let neighbours = chain.net.node(chain.a).engine().show_neighbours();
     assert!(neighbours.iter().all(|n| n.hello.as_deref() == Some("alive")), "{neighbours:?}");
 }
+
+/// RSVP bytes per second, IPv4 headers included, that cross a link at rest, both ways.
+fn bytes_per_s(reducing: Option<u64>, sessions: u16) -> f64 {
+    let mut chain = Chain::with(NodeConfig { reducing, ..NodeConfig::default() });
+    for port in 0..sessions {
+        let session = Session { destination_port: 5_000 + port, ..chain.session };
+        chain.net.send(chain.s, session, None);
+        chain.net.receive_as(chain.r, reserve_up_to(session, None));
+    }
+    chain.net.run_ms(4 * R_MS);
+    let link = chain.net.topology.between(chain.a, chain.b);
+    let mark = chain.net.log.crossings().len();
+    let seconds = 10 * R_MS / 1_000;
+    chain.net.run_ms(10 * R_MS);
+    assert_eq!(chain.net.sizes().1, 4 * usize::from(sessions));
+    let crossings = chain.net.log.crossings()[mark..].iter();
+    let here = crossings.filter(|crossing| crossing.link == link);
+    // PATH carries Router Alert beside the header.
+    let header = |kind| if kind == MessageType::Path { 24 } else { 20 };
+    let bytes: usize = here.map(|c| chain.net.log.bytes(c).len() + header(c.message_type)).sum();
+    bytes as f64 / seconds as f64
+}
+
+#[test]
+fn numbers_cost_a_tenth_of_messages_at_most() {
+    let (whole, numbers) = (bytes_per_s(None, 100), bytes_per_s(Some(0), 100));
+    println!("100 sessions: {whole:.0} bytes/s in whole, {numbers:.0} bytes/s by number");
+    assert!(whole > 10.0 * numbers, "{whole} {numbers}");
+    assert!(numbers > 0.0);
+}
+
+/// The figures of docs/benchmarks.md: `-- --ignored --nocapture`.
+#[test]
+#[ignore = "takes its time; the smaller one bites as well"]
+fn a_thousand_sessions_at_rest() {
+    let (whole, numbers) = (bytes_per_s(None, 1_000), bytes_per_s(Some(0), 1_000));
+    println!("1000 sessions: {whole:.0} bytes/s in whole, {numbers:.0} bytes/s by number");
+    assert!(whole > 20.0 * numbers, "{whole} {numbers}");
+}
