@@ -109,6 +109,7 @@ fn play(args: &Figure2Args) -> Result<(), Failure> {
         validity_ms: VALIDITY_MS,
         group: Some(if args.ipv6 { GROUP6 } else { GROUP }),
         ipv6: args.ipv6,
+        reduce: false,
         port: PORT,
         program: (program, vec!["daemon".to_owned()]),
         pcap,

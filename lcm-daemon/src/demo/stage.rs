@@ -51,6 +51,8 @@ pub struct Setup {
     pub group: Option<IpAddr>,
     /// Whether nodes are known by their IPv6 addresses, as they are if the group is one.
     pub ipv6: bool,
+    /// Whether refreshes are reduced (RFC 2961).
+    pub reduce: bool,
     /// Port of the session and of the sender.
     pub port: u16,
     /// The program that is the daemon, and the arguments before `--config`.
@@ -332,7 +334,7 @@ impl Stage {
             Role::Host => "host",
             _ => "router",
         };
-        let Setup { refresh_ms, validity_ms, log_level, metrics_port, .. } = &self.setup;
+        let Setup { refresh_ms, validity_ms, reduce, log_level, metrics_port, .. } = &self.setup;
         let socket = self.socket(name)?;
         let metrics = metrics_port
             .map(|port| format!("metrics_listen = \"127.0.0.1:{port}\"\n"))
@@ -350,7 +352,7 @@ impl Stage {
              [rsvp]\nrole = \"{role}\"\nrefresh_ms = {refresh_ms}\n\n{books}\
              [charging]\nenabled = {charges}\ncurrency = \"EUR\"\nvalidity_ms = {validity_ms}\n\
              account = {{ kind = \"nai\", id = \"{name}@figure2.example\" }}\n\n\
-             [default_interface]\ncharging = false\n",
+             [default_interface]\ncharging = false\nrefresh_reduction = {reduce}\n",
             socket.display(),
         );
         for link in self.network.links() {

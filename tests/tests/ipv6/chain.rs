@@ -44,6 +44,7 @@ impl Chain {
             validity_ms: 60_000,
             group: None,
             ipv6: true,
+            reduce: false,
             port: PORT,
             program: (program, vec![node::DAEMON.to_owned()]),
             pcap: None,

@@ -18,6 +18,7 @@ mod killed;
 mod operator;
 mod plain;
 mod random;
+mod reduced;
 mod rerouted;
 mod restarted;
 #[path = "../support/mod.rs"]
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         ("r006_whatever_changes_nobody_pays_what_it_did_not_approve", random::changes),
         ("r004_lcmctl_quotes_rate_and_duration_before_anything_is_reserved", operator::quoted),
         ("lcmctl_sends_receives_shows_prices_and_closes", operator::programs),
+        ("a_thousand_sessions_at_rest_are_refreshed_by_number", reduced::a_thousand_sessions),
         ("a_router_that_drains_says_when_it_is_empty", operator::drained),
         ("lcmctl_says_what_is_wrong", operator::refusals),
         ("metrics_count_messages_and_refusals", operator::metrics),

@@ -60,6 +60,7 @@ pub(crate) fn setup(
         validity_ms: 60_000,
         group: group.map(IpAddr::V4),
         ipv6: false,
+        reduce: false,
         port: PORT,
         program: (program(), vec![node::DAEMON.to_owned()]),
         pcap: None,
