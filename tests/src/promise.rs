@@ -162,16 +162,25 @@ pub fn spans(approvals: &[Approval]) -> Vec<(u64, u64, u64)> {
 
 /// The integral of the highest ceiling that holds at each instant up to `end`.
 pub fn integral(spans: &[(u64, u64, u64)], end: u64) -> u128 {
-    let mut cuts: Vec<u64> =
-        spans.iter().flat_map(|(from, to, _)| [(*from).min(end), (*to).min(end)]).collect();
-    cuts.sort_unstable();
-    cuts.dedup();
-    let highest = |from: u64| {
-        let holds = spans.iter().filter(|(start, until, _)| *start <= from && from < *until);
-        holds.map(|(_, _, ceiling)| *ceiling).max().unwrap_or(0)
-    };
-    let pairs = cuts.iter().zip(cuts.iter().skip(1));
-    pairs.map(|(from, to)| u128::from(highest(*from)) * u128::from(to - from)).sum()
+    // When a ceiling begins to hold, and when it ends.
+    let mut turns: Vec<(u64, bool, u64)> = Vec::with_capacity(2 * spans.len());
+    for &(from, until, ceiling) in spans.iter().filter(|(from, until, _)| from < until) {
+        turns.extend([(from.min(end), true, ceiling), (until.min(end), false, ceiling)]);
+    }
+    turns.sort_unstable();
+    let mut holding: BTreeMap<u64, usize> = BTreeMap::new();
+    let (mut sum, mut since) = (0, 0);
+    for (at, begins, ceiling) in turns {
+        let highest = holding.keys().next_back().copied().unwrap_or_default();
+        sum += u128::from(highest) * u128::from(at - since);
+        since = at;
+        let held = holding.entry(ceiling).or_default();
+        *held = if begins { *held + 1 } else { held.saturating_sub(1) };
+        if *held == 0 {
+            holding.remove(&ceiling);
+        }
+    }
+    sum
 }
 
 #[cfg(test)]
@@ -193,6 +202,21 @@ mod tests {
         assert_eq!(sum(&[first, approval(50, 150, 3, 1)], 1_000), 500 + 150);
         assert_eq!(sum(&[first, approval(120, 220, 3, 1)], 1_000), 500 + 60 + 300);
         assert_eq!(sum(&[first, approval(120, 220, 3, 2)], 1_000), 500 + 300);
+    }
+
+    #[test]
+    fn the_integral_is_the_sum_over_every_millisecond() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        for _ in 0..500 {
+            let mut span = || (rng.u64(0..60), rng.u64(0..60), rng.u64(0..5));
+            let spans: Vec<_> = (0..12).map(|_| span()).collect();
+            let end = rng.u64(0..70);
+            let at = |ms: u64| {
+                let holds = spans.iter().filter(|(from, until, _)| *from <= ms && ms < *until);
+                u128::from(holds.map(|(_, _, ceiling)| *ceiling).max().unwrap_or_default())
+            };
+            assert_eq!(integral(&spans, end), (0..end).map(at).sum::<u128>(), "{spans:?} {end}");
+        }
     }
 
     #[test]
