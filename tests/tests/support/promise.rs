@@ -109,8 +109,20 @@ impl Play {
         Ok(self.stage.daemon(name)?.terminate(patience)?)
     }
 
-    /// Starts a daemon that has ended again.
+    /// Starts a daemon that has ended again, as soon as it can be believed: its epochs and sequences
+    /// start from the clock (charging.md T17), ahead of which they are after several changes within
+    /// a second.
     pub(crate) fn restart(&mut self, name: &str) -> Result<(), Box<dyn Error>> {
+        let of_it = self.heard().iter().filter(|heard| heard.from == name);
+        let newest = of_it.flat_map(|heard| {
+            let epochs = heard.message.dcpes().into_iter().map(|dcpe| dcpe.epoch);
+            epochs.chain(heard.message.ucpe().map(|ucpe| ucpe.sequence))
+        });
+        let newest = u64::from(newest.max().unwrap_or_default());
+        self.wait("the clock to pass what was said", |_| {
+            let now = std::time::UNIX_EPOCH.elapsed().map_err(|e| e.to_string())?.as_secs();
+            if now > newest { Ok(()) } else { Err(format!("{newest} at {now}")) }
+        })?;
         self.stage.daemon(name)?.restart()?;
         let pid = self.stage.daemon(name)?.process().pid();
         self.watch.pids.insert(name.to_owned(), pid);
