@@ -9,8 +9,9 @@ use lcm_daemon::config::Authentication;
 use lcm_daemon::engine::{Engine, Instant, Now, Output, RecordId};
 use lcm_daemon::kernel::{KernelNews, RouteKey};
 use lcm_daemon::ledger::record::Body;
-use rsvp_wire::Message;
+use lcm_daemon::packet::PacketMeta;
 use rsvp_wire::object::Filter;
+use rsvp_wire::{Message, MessageType};
 
 use super::books::Metered;
 use super::books::Pair;
@@ -105,6 +106,8 @@ impl Ord for Scheduled {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum After {
     Input,
+    /// Messages in one Bundle: what answers the first was made before the next was read.
+    Several,
     Recorded,
 }
 
@@ -421,10 +424,26 @@ impl Net {
 
     /// Gives an input to an engine, and does what it then asks for.
     pub fn input<T>(&mut self, id: NodeId, give: impl FnOnce(&mut Engine, Now) -> T) -> T {
+        self.input_of(id, After::Input, give)
+    }
+
+    /// The same for a message; a Bundle holds several.
+    pub(super) fn take_message(&mut self, id: NodeId, meta: PacketMeta, bytes: &[u8]) {
+        let bundle = bytes.get(1) == Some(&u8::from(MessageType::Bundle));
+        let after = if bundle { After::Several } else { After::Input };
+        self.input_of(id, after, |engine, now| engine.handle_packet(now, meta, bytes));
+    }
+
+    fn input_of<T>(
+        &mut self,
+        id: NodeId,
+        after: After,
+        give: impl FnOnce(&mut Engine, Now) -> T,
+    ) -> T {
         let now = self.clock(id);
         let engine = self.nodes[id].engine.as_mut().expect("the daemon runs");
         let result = give(engine, now);
-        self.drain(id, After::Input);
+        self.drain(id, after);
         result
     }
 
@@ -536,11 +555,11 @@ impl Net {
 
     /// No RESV leaves before the consents that it rests on are durable: those of the flows that it
     /// pays for that open a reservation or approve more than stood, and our own upstream. A message
-    /// that leaves upon an acknowledgement may be older than records that came since, so there is
-    /// no telling.
+    /// that leaves upon an acknowledgement, or upon a Bundle, may be older than records that came
+    /// since, so there is no telling.
     fn assert_recorded(&self, id: NodeId, after: After, bytes: &[u8]) {
         let pending = &self.nodes[id].pending;
-        if after == After::Recorded || pending.is_empty() {
+        if after != After::Input || pending.is_empty() {
             return;
         }
         let Ok(Message::Resv(resv)) = Message::parse(bytes) else { return };

@@ -90,7 +90,7 @@ impl Net {
 
     /// Gives a message to a daemon as if its kernel had received it.
     pub fn inject(&mut self, id: NodeId, meta: PacketMeta, bytes: &[u8]) {
-        self.input(id, |engine, now| engine.handle_packet(now, meta, bytes));
+        self.take_message(id, meta, bytes);
     }
 
     /// Puts a packet on a link.
@@ -155,7 +155,7 @@ impl Net {
                 router_alert: packet.router_alert,
             };
             let before = self.disbelieved(id);
-            self.input(id, |engine, now| engine.handle_packet(now, meta, &packet.bytes));
+            self.take_message(id, meta, &packet.bytes);
             let number = signed_number(&packet.bytes);
             if let Some(number) = number.filter(|_| self.disbelieved(id) == before) {
                 self.believed.insert((id, packet.source, number));
