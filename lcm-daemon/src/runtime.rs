@@ -111,6 +111,7 @@ impl Node {
                 ready = self.socket.writable(), if self.unsent.is_some() => {
                     ready?.clear_ready();
                 }
+                ready = Ip6::writable(self.ip6.as_ref()), if self.unsent.is_some() => ready?,
                 ready = self.monitor.readable() => {
                     ready?.clear_ready();
                     self.read_news()?;

@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsRawFd;
 
 use tokio::io::unix::AsyncFd;
 
@@ -77,14 +78,20 @@ impl Ip6 {
         }
     }
 
+    /// Resolves when what is sent may leave again; never where there is no IPv6.
+    pub(super) async fn writable(ip6: Option<&Self>) -> io::Result<()> {
+        let Some(ip6) = ip6 else { return pending().await };
+        ip6.local.writable().await.map(|mut guard| guard.clear_ready())
+    }
+
     /// Gives the engine what has arrived.
     pub(super) fn receive(&mut self, engine: &mut Engine) {
         for _ in 0..MESSAGES_PER_TURN {
             match self.local.get_mut().receive() {
                 Ok((meta, message)) => engine.handle_packet(now(), meta, message),
-                Err(error) if goes_on(&error) => {}
-                Err(_) => {
-                    clear_readable(&self.local);
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    ended(&self.local, &error);
                     break;
                 }
             }
@@ -94,9 +101,9 @@ impl Ip6 {
             match transit.get_mut().receive() {
                 Ok(Some((meta, message))) => engine.handle_packet(now(), meta, message),
                 Ok(None) => {}
-                Err(error) if goes_on(&error) => {}
-                Err(_) => {
-                    clear_readable(transit);
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    ended(transit, &error);
                     break;
                 }
             }
@@ -104,15 +111,12 @@ impl Ip6 {
     }
 }
 
-/// True if the next receive call may fare better at once. What the kernel says otherwise concerns
-/// one packet or one route; the socket lives.
-fn goes_on(error: &io::Error) -> bool {
-    match error.kind() {
-        io::ErrorKind::Interrupted => true,
-        io::ErrorKind::WouldBlock => false,
-        _ => {
-            tracing::warn!(%error, "receiving over IPv6 failed");
-            false
-        }
+/// Nothing was received: because nothing waits, or for a reason of one packet or one route; then the
+/// socket lives, and more may wait.
+fn ended<T: AsRawFd>(socket: &AsyncFd<T>, error: &io::Error) {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        clear_readable(socket);
+    } else {
+        tracing::warn!(%error, "receiving over IPv6 failed");
     }
 }

@@ -106,8 +106,9 @@ impl Ord for Scheduled {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum After {
     Input,
-    /// Messages in one Bundle: what answers the first was made before the next was read.
-    Several,
+    /// Messages in one Bundle: what answers the first was made before the next was read. So many
+    /// records were pending before.
+    Several(usize),
     Recorded,
 }
 
@@ -430,7 +431,8 @@ impl Net {
     /// The same for a message; a Bundle holds several.
     pub(super) fn take_message(&mut self, id: NodeId, meta: PacketMeta, bytes: &[u8]) {
         let bundle = bytes.get(1) == Some(&u8::from(MessageType::Bundle));
-        let after = if bundle { After::Several } else { After::Input };
+        let pending = self.nodes[id].pending.len();
+        let after = if bundle { After::Several(pending) } else { After::Input };
         self.input_of(id, after, |engine, now| engine.handle_packet(now, meta, bytes));
     }
 
@@ -555,11 +557,16 @@ impl Net {
 
     /// No RESV leaves before the consents that it rests on are durable: those of the flows that it
     /// pays for that open a reservation or approve more than stood, and our own upstream. A message
-    /// that leaves upon an acknowledgement, or upon a Bundle, may be older than records that came
-    /// since, so there is no telling.
+    /// that leaves upon an acknowledgement may be older than records that came since, so there is
+    /// no telling; nor is there between those of one Bundle.
     fn assert_recorded(&self, id: NodeId, after: After, bytes: &[u8]) {
         let pending = &self.nodes[id].pending;
-        if after != After::Input || pending.is_empty() {
+        let concerned = match after {
+            After::Input => pending.len(),
+            After::Several(before) => before,
+            After::Recorded => 0,
+        };
+        if concerned == 0 {
             return;
         }
         let Ok(Message::Resv(resv)) = Message::parse(bytes) else { return };
@@ -572,7 +579,7 @@ impl Net {
             let (of, sender) = node.flow(flow);
             of == resv.session && senders.contains(&sender)
         };
-        let early = (0..pending.len()).find(|at| node.approves_more(*at).is_some_and(paid_for));
+        let early = (0..concerned).find(|at| node.approves_more(*at).is_some_and(paid_for));
         let early = early.map(|at| &pending[at]);
         let (seed, now) = (self.options.seed, self.now);
         assert!(

@@ -46,17 +46,15 @@ impl TransitSocket {
         })?;
         socket.attach_filter(&filter())?;
         set_receive_buffer(socket.as_fd(), receive_buffer)?;
-        let mut transit = TransitSocket {
+        // What came before the filter may be anything; each packet is looked at when it is taken.
+        Ok(TransitSocket {
             socket,
             bytes: vec![0; PACKET_BYTES],
             whole: Vec::new(),
             fragments: Fragments::default(),
             own: HashSet::new(),
             _rules: Rules::put_up()?,
-        };
-        // What came before the filter may be anything.
-        while transit.receive().is_ok() {}
-        Ok(transit)
+        })
     }
 
     /// Says which addresses are this node's: what is sent to them comes by the other socket.
