@@ -145,6 +145,12 @@ pub(crate) fn rollover() -> TestResult {
     for (ids, signs) in [([1, 2].as_slice(), 1), (&[2, 1], 2), (&[2], 2)] {
         operator.give(play, ids, true)?;
         wait_refreshes(play, signs)?;
+        // Refreshes come when they like; enough of them must be seen by either key.
+        play.wait("twenty messages by that key", |play| {
+            let later = play.heard().get(mark..).unwrap_or_default();
+            let count = later.iter().filter(|heard| key_of(heard) == Some(signs)).count();
+            if count > 20 { Ok(()) } else { Err(count.to_string()) }
+        })?;
     }
     assert_eq!(dropped(play)?, before, "no message was dropped");
     let later = play.heard().get(mark..).unwrap_or_default();
