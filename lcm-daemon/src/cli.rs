@@ -131,7 +131,8 @@ fn secret() -> Result<[u8; 32], String> {
     Ok(secret)
 }
 
-/// At SIGHUP reads the configuration again and takes up its `[[authentication]]` and keys. The rest
+/// At SIGHUP reads the configuration again and takes up its `[[authentication]]` and
+/// `[[identity]]` with their keys. The rest
 /// stays as it was when the daemon started; if anything is wrong, all of it does.
 async fn reload(mut hangups: Signal, path: PathBuf, started: Config, calls: mpsc::Sender<Call>) {
     while hangups.recv().await.is_some() {
@@ -143,13 +144,15 @@ async fn reload(mut hangups: Signal, path: PathBuf, started: Config, calls: mpsc
             }
         };
         let associations = std::mem::take(&mut new.authentication);
-        if new != (Config { authentication: Vec::new(), ..started.clone() }) {
+        let identities = std::mem::take(&mut new.identities);
+        if new != (Config { authentication: Vec::new(), identities: Vec::new(), ..started.clone() })
+        {
             tracing::warn!(
-                "more than [[authentication]] changed in {}; restart the daemon for the rest",
+                "more than [[authentication]] and [[identity]] changed in {}; restart the daemon for the rest",
                 path.display()
             );
         }
-        if calls.send(Call::Authentication(associations)).await.is_err() {
+        if calls.send(Call::Authentication(associations, identities)).await.is_err() {
             return;
         }
     }

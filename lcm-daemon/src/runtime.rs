@@ -286,9 +286,10 @@ impl Node {
                     let _ = self.engine.close(now(), handle);
                 }
             }
-            Call::Authentication(associations) => {
+            Call::Authentication(associations, identities) => {
                 let keys = associations.iter().map(|one| one.keys.len()).sum::<usize>();
                 self.engine.set_authentication(now(), associations);
+                self.engine.set_identities(identities);
                 tracing::info!(keys, "keys were read again");
             }
             Call::Metrics(reply) => {

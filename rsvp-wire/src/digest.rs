@@ -163,6 +163,27 @@ pub fn verify_policy<'a>(
     Ok(integrity)
 }
 
+/// The digest of any bytes, as it stands in a DIGITAL_SIGNATURE of RFC 3182, into `digest`.
+///
+/// # Errors
+/// [`DigestError::WrongLength`] if `digest` has not the algorithm's length.
+pub fn sign_bytes(bytes: &[u8], key: &Key<'_>, digest: &mut [u8]) -> Result<(), DigestError> {
+    let (found, expected) = (digest.len(), key.algorithm.digest_len());
+    if found != expected {
+        return Err(DigestError::WrongLength { found, expected });
+    }
+    digest.copy_from_slice(compute(key, bytes, &[], &[]).as_slice());
+    Ok(())
+}
+
+/// Checks the digest of any bytes, in constant time.
+///
+/// # Errors
+/// [`DigestError::Mismatch`].
+pub fn verify_bytes(bytes: &[u8], key: &Key<'_>, digest: &[u8]) -> Result<(), DigestError> {
+    compare(&compute(key, bytes, &[], &[]), digest, key)
+}
+
 /// Where the digest of a message stands.
 fn message_digest_range(message: &[u8], key: &Key<'_>) -> Result<Range<usize>, DigestError> {
     let objects = message.get(HEADER_LEN..).ok_or(DigestError::Missing)?;

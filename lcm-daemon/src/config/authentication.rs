@@ -228,7 +228,7 @@ fn one(
     })
 }
 
-fn interface(given: Spanned<String>, problems: &mut Problems<'_>) -> Option<String> {
+pub(super) fn interface(given: Spanned<String>, problems: &mut Problems<'_>) -> Option<String> {
     let name = given.get_ref();
     let strange = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
     if (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.contains(strange) {
@@ -242,7 +242,7 @@ fn interface(given: Spanned<String>, problems: &mut Problems<'_>) -> Option<Stri
     None
 }
 
-fn neighbour(given: Spanned<String>, problems: &mut Problems<'_>) -> Option<IpAddr> {
+pub(super) fn neighbour(given: Spanned<String>, problems: &mut Problems<'_>) -> Option<IpAddr> {
     let address = given.get_ref().parse().ok();
     if address.is_none() {
         let remedy = "write an IPv4 or IPv6 address, as in \"192.0.2.1\"".to_owned();

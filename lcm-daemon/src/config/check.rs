@@ -17,7 +17,7 @@ use super::{
     DEFAULT_ON_INCONSISTENCY, DEFAULT_ON_MISSING_PAYMENT, DEFAULT_P_TYPES, DEFAULT_REFRESH_MS,
     DEFAULT_REQUIRE_ESTABLISHED, DEFAULT_ROLE, DEFAULT_SLEW_MAX_PERCENT, DEFAULT_VALIDITY_MS,
     Daemon, PTypes, REFRESH_MS_MAX, REFRESH_MS_MIN, Role, Rsvp, VALIDITY_MS_MAX, authentication,
-    interfaces, ledger, limits, neighbours,
+    identity, interfaces, ledger, limits, neighbours,
 };
 
 /// Beyond this R would outrun the lifetimes that K = 3 gives.
@@ -52,7 +52,18 @@ pub(super) fn config(file: File, problems: &mut Problems<'_>) -> Config {
     let (default_interface, interfaces) =
         interfaces::check(&inherited, file.default_interface, file.interfaces, problems);
     let authentication = authentication::check(file.authentication, problems);
-    Config { daemon, rsvp, limits, ledger, charging, authentication, default_interface, interfaces }
+    let identities = identity::check(file.identities, problems);
+    Config {
+        daemon,
+        rsvp,
+        limits,
+        ledger,
+        charging,
+        authentication,
+        identities,
+        default_interface,
+        interfaces,
+    }
 }
 
 /// The value given, or the default.
@@ -304,7 +315,7 @@ pub(super) fn refused(
 }
 
 /// An account in one word, KIND:ID.
-fn account_text(given: Spanned<String>, problems: &mut Problems<'_>) -> Option<Account> {
+pub(super) fn account_text(given: Spanned<String>, problems: &mut Problems<'_>) -> Option<Account> {
     match given.get_ref().parse() {
         Ok(account) => Some(account),
         Err(what) => {

@@ -1,4 +1,4 @@
-//! The files that hold the keys of `[[authentication]]`: one secret each, for the daemon alone.
+//! The files that hold the keys of `[[authentication]]` and `[[identity]]`: one secret each, for the daemon alone.
 //!
 //! ```text
 //! 5f3a…            hexadecimal digits, as `openssl rand -hex 32` prints them
@@ -12,7 +12,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Authentication, Config, Secret};
+use super::{Config, Secret};
 
 /// Longest file of a key in bytes.
 const FILE_BYTES_MAX: u64 = 4_096;
@@ -41,23 +41,36 @@ impl Config {
     /// # Errors
     /// For every file that cannot be read, that others may read, or that holds no key.
     pub fn load_keys(&mut self) -> Result<(), KeyFileErrors> {
-        load(&mut self.authentication)
+        let Config { authentication, identities, .. } = self;
+        let keys = authentication.iter_mut().flat_map(|one| &mut one.keys);
+        let keys = keys.map(|key| (&key.file, &mut key.secret));
+        let of_identities = identities.iter_mut().flat_map(|rule| {
+            let own = rule.present.iter_mut().filter_map(|ours| ours.key.as_mut());
+            rule.admit.values_mut().filter_map(|admitted| admitted.key.as_mut()).chain(own)
+        });
+        load(keys.chain(of_identities.map(|key| (&key.file, &mut key.secret))))
     }
 }
 
-fn load(all: &mut [Authentication]) -> Result<(), KeyFileErrors> {
+fn load<'a>(
+    all: impl Iterator<Item = (&'a PathBuf, &'a mut Option<Secret>)>,
+) -> Result<(), KeyFileErrors> {
     let mut errors = Vec::new();
-    for key in all.iter_mut().flat_map(|one| &mut one.keys) {
-        match read(&key.file) {
-            Ok(secret) => key.secret = Some(secret),
-            Err(what) => errors.push((key.file.clone(), what)),
+    for (file, secret) in all {
+        match read_secret(file) {
+            Ok(found) => *secret = Some(found),
+            Err(what) => errors.push((file.clone(), what)),
         }
     }
     errors.dedup();
     if errors.is_empty() { Ok(()) } else { Err(KeyFileErrors(errors)) }
 }
 
-fn read(path: &Path) -> Result<Secret, String> {
+/// Reads the secret in one file.
+///
+/// # Errors
+/// If it cannot be read, if others may read it, or if it holds no key: what is wrong, and a remedy.
+pub fn read_secret(path: &Path) -> Result<Secret, String> {
     let shown = path.display();
     let ours = nix::unistd::Uid::effective().as_raw();
     let mut file = File::open(path).map_err(|error| match error.kind() {
@@ -86,10 +99,14 @@ fn read(path: &Path) -> Result<Secret, String> {
     let mut text = String::new();
     let limited = (&mut file).take(FILE_BYTES_MAX).read_to_string(&mut text);
     limited.map_err(|error| format!("{error}; a key is a line of text"))?;
-    secret(text.trim_end_matches(['\n', '\r']))
+    secret_of(text.trim_end_matches(['\n', '\r']))
 }
 
-fn secret(text: &str) -> Result<Secret, String> {
+/// Reads a secret as its file holds it.
+///
+/// # Errors
+/// If it is none: what is wrong, and a remedy.
+pub fn secret_of(text: &str) -> Result<Secret, String> {
     let bytes = match text.split_once(':') {
         Some(("text", passphrase)) => Some(passphrase.as_bytes().to_vec()),
         Some(("hex", digits)) => hexadecimal(digits),
@@ -129,7 +146,7 @@ mod tests {
         let path = dir.path().join("key");
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        read(&path)
+        read_secret(&path)
     }
 
     #[test]

@@ -23,6 +23,7 @@ use toml::de::DeTable;
 mod account;
 mod authentication;
 mod check;
+mod identity;
 mod interfaces;
 mod keys;
 mod ledger;
@@ -43,7 +44,11 @@ pub use account::{ACCOUNT_ID_BYTES_MAX, Account, AccountKind, Currency};
 pub use authentication::{
     Authentication, DEFAULT_HANDSHAKE, DEFAULT_WINDOW, Handshake, Key, KeyUse, Secret, WINDOW_MAX,
 };
-pub use keys::KeyFileErrors;
+pub use identity::{
+    Admitted, Credential, Demand, IDENTITY_BYTES_MAX, IdentityKey, IdentityKind, IdentityRule,
+    name_fault,
+};
+pub use keys::{KeyFileErrors, read_secret, secret_of};
 pub use ledger::{DEFAULT_HOLD_S, DEFAULT_PROOF_MS, DEFAULT_SEGMENT_BYTES, Ledger};
 pub use limits::Limits;
 pub use problem::{ConfigErrors, PROBLEMS_MAX, Problem};
@@ -142,6 +147,8 @@ pub struct Config {
     pub charging: Option<Charging>,
     /// `[[authentication]]`: who must prove to be who it is, and how.
     pub authentication: Vec<Authentication>,
+    /// `[[identity]]`: of whom it is asked who they are, and who we say that we are.
+    pub identities: Vec<IdentityRule>,
     /// `[default_interface]`: what holds for an interface that the file does not name.
     pub default_interface: Interface,
     /// `[[interface]]` by name.

@@ -6,10 +6,10 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::problem::Problems;
 use super::wording::suggestion;
-use super::{authentication, ledger, limits, raw};
+use super::{authentication, identity, ledger, limits, raw};
 
 /// Names of the tables that a file may have.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "daemon",
     "rsvp",
     "limits",
@@ -17,6 +17,7 @@ const TABLES: [&str; 9] = [
     "charging",
     "neighbour",
     "authentication",
+    "identity",
     "default_interface",
     "interface",
 ];
@@ -32,6 +33,7 @@ pub(super) struct File {
     pub(super) charging: Option<Spanned<raw::Charging>>,
     pub(super) neighbours: Vec<Spanned<raw::Neighbour>>,
     pub(super) authentication: Vec<Spanned<authentication::Raw>>,
+    pub(super) identities: Vec<Spanned<identity::Raw>>,
     pub(super) default_interface: Option<Spanned<raw::Interface>>,
     pub(super) interfaces: Vec<Spanned<raw::Interface>>,
 }
@@ -48,6 +50,7 @@ impl File {
                 "charging" => file.charging = Some(placed(value, problems)),
                 "default_interface" => file.default_interface = Some(placed(value, problems)),
                 "interface" => file.interfaces = tables("interface", value, problems),
+                "identity" => file.identities = tables("identity", value, problems),
                 "neighbour" => file.neighbours = tables("neighbour", value, problems),
                 "authentication" => {
                     file.authentication = tables("authentication", value, problems);

@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Account, Config, Contract, Interface, Tariff, authentication, ledger, limits};
+use super::{
+    Account, Config, Contract, Interface, Tariff, authentication, identity, ledger, limits,
+};
 
 /// Every effective setting of a configuration, as TOML.
 pub(super) fn config(config: &Config) -> String {
@@ -63,6 +65,7 @@ fn tables(out: &mut String, config: &Config) -> fmt::Result {
     }
 
     authentication::render(out, &config.authentication, quoted)?;
+    identity::render(out, &config.identities, quoted)?;
 
     writeln!(out, "\n[default_interface]")?;
     interface(out, &config.default_interface)?;

@@ -662,6 +662,7 @@ prop_compose! {
         books in proptest::option::of("/[a-z \"\\\\é]{0,40}[a-z]"),
         charging in Just(charging),
         authentication in proptest::option::of(any_authentication()),
+        identity in proptest::option::of(identity::tests::any_identity()),
     ) -> Config {
         let authentication = authentication.into_iter().collect();
         let unpaid = charging.as_ref().is_some_and(|charging| charging.general.account.is_none());
@@ -692,6 +693,7 @@ prop_compose! {
             },
             charging,
             authentication,
+            identities: identity.into_iter().collect(),
             default_interface,
             interfaces,
         }

@@ -1,13 +1,14 @@
 //! Between what the control socket says and what the engine takes.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use rsvp_wire::object::{Filter, Float, FlowId, FlowSpec, Session, Style, Tspec};
 
 use super::protocol::{
-    NoticeLine, ReceiveRequest, SendRequest, SessionName, StyleName, TrafficSpec,
+    Claim, NoticeLine, ReceiveRequest, SendRequest, SessionName, StyleName, TrafficSpec,
 };
-use crate::config::Account;
+use crate::config::{Account, Credential, IDENTITY_BYTES_MAX, IdentityKey, name_fault, secret_of};
 use crate::engine::{Engine, Notice, NoticeEvent, ReceiverRequest, SenderRequest, SenderShare};
 
 /// Parts per million that make a whole.
@@ -85,7 +86,24 @@ pub(crate) fn receive(
         max_payment: request.max_payment,
         interface: interface(engine, request.interface.as_deref())?,
         confirm: request.confirm,
+        identity: request.identity.as_ref().map(credential).transpose()?,
     })
+}
+
+fn credential(claim: &Claim) -> Result<Credential, String> {
+    if let Some(fault) = name_fault(&claim.name) {
+        return Err(format!(
+            "identity {:?}: {fault}; give 1 to {IDENTITY_BYTES_MAX} bytes of text",
+            claim.name
+        ));
+    }
+    let key = claim.secret.as_ref().map(|secret| {
+        let secret = secret_of(&format!("hex:{}", secret.0))?;
+        // It came from its owner, who alone knows the file.
+        Ok::<_, String>(IdentityKey { file: PathBuf::new(), secret: Some(secret) })
+    });
+    let key = key.transpose().map_err(|why| format!("the identity's key: {why}"))?;
+    Ok(Credential { kind: claim.kind, name: claim.name.clone(), key })
 }
 
 pub(crate) fn notice(notice: &Notice) -> NoticeLine {
@@ -117,10 +135,11 @@ fn words(event: &NoticeEvent) -> String {
         ),
         NoticeEvent::Released => "the last reservation ended".to_owned(),
         NoticeEvent::Confirmed => "reservation confirmed".to_owned(),
-        NoticeEvent::Error { node, code, value, required } => {
+        NoticeEvent::Error { node, code, value, required, detail } => {
             let required = required.map_or(String::new(), |due| format!(", {due} is required"));
+            let detail = detail.as_ref().map_or(String::new(), |more| format!(" ({more})"));
             format!(
-                "{node} reports error {code}/{value}: {}{required}",
+                "{node} reports error {code}/{value}: {}{required}{detail}",
                 rsvp_wire::iana::error_name(*code)
             )
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::IdentityKind;
 use crate::engine::{AssociationView, DisbeliefView, NoticeEvent, show};
 
 /// Asked of a daemon.
@@ -167,9 +168,35 @@ pub struct ReceiveRequest {
     /// Ask for a RESVCONF.
     #[serde(default)]
     pub confirm: bool,
+    /// Who receives.
+    #[serde(default)]
+    pub identity: Option<Claim>,
     /// Stay registered after the connection ends.
     #[serde(default)]
     pub detach: bool,
+}
+
+/// Who an application says that it is (RFC 3182).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// User or application.
+    pub kind: IdentityKind,
+    /// Its name.
+    pub name: String,
+    /// What it signs with; absent for a name alone.
+    #[serde(default)]
+    pub secret: Option<Hidden>,
+}
+
+/// A secret in hexadecimal digits, which no log shows.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hidden(pub String);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "secret of {} digits", self.0.len())
+    }
 }
 
 /// A reservation style.

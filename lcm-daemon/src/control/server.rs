@@ -12,6 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::protocol::{NoticeLine, Reply, Request};
+use crate::config::{Authentication, IdentityRule};
 use crate::engine::Handle;
 
 /// Longest request line in bytes; a longer one ends the connection.
@@ -30,8 +31,8 @@ pub(crate) enum Call {
     Ask(Request, oneshot::Sender<Reply>, mpsc::Sender<NoticeLine>),
     /// A connection ended: these registrations go with it.
     Gone(Vec<Handle>),
-    /// Other keys than before.
-    Authentication(Vec<crate::config::Authentication>),
+    /// Other keys than before, and other identities.
+    Authentication(Vec<Authentication>, Vec<IdentityRule>),
     /// The metrics page.
     Metrics(oneshot::Sender<Result<String, String>>),
 }

@@ -1,15 +1,17 @@
 //! `lcmctl send`, `lcmctl receive` and `lcmctl close`: the end systems.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
 
 use super::Daemon;
+use crate::config::{IdentityKind, name_fault, read_secret};
 use crate::control::Request;
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{
-    ReceiveRequest, Reply, SendRequest, SessionName, Share, StyleName, TrafficSpec,
+    Claim, Hidden, ReceiveRequest, Reply, SendRequest, SessionName, Share, StyleName, TrafficSpec,
 };
 
 /// IP protocol number of UDP.
@@ -139,6 +141,13 @@ pub(crate) struct ReceiveArgs {
     /// Ask for a confirmation (RESVCONF).
     #[arg(long)]
     confirm: bool,
+    /// Who reserves, where the provider asks for it (RFC 3182): user:NAME or application:NAME.
+    #[arg(long, value_name = "KIND:NAME", value_parser = identity)]
+    identity: Option<(IdentityKind, String)>,
+    /// File with the key that the identity is signed with, in the form of the daemon's key files;
+    /// the name alone is sent without it.
+    #[arg(long, value_name = "FILE", requires = "identity")]
+    identity_key: Option<PathBuf>,
     #[command(flatten)]
     stay: Stay,
 }
@@ -205,9 +214,33 @@ pub(crate) fn receive(args: &ReceiveArgs) -> Result<(), ClientError> {
         max_payment: args.max_price,
         interface: args.interface.clone(),
         confirm: args.confirm,
+        identity: claim(args).map_err(ClientError::Refused)?,
         detach: args.stay.detach,
     });
     register(&args.daemon, &request, &args.stay)
+}
+
+/// Parses `user:NAME` and `application:NAME`.
+fn identity(text: &str) -> Result<(IdentityKind, String), String> {
+    let kinds = [IdentityKind::User, IdentityKind::Application];
+    let found = text.split_once(':').and_then(|(kind, name)| {
+        let kind = kinds.into_iter().find(|known| known.name() == kind)?;
+        Some((kind, name.to_owned()))
+    });
+    let found = found.filter(|(_, name)| name_fault(name).is_none());
+    found.ok_or_else(|| {
+        format!("{text:?} is no identity; write user:NAME, as in user:alice@example.net")
+    })
+}
+
+fn claim(args: &ReceiveArgs) -> Result<Option<Claim>, String> {
+    let Some((kind, name)) = args.identity.clone() else { return Ok(None) };
+    let secret = args.identity_key.as_ref().map(|file| {
+        let secret = read_secret(file).map_err(|why| format!("{}: {why}", file.display()))?;
+        let digits = secret.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok::<_, String>(Hidden(digits))
+    });
+    Ok(Some(Claim { kind, name, secret: secret.transpose()? }))
 }
 
 pub(crate) fn close(args: &CloseArgs) -> Result<(), ClientError> {

@@ -161,6 +161,7 @@ fn reservations(list: &[ReservationView]) -> Table {
         "CEILING",
         "PAID DOWN",
         "REPORTS",
+        "IDENTITY",
     ]);
     let payers = |rsb: &'_ ReservationView| {
         let mut payers: Vec<Option<UpstreamView>> = vec![rsb.charging.clone()];
@@ -185,6 +186,7 @@ fn reservations(list: &[ReservationView]) -> Table {
             or_dash(charging.map(|state| state.ceiling)),
             or_dash(charging.map(|state| state.payment_downstream)),
             or_dash(charging.map(reports)),
+            or_dash(rsb.identity.clone()),
         ]);
     }
     table

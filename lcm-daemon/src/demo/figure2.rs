@@ -115,6 +115,7 @@ fn play(args: &Figure2Args) -> Result<(), Failure> {
         pcap,
         books,
         hold_s: None,
+        more: BTreeMap::new(),
         log_level: "info",
         metrics_port: None,
     })?;

@@ -63,6 +63,8 @@ pub struct Setup {
     pub books: Option<PathBuf>,
     /// How long postings are provisional after an orderly end, in seconds, if not as by default.
     pub hold_s: Option<u32>,
+    /// What the configuration of a node says besides, in TOML.
+    pub more: BTreeMap<String, String>,
     /// Log level of the daemons.
     pub log_level: &'static str,
     /// Port on the loopback of each node where its metrics page is served, if at all.
@@ -316,6 +318,7 @@ impl Stage {
             max_payment,
             interface: None,
             confirm: false,
+            identity: None,
             detach: true,
         });
         self.register(name, &request)
@@ -376,6 +379,7 @@ impl Stage {
                 }
             }
         }
+        text.push_str(self.setup.more.get(name).map_or("", String::as_str));
         Ok(text)
     }
 }

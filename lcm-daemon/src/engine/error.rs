@@ -103,7 +103,8 @@ impl Engine {
             return;
         }
         let charging = charging::charging_error(&self.core, error.policy_data());
-        let about = about(error.error, charging.as_ref().map(|fault| &fault.error));
+        let mut about = about(error.error, charging.as_ref().map(|fault| &fault.error));
+        about.explain(policy::explained(error.policy_data()));
         // What a next hop says of our account is nothing to the hops above.
         let for_us = charging.as_ref().is_some_and(ChargingFault::refuses_sender);
         let policy = match for_us {
@@ -235,6 +236,7 @@ pub(crate) fn about(error: ErrorSpec, charging: Option<&ChgErr>) -> NoticeEvent 
         code: error.code,
         value: error.value,
         required: charging.map(|error| error.required),
+        detail: None,
     }
 }
 

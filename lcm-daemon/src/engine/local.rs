@@ -8,6 +8,7 @@ use rsvp_wire::object::{Filter, FlowSpec, Session, Style, Tspec};
 use serde::{Deserialize, Serialize};
 
 use super::limits::Seat;
+use crate::config::Credential;
 
 /// Names one application's registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +63,8 @@ pub struct ReceiverRequest {
     pub interface: Option<u32>,
     /// Ask for a RESVCONF.
     pub confirm: bool,
+    /// Who receives (RFC 3182): the previous hop may ask for it.
+    pub identity: Option<Credential>,
 }
 
 /// A receiving application as the session keeps it.
@@ -140,9 +143,21 @@ pub enum NoticeEvent {
         value: u16,
         /// What would be required, where a CHG_ERR says so, in wire units.
         required: Option<u64>,
+        /// What else the error says, for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
     },
     /// The sender is gone.
     SenderGone,
+}
+
+impl NoticeEvent {
+    /// Adds to an error what else is known of it.
+    pub(crate) fn explain(&mut self, more: Option<String>) {
+        if let Self::Error { detail, .. } = self {
+            *detail = more;
+        }
+    }
 }
 
 /// Why a local request was refused.

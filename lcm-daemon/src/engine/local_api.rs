@@ -436,6 +436,7 @@ impl SessionState {
                 code: fault.code,
                 value: fault.value,
                 required: fault.required(),
+                detail: None,
             };
             if let Some(sender) = sender.or(self.senders.get(index).map(|psb| psb.sender)) {
                 self.notify_receiver(core, sender, event);

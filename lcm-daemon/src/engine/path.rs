@@ -117,7 +117,7 @@ impl Arrived {
         if adspec.is_some_and(|adspec| adspec.len() > ADSPEC_BYTES_MAX) {
             return Err(charging::Fault::LONG_ADSPEC);
         }
-        let mut policy = policy::read_path(core, now, path, refresh_ms)?;
+        let mut policy = policy::read_path(core, now, path, meta.interface, refresh_ms)?;
         let carried = policy.carried.take();
         Ok(Self {
             session: path.session,
@@ -521,7 +521,7 @@ fn send_path(
     let hop = Hop { address, lih: interface };
     let to = core.hop(interface, next_hop(core, session, psb, interface));
     let mut out = std::mem::take(&mut core.policy_out);
-    let said = policy::path_out(core, now, psb, hop, &mut out);
+    let said = policy::path_out(core, now, psb, session, hop, &mut out);
     let facts = &psb.facts;
     let sender = psb.sender;
     let group = session.destination.is_multicast();

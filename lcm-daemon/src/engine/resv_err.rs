@@ -93,7 +93,8 @@ impl SessionState {
             self.blockade(core, now, &concerned, flowspec, error.hop.address);
         }
         let senders: Vec<Filter> = concerned.into_iter().map(|(_, sender)| sender).collect();
-        let event = about(error.error, charging.map(|fault| &fault.error));
+        let mut event = about(error.error, charging.map(|fault| &fault.error));
+        event.explain(policy::explained(error.policy_data()));
         self.pass_resv_err(core, incoming, error, &senders, &event);
         self.after_all_charging(core, now);
     }
@@ -186,6 +187,7 @@ impl SessionState {
                 code: fault.code,
                 value: fault.value,
                 required: fault.required(),
+                detail: None,
             };
             return self.notify_receiver(core, sender, event);
         }

@@ -201,6 +201,9 @@ pub struct ReservationView {
     pub traffic: TrafficSpec,
     /// Time left without a refresh, in milliseconds; absent for a receiver on this node.
     pub expires_in_ms: Option<u64>,
+    /// Who reserved, where it was asked (RFC 3182).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// Upstream charging state, of the first where several pay; absent without charging.
     pub charging: Option<UpstreamView>,
     /// That of all others who pay from behind the next hop, where that does not charge itself.
@@ -384,6 +387,10 @@ impl Engine {
                         service: rsb.flowspec.service(),
                         traffic: traffic(rsb.flowspec.tspec()),
                         expires_in_ms: left_ms(now, rsb.state_deadline()),
+                        identity: self
+                            .core
+                            .identity_of(rsb, psb.sender)
+                            .map(|(name, _)| name.to_owned()),
                         charging: payers.next(),
                         more_payers: payers.collect(),
                     });

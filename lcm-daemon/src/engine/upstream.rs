@@ -16,7 +16,7 @@ use super::policy::{self, Offer, ResvOut};
 use super::psb::Psb;
 use super::record::RecordId;
 use super::resv::filter_specs;
-use super::rsb::Selection;
+use super::rsb::{LOCAL, Rsb, Selection};
 use super::session::SessionState;
 use super::time::Now;
 use crate::packet::TransmitMeta;
@@ -166,8 +166,23 @@ impl SessionState {
         let refresh = refresh && confirm.is_none();
         let slot = self.slot;
         let saying = Saying { sent: &mut sent, slot, refresh, needs, multicast: None };
-        for Part { sender, offer, .. } in &parts {
-            let about = ResvOut { own: hop, sender: *sender, named, below, offer };
+        let here =
+            |rsb: &Rsb| rsb.outgoing == LOCAL && parts.iter().any(|part| rsb.selects(part.sender));
+        let receiver = self.receiver.as_ref().filter(|_| below.iter().any(here));
+        let identity = receiver.and_then(|receiver| receiver.request.identity.as_ref());
+        for (at, Part { sender, offer, .. }) in parts.iter().enumerate() {
+            let about = ResvOut {
+                own: hop,
+                session,
+                interface: incoming,
+                phop: phop.address,
+                first: at == 0,
+                identity,
+                sender: *sender,
+                named,
+                below,
+                offer,
+            };
             policy::resv_out(core, &about, &mut out);
         }
         core.outbox.say(&mut core.counters, to, meta, MessageType::Resv, saying, |w| {

@@ -171,6 +171,24 @@ impl<'a> AuthData<'a> {
         })
     }
 
+    /// The DIGITAL_SIGNATURE.
+    #[must_use]
+    pub fn signature(&self) -> Option<&'a [u8]> {
+        self.attributes().find_map(|attribute| match attribute {
+            AuthAttribute::DigitalSignature(value) => Some(value),
+            _ => None,
+        })
+    }
+
+    /// The first POLICY_ERROR_OBJECT, with its text.
+    #[must_use]
+    pub fn policy_error(&self) -> Option<(IdentityError, &'a [u8])> {
+        self.attributes().find_map(|attribute| match attribute {
+            AuthAttribute::PolicyError(error, text) => Some((error, text)),
+            _ => None,
+        })
+    }
+
     /// What a DIGITAL_SIGNATURE signs: the element up to it, header included; none without one.
     #[must_use]
     pub fn signed_bytes(&self) -> Option<&'a [u8]> {

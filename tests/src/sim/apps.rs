@@ -37,6 +37,7 @@ pub fn reserve_up_to(session: Session, max_payment: Option<u64>) -> ReceiverRequ
         max_payment,
         interface: None,
         confirm: false,
+        identity: None,
     }
 }
 

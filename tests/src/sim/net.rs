@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use lcm_daemon::config::Authentication;
+use lcm_daemon::config::{Authentication, Config};
 use lcm_daemon::engine::{Engine, Instant, Now, Output, RecordId};
 use lcm_daemon::kernel::{KernelNews, RouteKey};
 use lcm_daemon::ledger::record::Body;
@@ -249,6 +249,14 @@ impl Net {
                 engine.handle_news(now, KernelNews::Interface(interface));
             });
         }
+    }
+
+    /// Starts a daemon anew with another configuration, before anything was opened.
+    pub fn configure(&mut self, id: NodeId, change: impl FnOnce(&mut Config)) {
+        let config = self.nodes[id].config.as_mut();
+        change(config.expect("there is a daemon"));
+        self.kill(id);
+        self.start(id);
     }
 
     /// Gives a node other keys, as its operator does with a new configuration.

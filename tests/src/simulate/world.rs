@@ -232,6 +232,7 @@ impl World {
             max_payment: None,
             interface: None,
             confirm: self.rng.bool(),
+            identity: None,
         };
         let handle = self.net.receive_as(node, request);
         let what = format!(

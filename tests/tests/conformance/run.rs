@@ -195,6 +195,7 @@ fn open_receiver(node: &mut Node, name: &str, words: &[String]) -> Result<(), St
         max_payment: None,
         interface: written.header("on").map(|name| node.interface(name)).transpose()?,
         confirm: find("confirm").is_some(),
+        identity: None,
     };
     let now = node.now();
     let handle = node.engine.open_receiver(now, request).map_err(|error| error.to_string())?;

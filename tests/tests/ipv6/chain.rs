@@ -48,6 +48,7 @@ impl Chain {
             port: PORT,
             program: (program, vec![node::DAEMON.to_owned()]),
             pcap: None,
+            more: BTreeMap::new(),
             log_level: "debug",
             books: None,
             hold_s: None,

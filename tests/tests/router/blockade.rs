@@ -36,6 +36,7 @@ pub(crate) fn small_one_stays() -> TestResult {
         max_payment: None,
         interface: None,
         confirm: false,
+        identity: None,
         detach: true,
     });
     play.stage.ask("R1", &request)?;

@@ -116,6 +116,7 @@ fn start(style: StyleName) -> Result<(Play, Handles), Box<dyn Error>> {
             max_payment: None,
             interface: None,
             confirm: false,
+            identity: None,
             detach: true,
         });
         receivers.push((receiver, handle(play.stage.ask(receiver, &request)?)?));

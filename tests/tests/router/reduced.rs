@@ -85,6 +85,7 @@ fn at_rest(reduce: bool) -> Result<(f64, f64), Box<dyn Error>> {
                 max_payment: None,
                 interface: None,
                 confirm: false,
+                identity: None,
                 detach: true,
             }),
         )?;

@@ -64,6 +64,7 @@ pub(crate) fn setup(
         port: PORT,
         program: (program(), vec![node::DAEMON.to_owned()]),
         pcap: None,
+        more: BTreeMap::new(),
         log_level: "debug",
         books: None,
         hold_s: None,

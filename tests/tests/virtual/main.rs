@@ -15,6 +15,7 @@ mod drain;
 mod established;
 mod faults;
 mod figure;
+mod identities;
 mod input;
 mod integrity;
 mod limits;

@@ -8,6 +8,7 @@ use charging_model::flow::{Reason, Refusal};
 use rsvp_wire::charging::{ChargingError, ChgErr, Dcpe, EXPONENT, Terms, Ucpe};
 use rsvp_wire::iana::{admission, error_code, policy, traffic_control};
 use rsvp_wire::object::{Filter, FilterSpec, Hop, Integrity, PolicyData};
+use rsvp_wire::policy::{AuthAttribute, IdentityError, write_auth_data};
 use rsvp_wire::{BufferTooSmall, MessageWriter, PolicyOptions};
 
 use super::super::Core;
@@ -33,6 +34,8 @@ pub(crate) struct Fault {
     pub(crate) reason: &'static str,
     /// The old reservation stays in place.
     pub(crate) in_place: bool,
+    /// P-Type and reason, where it is about an identity (RFC 3182 section 3.3.4).
+    identity: Option<(u16, IdentityError)>,
     detail: Option<Box<Detail>>,
 }
 
@@ -83,7 +86,13 @@ impl Fault {
         Self::new(error_code::POLICY, policy::PE_BAD, "charge_overflow");
 
     pub(crate) const fn new(code: u8, value: u16, reason: &'static str) -> Self {
-        Self { code, value, reason, in_place: false, detail: None }
+        Self { code, value, reason, in_place: false, identity: None, detail: None }
+    }
+
+    /// The same, about an identity.
+    pub(crate) fn about_identity(mut self, ptype: u16, error: IdentityError) -> Self {
+        self.identity = Some((ptype, error));
+        self
     }
 
     /// What an element that cannot be used leads to; `Ok` where it is merely not for us.
@@ -234,6 +243,11 @@ pub(crate) fn write_fault(
 ) -> Result<(), BufferTooSmall> {
     let (Some(detail), Some(context)) = (&fault.detail, context) else {
         return match fault.code {
+            error_code::POLICY if let Some((ptype, error)) = fault.identity => {
+                let why = AuthAttribute::PolicyError(error, fault.reason.as_bytes());
+                let options = PolicyOptions::from_hop(own);
+                writer.policy_data(&options, |sink| write_auth_data(sink, ptype, &[why]))
+            }
             error_code::POLICY => super::super::policy::write_bare(writer, own),
             _ => Ok(()),
         };

@@ -78,6 +78,7 @@ impl Handler for Charging {
         core: &mut Core,
         now: Now,
         psb: &mut Psb,
+        _session: Session,
         own: Hop,
         out: &mut Out,
     ) -> Result<(), &'static str> {

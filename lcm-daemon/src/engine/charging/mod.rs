@@ -43,7 +43,7 @@ use rsvp_wire::object::{Filter, FilterSpec, Hop, Style};
 use super::counters::bump;
 use super::local::NoticeEvent;
 use super::outbox::Output;
-use super::policy::{Handler, Handlers, Preemption};
+use super::policy::{Handler, Handlers, Identities, Preemption};
 use super::psb::Psb;
 use super::rsb::LOCAL;
 use super::session::SessionState;
@@ -58,14 +58,18 @@ const COALESCE_MS: u64 = 500;
 /// are enough, more would be an error that must not hang the router.
 const MAX_ROUNDS: usize = 4;
 
-/// The handlers of a node that controls policy, which is one that charges; none on a
-/// policy-ignorant one. Charging stands last, so that nobody pays for what another one refuses.
+/// The handlers of a node that controls policy, which is one that charges or asks who somebody is;
+/// none on a policy-ignorant one. Charging stands last, so that nobody pays for what another one refuses.
 pub(crate) fn handlers(config: &Config) -> Handlers {
-    let Some(charging) = &config.charging else { return Handlers::default() };
-    Handlers::from([
-        Box::new(Preemption) as Box<dyn Handler>,
-        Box::new(handler::Charging::new(charging.p_types)),
-    ])
+    let mut handlers: Vec<Box<dyn Handler>> = Vec::new();
+    if config.charging.is_some() || !config.identities.is_empty() {
+        handlers.push(Box::new(Identities));
+    }
+    if let Some(charging) = &config.charging {
+        handlers.push(Box::new(Preemption));
+        handlers.push(Box::new(handler::Charging::new(charging.p_types)));
+    }
+    handlers.into()
 }
 
 /// Options of a POLICY_DATA object of ours.

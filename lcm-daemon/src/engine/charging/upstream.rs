@@ -91,6 +91,15 @@ impl Payments {
         self.of(psb.sender, next_hop).into_iter().filter_map(counts).collect()
     }
 
+    /// The accounts that pay for one sender.
+    pub(crate) fn accounts(
+        &self,
+        sender: Filter,
+        next_hop: IpAddr,
+    ) -> impl Iterator<Item = &rsvp_wire::charging::Account> {
+        self.of(sender, next_hop).into_iter().map(|(_, offered)| &offered.ucpe.account)
+    }
+
     /// The longest period in which any of the UCPEs is refreshed, in milliseconds; 0 without any.
     pub(crate) fn refresh_ms(&self) -> u32 {
         self.neighbour.iter().map(|offered| offered.refresh_ms).max().unwrap_or_default()

@@ -55,7 +55,7 @@ impl Elements {
         objects: &mut dyn Iterator<Item = Object<'_>>,
     ) {
         let ours = |object: &Object<'_>| {
-            object.addressee != Addressee::Another && handler.takes_from(object)
+            object.addressee != Addressee::Another && handler.takes_from(core, object)
         };
         let k = u32::from(core.config.rsvp.lifetime_multiplier);
         for object in objects.filter(ours) {

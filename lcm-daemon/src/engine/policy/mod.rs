@@ -15,13 +15,18 @@
 //! section 3.4.
 
 mod carried;
+mod credential;
 mod elements;
+mod identity;
+#[cfg(test)]
+mod identity_tests;
 mod preemption;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use carried::{Carried, Concerns};
 pub(crate) use elements::Elements;
+pub(crate) use identity::{Identities, explained};
 pub(crate) use preemption::Preemption;
 
 use std::net::IpAddr;
@@ -39,6 +44,7 @@ use super::psb::Psb;
 use super::resv::Request;
 use super::rsb::Rsb;
 use super::time::{Now, lifetime};
+use crate::config::Credential;
 
 /// Whom a POLICY_DATA object is for (RFC 2750 section 3.2, Destination RSVP_HOP).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,10 +54,15 @@ pub(crate) enum Addressee {
     Another,
 }
 
+/// A hop: interface and address.
+pub(crate) type Neighbour = (u32, IpAddr);
+
 /// One POLICY_DATA object of a message with its options.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Object<'a> {
     pub(crate) data: PolicyData<'a>,
+    /// Interface and address of the hop whose message it is in; none in an error.
+    pub(crate) from: Option<Neighbour>,
     pub(crate) addressee: Addressee,
     /// The period in which its elements are refreshed, in milliseconds: N · R, N = ⌊PRT / R⌋.
     pub(crate) refresh_ms: u32,
@@ -62,7 +73,7 @@ pub(crate) struct Object<'a> {
 impl<'a> Object<'a> {
     /// `refresh_ms` is the R of the message. PRT beyond the longest R that is accepted counts as
     /// that: the provider carries what a payer that falls silent does not pay.
-    fn new(core: &Core, data: PolicyData<'a>, refresh_ms: u32) -> Self {
+    fn new(core: &Core, data: PolicyData<'a>, from: Option<Neighbour>, refresh_ms: u32) -> Self {
         let addressee = match data.destination_hop() {
             None => Addressee::Everybody,
             Some(hop) if core.interfaces.owns(hop.address) => Addressee::Us,
@@ -71,7 +82,8 @@ impl<'a> Object<'a> {
         let period = data.time_values().map_or(0, |prt| prt.refresh_ms);
         let period = period.min(core.config.rsvp.accept_refresh_max_ms);
         let multiplier = period.checked_div(refresh_ms).unwrap_or(1).max(1);
-        Self { data, addressee, refresh_ms: multiplier * refresh_ms, slow: multiplier > 1 }
+        let refresh_ms = multiplier * refresh_ms;
+        Self { data, from, addressee, refresh_ms, slow: multiplier > 1 }
     }
 }
 
@@ -94,6 +106,14 @@ pub(crate) struct ResvPolicy {
 /// Where a handler writes into a RESV: one call a sender.
 pub(crate) struct ResvOut<'a> {
     pub(crate) own: Hop,
+    pub(crate) session: Session,
+    /// The interface that it goes out of, and to whom.
+    pub(crate) interface: u32,
+    pub(crate) phop: IpAddr,
+    /// The first of the senders of the message.
+    pub(crate) first: bool,
+    /// Who the receiver on this node is, if that is what the message is about.
+    pub(crate) identity: Option<&'a Credential>,
     pub(crate) sender: Filter,
     /// The message is about several senders: FILTER_SPEC says which (RFC 2750 section 3.2).
     pub(crate) named: bool,
@@ -120,7 +140,7 @@ pub(crate) trait Handler: std::fmt::Debug + Send + Sync {
     fn takes(&self, element: &PolicyElement<'_>) -> bool;
 
     /// Whether it takes elements out of this object at all.
-    fn takes_from(&self, _object: &Object<'_>) -> bool {
+    fn takes_from(&self, _core: &Core, _object: &Object<'_>) -> bool {
         true
     }
 
@@ -175,6 +195,7 @@ pub(crate) trait Handler: std::fmt::Debug + Send + Sync {
         _core: &mut Core,
         _now: Now,
         _psb: &mut Psb,
+        _session: Session,
         _own: Hop,
         _out: &mut Out,
     ) -> Result<(), &'static str> {
@@ -248,17 +269,20 @@ pub(crate) fn read_path(
     core: &Core,
     now: Now,
     path: &Path<'_>,
+    incoming: u32,
     refresh_ms: u32,
 ) -> Result<PathPolicy, Fault> {
+    let from = (incoming, path.hop.address);
     let mut policy =
         PathPolicy { announced: Announced::Unread, elements: Elements::default(), carried: None };
     for handler in core.handlers.iter() {
-        let mut objects = path.policy_data().map(|data| Object::new(core, data, refresh_ms));
+        let mut objects =
+            path.policy_data().map(|data| Object::new(core, data, Some(from), refresh_ms));
         handler.read_path(core, &mut objects, &mut policy)?;
     }
     let unknown = path.unknown().map(|object| object.bytes);
-    policy.carried =
-        carry(core, now, path.policy_data(), unknown, None, refresh_ms).map_err(Limit::in_path)?;
+    policy.carried = carry(core, now, path.policy_data(), unknown, None, (from, refresh_ms))
+        .map_err(Limit::in_path)?;
     Ok(policy)
 }
 
@@ -271,16 +295,18 @@ pub(crate) fn read_resv(
     refresh_ms: u32,
 ) -> Result<ResvPolicy, Fault> {
     let mut policy = ResvPolicy::default();
+    let from = (resv.hop.lih, resv.hop.address);
     for handler in core.handlers.iter() {
-        let mut objects = resv.policy_data().map(|data| Object::new(core, data, refresh_ms));
+        let mut objects =
+            resv.policy_data().map(|data| Object::new(core, data, Some(from), refresh_ms));
         handler.read_resv(core, &mut objects, &mut policy)?;
     }
     let named = resv.flows().filter(|flow| flow.filter.is_some()).count();
     policy.payments.for_senders(named);
     let unknown = resv.unknown().map(|object| object.bytes);
     let about = (resv.style == rsvp_wire::object::Style::FixedFilter).then_some(senders);
-    policy.carried =
-        carry(core, now, resv.policy_data(), unknown, about, refresh_ms).map_err(Limit::in_resv)?;
+    policy.carried = carry(core, now, resv.policy_data(), unknown, about, (from, refresh_ms))
+        .map_err(Limit::in_resv)?;
     Ok(policy)
 }
 
@@ -292,7 +318,7 @@ fn carry<'a>(
     policy: impl Iterator<Item = PolicyData<'a>>,
     unknown: impl Iterator<Item = &'a [u8]>,
     about: Option<&[Filter]>,
-    refresh_ms: u32,
+    (from, refresh_ms): (Neighbour, u32),
 ) -> Result<Option<Carried>, Limit> {
     let k = u32::from(core.config.rsvp.lifetime_multiplier);
     let most = core.config.limits.max_policy_bytes as usize;
@@ -300,7 +326,7 @@ fn carry<'a>(
     let mut length = 0;
     for data in policy {
         length += data.bytes().len();
-        let object = Object::new(core, data, refresh_ms);
+        let object = Object::new(core, data, Some(from), refresh_ms);
         let concerns = Concerns::of(&data);
         if about.is_some_and(|senders| !senders.iter().any(|sender| concerns.includes(*sender))) {
             continue;
@@ -324,7 +350,7 @@ fn carry<'a>(
 }
 
 fn goes_on(core: &Core, object: &Object<'_>, element: &PolicyElement<'_>) -> bool {
-    match core.handlers.iter().find(|h| h.takes(element) && h.takes_from(object)) {
+    match core.handlers.iter().find(|h| h.takes(element) && h.takes_from(core, object)) {
         Some(handler) => object.addressee == Addressee::Another && handler.carries_for_others(),
         None => true,
     }
@@ -360,7 +386,7 @@ pub(crate) fn error_onward<'a>(
 ) -> Vec<u8> {
     let mut bytes = Vec::new();
     for data in objects {
-        let object = Object::new(core, data, 0);
+        let object = Object::new(core, data, None, 0);
         let kept = |element: &PolicyElement<'_>| goes_on(core, &object, element);
         if data.elements().all(|element| kept(&element)) {
             bytes.extend_from_slice(data.bytes());
@@ -396,13 +422,14 @@ pub(crate) fn path_out(
     core: &mut Core,
     now: Now,
     psb: &mut Psb,
+    session: Session,
     own: Hop,
     out: &mut Out,
 ) -> Result<(), &'static str> {
     out.clear();
     Arc::clone(&core.handlers)
         .iter()
-        .try_for_each(|handler| handler.path_out(core, now, psb, own, out))
+        .try_for_each(|handler| handler.path_out(core, now, psb, session, own, out))
 }
 
 /// Asks all handlers about a reservation for one sender: it stands if all take it. Charging comes

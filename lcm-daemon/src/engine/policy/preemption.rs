@@ -3,7 +3,7 @@
 
 use rsvp_wire::PolicyOptions;
 use rsvp_wire::iana::{error_code, policy, ptype};
-use rsvp_wire::object::{Filter, FilterSpec, FlowSpec, Hop, PolicyElement};
+use rsvp_wire::object::{Filter, FilterSpec, FlowSpec, Hop, PolicyElement, Session};
 use rsvp_wire::policy::{MergeStrategy, PreemptionPri, PriorityError};
 
 use super::super::Core;
@@ -28,7 +28,7 @@ impl Handler for Preemption {
     }
 
     /// What is protected is forwarded as it is (RFC 3181 section 5.2).
-    fn takes_from(&self, object: &Object<'_>) -> bool {
+    fn takes_from(&self, _core: &Core, object: &Object<'_>) -> bool {
         object.data.integrity().is_none()
     }
 
@@ -62,6 +62,7 @@ impl Handler for Preemption {
         _core: &mut Core,
         _now: Now,
         psb: &mut Psb,
+        _session: Session,
         own: Hop,
         out: &mut Out,
     ) -> Result<(), &'static str> {

@@ -57,6 +57,7 @@ impl Handler for Stamp {
         _: &mut Core,
         _: Now,
         psb: &mut Psb,
+        _: Session,
         own: Hop,
         out: &mut Out,
     ) -> Result<(), &'static str> {
@@ -86,33 +87,37 @@ impl Handler for Stamp {
     }
 }
 
-struct Node {
-    engine: Engine,
-    ms: u64,
+pub(super) struct Node {
+    pub(super) engine: Engine,
+    pub(super) ms: u64,
 }
 
-fn ip(text: &str) -> IpAddr {
+pub(super) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn hop(last: u8, interface: u8) -> Hop {
+pub(super) fn hop(last: u8, interface: u8) -> Hop {
     Hop { address: IpAddr::from([10, 0, interface, last]), lih: u32::from(interface) }
 }
 
-fn filter(last: u8) -> Filter {
+pub(super) fn filter(last: u8) -> Filter {
     Filter::port(IpAddr::from([10, 9, 9, last]), 4_000)
 }
 
-fn session() -> Session {
+pub(super) fn session() -> Session {
     Session::new(ip("239.1.1.1"), 17, 5_000)
 }
 
 impl Node {
     /// A node with these handlers instead of its own; with none it is policy-ignorant.
-    fn new(handlers: Vec<Box<dyn Handler>>) -> Self {
-        let config = Config::parse("", "test").unwrap();
-        let mut engine = Engine::new(config, 1);
+    pub(super) fn new(handlers: Vec<Box<dyn Handler>>) -> Self {
+        let mut engine = Engine::new(Config::parse("", "test").unwrap(), 1);
         engine.core.handlers = handlers.into();
+        Self::around(engine)
+    }
+
+    /// A node with this engine.
+    pub(super) fn around(engine: Engine) -> Self {
         let mut node = Self { engine, ms: 1_000 };
         for index in 2..=4_u8 {
             let interface = Interface {
@@ -128,7 +133,7 @@ impl Node {
         node
     }
 
-    fn now(&self) -> Now {
+    pub(super) fn now(&self) -> Now {
         Now { at: Instant::from_millis(self.ms), unix_s: 1_750_000_000 }
     }
 
@@ -146,7 +151,7 @@ impl Node {
     }
 
     /// Runs to an instant, with all alarms on the way.
-    fn run_to(&mut self, ms: u64) -> Vec<Vec<u8>> {
+    pub(super) fn run_to(&mut self, ms: u64) -> Vec<Vec<u8>> {
         let mut sent = Vec::new();
         while let Some(at) = self.engine.poll_timeout().filter(|at| at.as_millis() < ms) {
             self.ms = self.ms.max(at.as_millis() + 1);
@@ -157,7 +162,7 @@ impl Node {
         sent
     }
 
-    fn take(&mut self, interface: u32, to: IpAddr, bytes: &[u8]) -> Vec<Vec<u8>> {
+    pub(super) fn take(&mut self, interface: u32, to: IpAddr, bytes: &[u8]) -> Vec<Vec<u8>> {
         let source = ip("10.0.0.9");
         let meta = PacketMeta { interface, source, destination: to, ttl: 60, router_alert: true };
         assert!(Message::parse(bytes).is_ok(), "{:?}", Message::parse(bytes));
@@ -166,7 +171,7 @@ impl Node {
     }
 
     /// A PATH of sender 1 or 2 from previous hop 11 or 12 with these POLICY_DATA objects.
-    fn path(&mut self, sender: u8, objects: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    pub(super) fn path(&mut self, sender: u8, objects: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let bytes = message(MessageType::Path, 60, |w| {
             w.object(&session())?;
             w.object(&Hop { address: hop(10 + sender, 2).address, lih: 7 })?;
@@ -179,7 +184,13 @@ impl Node {
     }
 
     /// A RESV from a next hop for fixed filters.
-    fn resv(&mut self, from: Hop, rate: u64, senders: &[u8], objects: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    pub(super) fn resv(
+        &mut self,
+        from: Hop,
+        rate: u64,
+        senders: &[u8],
+        objects: &[Vec<u8>],
+    ) -> Vec<Vec<u8>> {
         let flowspec =
             rsvp_wire::object::FlowSpec::ControlledLoad(Tspec::new(rate, 1_000, 64, 1_500));
         let bytes = message(MessageType::Resv, 255, |w| {
@@ -228,7 +239,7 @@ fn plain(ptype: u16, value: u8) -> Vec<u8> {
 }
 
 /// The POLICY_DATA objects of the messages of a type; the RESV of a sender goes to its hop.
-fn policy_of(messages: &[Vec<u8>], wanted: MessageType) -> Vec<Vec<Vec<u8>>> {
+pub(super) fn policy_of(messages: &[Vec<u8>], wanted: MessageType) -> Vec<Vec<Vec<u8>>> {
     let of_type = messages.iter().filter(|bytes| bytes[1] == u8::from(wanted));
     of_type
         .map(|bytes| {
@@ -238,11 +249,11 @@ fn policy_of(messages: &[Vec<u8>], wanted: MessageType) -> Vec<Vec<Vec<u8>>> {
         .collect()
 }
 
-fn paths(messages: &[Vec<u8>]) -> Vec<Vec<Vec<u8>>> {
+pub(super) fn paths(messages: &[Vec<u8>]) -> Vec<Vec<Vec<u8>>> {
     policy_of(messages, MessageType::Path)
 }
 
-fn resvs(messages: &[Vec<u8>]) -> Vec<Vec<Vec<u8>>> {
+pub(super) fn resvs(messages: &[Vec<u8>]) -> Vec<Vec<Vec<u8>>> {
     policy_of(messages, MessageType::Resv)
 }
 
@@ -418,7 +429,7 @@ fn slow_policy_data_outlasts_refreshes_that_leave_it_out() {
     }
 }
 
-fn errors(messages: &[Vec<u8>], wanted: MessageType) -> Vec<(u8, u16, usize)> {
+pub(super) fn errors(messages: &[Vec<u8>], wanted: MessageType) -> Vec<(u8, u16, usize)> {
     let of_type = messages.iter().filter(|bytes| bytes[1] == u8::from(wanted));
     of_type
         .map(|bytes| match Message::parse(bytes).unwrap() {
