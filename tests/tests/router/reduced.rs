@@ -48,6 +48,7 @@ fn at_rest(reduce: bool) -> Result<(f64, f64), Box<dyn Error>> {
         port: FIRST_PORT,
         program: (program(), vec![node::DAEMON.to_owned()]),
         pcap: None,
+        more: BTreeMap::new(),
         log_level: "warn",
         books: None,
         hold_s: None,
