@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use lcm_daemon::engine::show::AccountView;
-use rsvp_wire::object::{Filter, Session};
+use rsvp_wire::object::{Filter, MessageId, Session};
 use rsvp_wire::{Message, MessageType};
 
 use super::log::{Crossing, Fate, ucpes};
@@ -48,9 +48,46 @@ type Books = BTreeMap<Pair, Metered>;
 type Flows = BTreeMap<(Pair, Account, IpKey, Filter), Vec<(IpAddr, Approval)>>;
 /// What a payer is to its payee: a link, and the address that its payments originate from.
 type Account = (LinkId, IpAddr);
-/// RESVs by payee, hop, epoch and number.
-type Numbered = BTreeMap<(NodeId, IpAddr, u32, u32), Box<[u8]>>;
+/// What payers numbered (RFC 2961).
+#[derive(Default)]
+struct Numbered {
+    /// RESVs by payee, hop, epoch and number.
+    resvs: BTreeMap<(NodeId, IpAddr, u32, u32), Box<[u8]>>,
+    /// Epoch and number of the newest RESV by payee, hop and flow.
+    newest: BTreeMap<(NodeId, IpAddr, IpKey, Filter), (u32, u32)>,
+}
 type IpKey = (IpAddr, u8, u16);
+
+impl Numbered {
+    fn note(
+        &mut self,
+        payee: NodeId,
+        via: IpAddr,
+        session: IpKey,
+        sender: Filter,
+        id: Option<MessageId>,
+    ) {
+        let Some(MessageId { epoch, identifier, .. }) = id else { return };
+        if !self.is_late(payee, via, session, sender, id) {
+            self.newest.insert((payee, via, session, sender), (epoch, identifier));
+        }
+    }
+
+    /// True if a hop has numbered a RESV of the flow higher than this message.
+    fn is_late(
+        &self,
+        payee: NodeId,
+        via: IpAddr,
+        session: IpKey,
+        sender: Filter,
+        id: Option<MessageId>,
+    ) -> bool {
+        let newest = self.newest.get(&(payee, via, session, sender));
+        newest.zip(id).is_some_and(|((epoch, newest), id)| {
+            *epoch == id.epoch && (newest.wrapping_sub(id.identifier) as i32) > 0
+        })
+    }
+}
 
 fn key(session: &Session) -> IpKey {
     (session.destination, session.protocol, session.destination_port)
@@ -204,7 +241,7 @@ impl Net {
         }
         arrived.sort_by_key(|(at, ..)| *at);
         let mut flows = Flows::new();
-        let mut numbered = Numbered::new();
+        let mut numbered = Numbered::default();
         for (_, at_ms, crossing) in arrived {
             let bytes = self.log.bytes(crossing);
             self.note_approval(&mut flows, &mut numbered, at_ms, crossing, bytes);
@@ -231,7 +268,7 @@ impl Net {
                 for list in srefresh.lists() {
                     for entry in list.entries() {
                         let name = (crossing.to, crossing.source, list.epoch, entry.identifier);
-                        if let Some(resv) = numbered.get(&name).cloned() {
+                        if let Some(resv) = numbered.resvs.get(&name).cloned() {
                             self.note_approval(flows, numbered, at_ms, crossing, &resv);
                         }
                     }
@@ -240,7 +277,7 @@ impl Net {
             Ok(Message::Resv(resv)) => {
                 if let Some(id) = resv.message_id() {
                     let name = (crossing.to, resv.hop.address, id.epoch, id.identifier);
-                    numbered.insert(name, bytes.into());
+                    numbered.resvs.insert(name, bytes.into());
                 }
                 // A payee takes a period within its own bounds.
                 let refresh = u64::from(resv.time_values.refresh_ms).min(300_000);
@@ -252,6 +289,7 @@ impl Net {
                     let pair = Pair { payee: crossing.to, payer };
                     let (ceiling, instance) = (ucpe.payment, ucpe.instance);
                     let approval = Approval { at_ms, ceiling, instance, until_ms };
+                    numbered.note(crossing.to, via, key(&resv.session), sender, resv.message_id());
                     flows
                         .entry((pair, account, key(&resv.session), sender))
                         .or_default()
@@ -259,7 +297,18 @@ impl Net {
                 }
             }
             Ok(Message::ResvTear(tear)) => {
-                let torn: Vec<Filter> = tear.filters().map(|filter| filter.0).collect();
+                // One that was sent again after the reservation was renewed ends nothing.
+                let late = |sender| {
+                    numbered.is_late(
+                        crossing.to,
+                        tear.hop.address,
+                        key(&tear.session),
+                        sender,
+                        tear.message_id(),
+                    )
+                };
+                let named = tear.filters().map(|filter| filter.0);
+                let torn: Vec<Filter> = named.filter(|sender| !late(*sender)).collect();
                 let ours = flows.iter_mut().filter(|((pair, _, session, sender), _)| {
                     pair.payee == crossing.to
                         && *session == key(&tear.session)

@@ -13,6 +13,8 @@ use crate::support::wire::{
 
 /// Where the token rate stands in the body of a SENDER_TSPEC or a FLOWSPEC (RFC 2210 section 3.1).
 pub(crate) const RATE: usize = 12;
+/// Where the epoch stands in a DCPE (charging.md section 5.1).
+const EPOCH: usize = 32;
 /// RFC 2205 appendix B: traffic control error, bad Tspec value.
 const BAD_TSPEC: (u8, u16) = (21, 4);
 /// RFC 2750 section 4.3 and charging.md section 6: policy error, bad element.
@@ -38,6 +40,12 @@ pub(crate) fn with_rate(message: &Message, class: u8, rate: f32) -> Vec<u8> {
         let body = message.object_mut(class).expect("a traffic description");
         body[RATE..RATE + 4].copy_from_slice(&rate.to_be_bytes());
     })
+}
+
+/// Makes the serial number that some bytes begin with newer than any that was sent.
+pub(crate) fn raise_serial(bytes: &mut [u8]) {
+    let (serial, _) = bytes.split_first_chunk_mut::<4>().expect("a serial number");
+    *serial = u32::from_be_bytes(*serial).wrapping_add(64).to_be_bytes();
 }
 
 /// Faults that any message may have; nobody is told of them (RFC 2205 appendix B).
@@ -117,8 +125,7 @@ pub(crate) fn bad_messages() -> TestResult {
             changed(&path, |m| {
                 let element = m.element_mut(DCPE).expect("a DCPE");
                 element[12..28].fill(0xff);
-                // A new epoch: 32.
-                element[35] = element[35].wrapping_add(1);
+                raise_serial(&mut element[EPOCH..]);
             }),
             BAD_ELEMENT,
         ),

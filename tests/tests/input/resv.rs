@@ -3,9 +3,11 @@
 use lcm_tests::harness::TestResult;
 
 use crate::attack::{Attack, Case};
-use crate::path::{changed, of_any_kind, with_rate};
+use crate::path::{changed, of_any_kind, raise_serial, with_rate};
 use crate::support::wire::{FLOWSPEC, Object, SENDER_TSPEC, STYLE, UCPE};
 
+/// Where the sequence stands in a UCPE (charging.md section 5.1).
+const SEQUENCE: usize = 48;
 /// RFC 2205 appendix B: traffic control error, bad Flowspec value.
 const BAD_FLOWSPEC: (u8, u16) = (21, 3);
 /// RFC 2205 appendix B: unknown reservation style.
@@ -36,9 +38,9 @@ pub(crate) fn bad_messages() -> TestResult {
             "payment_overflow",
             changed(&resv, |m| {
                 let element = m.element_mut(UCPE).expect("a UCPE");
-                // Payment, A, sender payment and B, in a new UCPE: 48.
+                // Payment, A, sender payment and B, in a new UCPE.
                 element[12..44].fill(0xff);
-                element[51] = element[51].wrapping_add(1);
+                raise_serial(&mut element[SEQUENCE..]);
             }),
             BAD_ELEMENT,
         ),
