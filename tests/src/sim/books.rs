@@ -7,7 +7,7 @@ use lcm_daemon::engine::show::AccountView;
 use rsvp_wire::object::{Filter, MessageId, Session};
 use rsvp_wire::{Message, MessageType};
 
-use super::log::{Crossing, Fate, ucpes};
+use super::log::{Crossing, ucpes};
 use super::net::Net;
 use super::topology::{LinkId, NodeId};
 use super::transport::signed_number;
@@ -226,14 +226,13 @@ impl Net {
                     | MessageType::Bundle
             );
             let here = self.topology.owner(crossing.destination) == Some(crossing.to);
-            // What is not believed approves nothing, and ends nothing.
-            let number = signed_number(self.log.bytes(crossing));
-            let believed = number.is_none_or(|number| {
-                self.believed.contains(&(crossing.to, crossing.source, number))
-            });
-            if let (true, true, Fate::Arrives(at)) = (wanted, here && believed, crossing.fate)
-                && at <= self.now_us()
-            {
+            // What is signed counts from when it is believed; what is not believed approves
+            // nothing, and ends nothing.
+            let came = match signed_number(self.log.bytes(crossing)) {
+                Some(number) => self.believed.get(&(crossing.to, crossing.source, number)).copied(),
+                None => crossing.fate.arrival().filter(|at| *at <= self.now_us()),
+            };
+            if let Some(at) = came.filter(|_| wanted && here) {
                 // By the clock of the payee, which meters.
                 let local = self.nodes[crossing.to].local_us(at);
                 arrived.push((at, local / 1_000, crossing));

@@ -22,6 +22,16 @@ pub enum Fate {
     Lost,
 }
 
+impl Fate {
+    /// When it arrives.
+    pub fn arrival(self) -> Option<u64> {
+        match self {
+            Self::Arrives(at) => Some(at),
+            Self::Lost => None,
+        }
+    }
+}
+
 /// One packet on one link.
 #[derive(Debug, Clone)]
 pub struct Crossing {

@@ -134,8 +134,8 @@ pub struct Net {
     pub(super) buried: [BTreeMap<Pair, Metered>; 2],
     /// Nodes that do not say what their daemons do.
     pub(super) liars: BTreeMap<NodeId, fn(&mut [u8])>,
-    /// Signed messages that were believed: by whom, their source, and their number.
-    pub(super) believed: BTreeSet<(NodeId, IpAddr, u64)>,
+    /// When signed messages were believed: by whom, their source, and their number.
+    pub(super) believed: BTreeMap<(NodeId, IpAddr, u64), u64>,
     pub(super) rng: fastrand::Rng,
     now: u64,
     queue: BinaryHeap<Reverse<Scheduled>>,
@@ -166,7 +166,7 @@ impl Net {
             sources: BTreeMap::new(),
             buried: Default::default(),
             liars: BTreeMap::new(),
-            believed: BTreeSet::new(),
+            believed: BTreeMap::new(),
             rng,
             now: 0,
             queue: BinaryHeap::new(),

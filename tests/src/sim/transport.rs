@@ -90,7 +90,16 @@ impl Net {
 
     /// Gives a message to a daemon as if its kernel had received it.
     pub fn inject(&mut self, id: NodeId, meta: PacketMeta, bytes: &[u8]) {
+        self.hand_over(id, meta, bytes);
+    }
+
+    fn hand_over(&mut self, id: NodeId, meta: PacketMeta, bytes: &[u8]) {
+        let before = self.disbelieved(id);
         self.take_message(id, meta, bytes);
+        if let Some(number) = signed_number(bytes).filter(|_| self.disbelieved(id) == before) {
+            let now = self.now_us();
+            self.believed.entry((id, meta.source, number)).or_insert(now);
+        }
     }
 
     /// Puts a packet on a link.
@@ -154,13 +163,7 @@ impl Net {
                 ttl: packet.ttl,
                 router_alert: packet.router_alert,
             };
-            let before = self.disbelieved(id);
-            self.take_message(id, meta, &packet.bytes);
-            let number = signed_number(&packet.bytes);
-            if let Some(number) = number.filter(|_| self.disbelieved(id) == before) {
-                self.believed.insert((id, packet.source, number));
-            }
-            return;
+            return self.hand_over(id, meta, &packet.bytes);
         }
         if let Some(link) = link {
             self.forward(id, link, packet);
