@@ -135,6 +135,9 @@ impl Page {
         for (news, count) in &counters.neighbours {
             m.neighbour_news.set([news], *count);
         }
+        for (why, count) in &counters.ways_taken {
+            m.ways_taken.set([why], *count);
+        }
         m.charging_accepts.set([], counters.payments_accepted);
         m.charging_kept.set([], counters.payments_kept);
         for (reason, count) in &counters.payments_refused {

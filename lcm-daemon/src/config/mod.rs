@@ -23,6 +23,7 @@ use toml::de::DeTable;
 mod account;
 mod authentication;
 mod check;
+mod choice;
 mod identity;
 mod interfaces;
 mod keys;
@@ -43,6 +44,10 @@ mod wording;
 pub use account::{ACCOUNT_ID_BYTES_MAX, Account, AccountKind, Currency};
 pub use authentication::{
     Authentication, DEFAULT_HANDSHAKE, DEFAULT_WINDOW, Handshake, Key, KeyUse, Secret, WINDOW_MAX,
+};
+pub use choice::{
+    Choice, DEFAULT_CHOICE_ENABLED, DEFAULT_CHOICE_HOLD_MS, DEFAULT_CHOICE_MARGIN_PERCENT,
+    DEFAULT_CHOICE_WAIT_MS,
 };
 pub use identity::{
     Admitted, Credential, Demand, IDENTITY_BYTES_MAX, IdentityKey, IdentityKind, IdentityRule,
@@ -143,6 +148,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[ledger]`: where the books are kept.
     pub ledger: Ledger,
+    /// `[choice]`: how receivers on this node choose among providers.
+    pub choice: Choice,
     /// `[charging]`: who pays and in what; `None` if this node does not charge.
     pub charging: Option<Charging>,
     /// `[[authentication]]`: who must prove to be who it is, and how.

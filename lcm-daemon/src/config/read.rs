@@ -6,14 +6,15 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::problem::Problems;
 use super::wording::suggestion;
-use super::{authentication, identity, ledger, limits, raw};
+use super::{authentication, choice, identity, ledger, limits, raw};
 
 /// Names of the tables that a file may have.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "daemon",
     "rsvp",
     "limits",
     "ledger",
+    "choice",
     "charging",
     "neighbour",
     "authentication",
@@ -29,6 +30,7 @@ pub(super) struct File {
     pub(super) rsvp: raw::Rsvp,
     pub(super) limits: limits::Raw,
     pub(super) ledger: ledger::Raw,
+    pub(super) choice: choice::Raw,
     /// With its place, for what is missing in it.
     pub(super) charging: Option<Spanned<raw::Charging>>,
     pub(super) neighbours: Vec<Spanned<raw::Neighbour>>,
@@ -47,6 +49,7 @@ impl File {
                 "rsvp" => file.rsvp = table(value, problems),
                 "limits" => file.limits = table(value, problems),
                 "ledger" => file.ledger = table(value, problems),
+                "choice" => file.choice = table(value, problems),
                 "charging" => file.charging = Some(placed(value, problems)),
                 "default_interface" => file.default_interface = Some(placed(value, problems)),
                 "interface" => file.interfaces = tables("interface", value, problems),

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::{
-    Account, Config, Contract, Interface, Tariff, authentication, identity, ledger, limits,
+    Account, Config, Contract, Interface, Tariff, authentication, choice, identity, ledger, limits,
 };
 
 /// Every effective setting of a configuration, as TOML.
@@ -41,6 +41,9 @@ fn tables(out: &mut String, config: &Config) -> fmt::Result {
 
     writeln!(out, "\n[ledger]")?;
     ledger::render(out, &config.ledger, quoted)?;
+
+    writeln!(out, "\n[choice]")?;
+    choice::render(out, &config.choice)?;
 
     writeln!(out, "\n[charging]")?;
     writeln!(out, "enabled = {}", config.charging.is_some())?;

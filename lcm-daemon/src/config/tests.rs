@@ -686,6 +686,12 @@ prop_compose! {
                 let most = limits::EACH.iter().map(|(.., most)| *most);
                 limits::from_values(most.zip(&limits).map(|(most, value)| value % most + 1))
             },
+            choice: Choice {
+                enabled: host,
+                wait_ms: refreshes[0] % 600_001,
+                margin_percent: u32::from(lifetime_multiplier) % 100,
+                hold_ms: refreshes[1],
+            },
             ledger: Ledger {
                 hold_s: refreshes[0],
                 directory: books.map(PathBuf::from),

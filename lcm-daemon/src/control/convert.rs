@@ -87,6 +87,7 @@ pub(crate) fn receive(
         interface: interface(engine, request.interface.as_deref())?,
         confirm: request.confirm,
         identity: request.identity.as_ref().map(credential).transpose()?,
+        cheapest: request.cheapest.unwrap_or(engine.receivers_choose()),
     })
 }
 
@@ -144,5 +145,13 @@ fn words(event: &NoticeEvent) -> String {
             )
         }
         NoticeEvent::SenderGone => "the sender stopped".to_owned(),
+        NoticeEvent::Chosen { interface, previous_hop, others } => {
+            let others: Vec<String> = others
+                .iter()
+                .map(|way| format!("{} asks {}", way.interface, way.payment))
+                .collect();
+            let beside = if others.is_empty() { "no other".to_owned() } else { others.join(", ") };
+            format!("receiving on {interface} by way of {previous_hop} ({beside})")
+        }
     }
 }

@@ -171,6 +171,10 @@ pub struct ReceiveRequest {
     /// Who receives.
     #[serde(default)]
     pub identity: Option<Claim>,
+    /// Of the interfaces on which a sender is heard, reserve on the cheapest; absent as the
+    /// daemon's configuration says.
+    #[serde(default)]
+    pub cheapest: Option<bool>,
     /// Stay registered after the connection ends.
     #[serde(default)]
     pub detach: bool,

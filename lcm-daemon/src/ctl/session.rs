@@ -148,6 +148,10 @@ pub(crate) struct ReceiveArgs {
     /// the name alone is sent without it.
     #[arg(long, value_name = "FILE", requires = "identity")]
     identity_key: Option<PathBuf>,
+    /// Of the interfaces on which a sender to a group is heard, reserve on the one that asks least,
+    /// and change over when another becomes cheaper or it fails ([choice] of the configuration).
+    #[arg(long, conflicts_with = "interface")]
+    cheapest: bool,
     #[command(flatten)]
     stay: Stay,
 }
@@ -215,6 +219,7 @@ pub(crate) fn receive(args: &ReceiveArgs) -> Result<(), ClientError> {
         interface: args.interface.clone(),
         confirm: args.confirm,
         identity: claim(args).map_err(ClientError::Refused)?,
+        cheapest: args.cheapest.then_some(true),
         detach: args.stay.detach,
     });
     register(&args.daemon, &request, &args.stay)

@@ -116,6 +116,7 @@ fn play(args: &Figure2Args) -> Result<(), Failure> {
         books,
         hold_s: None,
         more: BTreeMap::new(),
+        extra: BTreeMap::new(),
         log_level: "info",
         metrics_port: None,
     })?;

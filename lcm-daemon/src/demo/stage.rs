@@ -65,10 +65,23 @@ pub struct Setup {
     pub hold_s: Option<u32>,
     /// What the configuration of a node says besides, in TOML.
     pub more: BTreeMap<String, String>,
+    /// What some nodes' configurations have beside all this.
+    pub extra: BTreeMap<String, Extra>,
     /// Log level of the daemons.
     pub log_level: &'static str,
     /// Port on the loopback of each node where its metrics page is served, if at all.
     pub metrics_port: Option<u16>,
+}
+
+/// More of a node's configuration, in its own words.
+#[derive(Debug, Clone, Default)]
+pub struct Extra {
+    /// Currency, if it is another one than the euro.
+    pub currency: Option<&'static str>,
+    /// Settings of `[charging]`.
+    pub charging: String,
+    /// Settings of the interfaces to these nodes.
+    pub interfaces: BTreeMap<String, String>,
 }
 
 /// The running network. Dropping it removes all of it.
@@ -319,6 +332,7 @@ impl Stage {
             interface: None,
             confirm: false,
             identity: None,
+            cheapest: None,
             detach: true,
         });
         self.register(name, &request)
@@ -349,12 +363,15 @@ impl Stage {
         let books = books
             .map(|folder| format!("[ledger]\ndirectory = \"{}\"\n{hold}\n", folder.display()))
             .unwrap_or_default();
+        let extra = self.setup.extra.get(name).cloned().unwrap_or_default();
+        let charging = &extra.charging;
+        let currency = extra.currency.unwrap_or("EUR");
         let mut text = format!(
             "[daemon]\nname = \"{name}\"\ncontrol_socket = \"{}\"\nlog_level = \"{log_level}\"\n\
              {metrics}\n\
              [rsvp]\nrole = \"{role}\"\nrefresh_ms = {refresh_ms}\n\n{books}\
-             [charging]\nenabled = {charges}\ncurrency = \"EUR\"\nvalidity_ms = {validity_ms}\n\
-             account = {{ kind = \"nai\", id = \"{name}@figure2.example\" }}\n\n\
+             [charging]\nenabled = {charges}\ncurrency = \"{currency}\"\nvalidity_ms = {validity_ms}\n\
+             account = {{ kind = \"nai\", id = \"{name}@figure2.example\" }}\n{charging}\n\
              [default_interface]\ncharging = false\nrefresh_reduction = {reduce}\n",
             socket.display(),
         );
@@ -376,6 +393,9 @@ impl Stage {
                 );
                 if let Some(most) = self.setup.reservable.get(&key) {
                     let _ = writeln!(text, "reservable_bits_per_s = {most}");
+                }
+                if let Some(more) = extra.interfaces.get(&peer.node) {
+                    let _ = writeln!(text, "{more}");
                 }
             }
         }

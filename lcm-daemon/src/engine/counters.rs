@@ -32,6 +32,8 @@ pub struct Counters {
     pub reduction: BTreeMap<&'static str, u64>,
     /// What became of neighbours by Hello (RFC 3209).
     pub neighbours: BTreeMap<&'static str, u64>,
+    /// Ways that receivers on this node took, by reason.
+    pub ways_taken: BTreeMap<&'static str, u64>,
     /// Soft state that timed out, by kind.
     pub expired: BTreeMap<&'static str, u64>,
 }

@@ -19,12 +19,12 @@ use crate::kernel::Route;
 /// The last PATH of a sender over an interface, if another one counts at present.
 #[derive(Debug, Clone)]
 pub(crate) struct Heard {
-    arrived: Arrived,
+    pub(crate) arrived: Arrived,
     pub(crate) expires: Instant,
 }
 
 impl Heard {
-    fn is(&self, sender: Filter, incoming: u32) -> bool {
+    pub(crate) fn is(&self, sender: Filter, incoming: u32) -> bool {
         self.arrived.sender == sender && self.arrived.incoming == incoming
     }
 }
@@ -86,6 +86,9 @@ impl SessionState {
         }
         if let Some(Route::Multicast { incoming: expected, .. }) = core.routes.get(&psb.route) {
             return incoming == *expected;
+        }
+        if let Some(chosen) = self.chosen_way(psb.sender) {
+            return incoming == chosen || overdue(core, now, psb);
         }
         let chosen = self.receiver.as_ref().and_then(|receiver| receiver.request.interface);
         match chosen {

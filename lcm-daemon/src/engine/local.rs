@@ -7,6 +7,7 @@ use rsvp_wire::charging::Account;
 use rsvp_wire::object::{Filter, FlowSpec, Session, Style, Tspec};
 use serde::{Deserialize, Serialize};
 
+use super::choice::Choosing;
 use super::limits::Seat;
 use crate::config::Credential;
 
@@ -65,6 +66,9 @@ pub struct ReceiverRequest {
     pub confirm: bool,
     /// Who receives (RFC 3182): the previous hop may ask for it.
     pub identity: Option<Credential>,
+    /// Of the interfaces on which a sender to a multicast group is heard, reserve on the cheapest
+    /// (`[choice]` of the configuration).
+    pub cheapest: bool,
 }
 
 /// A receiving application as the session keeps it.
@@ -76,6 +80,8 @@ pub(crate) struct LocalReceiver {
     pub(crate) joined: Vec<u32>,
     /// The price that the application was last told of, per sender, and by which epoch.
     pub(crate) told: BTreeMap<Filter, Option<(u32, NoticeEvent)>>,
+    /// Where it stands with each sender whose ways it compares.
+    pub(crate) choosing: Vec<Choosing>,
     pub(crate) _seat: Seat,
 }
 
@@ -149,6 +155,25 @@ pub enum NoticeEvent {
     },
     /// The sender is gone.
     SenderGone,
+    /// Of several interfaces on which the sender is heard this one was chosen: the reservation is
+    /// made there, and the data is to be received there.
+    Chosen {
+        /// Its name.
+        interface: String,
+        /// Previous hop: the provider that is asked.
+        previous_hop: IpAddr,
+        /// The other ones.
+        others: Vec<OtherWay>,
+    },
+}
+
+/// An interface on which a sender is heard too, and that was not chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherWay {
+    /// Its name.
+    pub interface: String,
+    /// What is asked for there, in wire units.
+    pub payment: u64,
 }
 
 impl NoticeEvent {

@@ -297,6 +297,7 @@ impl SessionState {
             request,
             joined: Vec::new(),
             told: BTreeMap::new(),
+            choosing: Vec::new(),
             _seat: Seat::take(&core.neighbours.handles, 1),
         }));
         self.join_usable(core);
@@ -382,11 +383,12 @@ impl SessionState {
         let mut payments = charging::Payments::default();
         if psb.flow.is_some() {
             let Some(due) = charging::local_due(psb, self.session.destination) else { return };
+            let most = receiver.request.max_payment.unwrap_or(u64::MAX);
             // While nothing can be written, what stands is all that can be approved.
-            if known && (due.approved || core.unwritten.closed()) {
+            let settled = self.settled_on(core, now, index, due.payment, most);
+            if !settled || known && (due.approved || core.unwritten.closed()) {
                 return;
             }
-            let most = receiver.request.max_payment.unwrap_or(u64::MAX);
             if due.payment > most {
                 let event = NoticeEvent::Declined { due: due.payment, max_payment: most };
                 return self.notify_once(core, sender, due.epoch, event);

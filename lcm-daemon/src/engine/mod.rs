@@ -10,6 +10,7 @@
 
 mod blockade;
 mod charging;
+mod choice;
 mod counters;
 mod drain;
 mod error;
@@ -47,7 +48,7 @@ pub use charging::{Alarm, AlarmKind, AuditView, wire_account};
 pub use counters::{Counters, MESSAGE_TYPES};
 pub use integrity::{AssociationView, Disbelief, DisbeliefView, Disbelieved, KeyView, PeerView};
 pub use local::{
-    Handle, LocalError, Notice, NoticeEvent, ReceiverRequest, SenderRequest, SenderShare,
+    Handle, LocalError, Notice, NoticeEvent, OtherWay, ReceiverRequest, SenderRequest, SenderShare,
 };
 pub use local_api::PriceChange;
 pub use outbox::Output;

@@ -167,8 +167,10 @@ impl SessionState {
         }
         let moved = !psb.came_from(arrived.hop, arrived.incoming);
         if moved && !self.counts(core, now, index, &arrived) {
+            self.look_elsewhere(core, now, index);
             return Ok(());
         }
+        let kept = self.chooses().then(|| arrived.clone());
         let Some(psb) = self.senders.get_mut(index) else { return Ok(()) };
         if moved {
             charging::acceptable(core, now, psb, &arrived.policy.announced)?;
@@ -198,6 +200,9 @@ impl SessionState {
         self.traffic_stale |= changed;
         psb.facts = arrived.facts;
         psb.elements = arrived.policy.elements;
+        if let Some(kept) = kept {
+            self.keep_counted(core, now, kept);
+        }
         self.settle_outgoing(core, now, index);
         self.follow_route(core, now, index);
         let told = self.after_charging(core, now, index);

@@ -19,6 +19,7 @@ impl SessionState {
         for index in 0..self.senders.len() {
             self.charging_due(core, now, index);
         }
+        self.choices_due(core, now);
         if self.path_refresh <= now.at {
             for index in 0..self.senders.len() {
                 self.refresh_path(core, now, index);

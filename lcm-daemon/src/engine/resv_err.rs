@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use charging_model::BranchKey;
 use rsvp_wire::MessageType;
-use rsvp_wire::iana::error_code;
+use rsvp_wire::iana::{self, error_code};
 use rsvp_wire::message::ResvErr;
 use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, FlowSpec, Hop, Scope, Style};
 
@@ -95,6 +95,9 @@ impl SessionState {
         let senders: Vec<Filter> = concerned.into_iter().map(|(_, sender)| sender).collect();
         let mut event = about(error.error, charging.map(|fault| &fault.error));
         event.explain(policy::explained(error.policy_data()));
+        if refuses_way(&error.error) {
+            self.ways_refused(core, now, &senders);
+        }
         self.pass_resv_err(core, incoming, error, &senders, &event);
         self.after_all_charging(core, now);
     }
@@ -196,6 +199,14 @@ impl SessionState {
         let part = Some((rsb.flowspec, about.as_slice()));
         send_resv_err(core, self.session, hop, rsb.selection.style(), part, fault);
     }
+}
+
+/// True if a previous hop does not want our reservation at all: nothing of it stands, and no other
+/// price would help.
+fn refuses_way(error: &ErrorSpec) -> bool {
+    let price = [iana::policy::EXCEED, iana::policy::EXPIRED].contains(&error.value);
+    let about_price = error.code == error_code::POLICY && price;
+    !about_price && !error.flags.contains(ErrorFlags::IN_PLACE)
 }
 
 /// Passes on a RESVERR of another node, with our own hop in it, and with the POLICY_DATA that no

@@ -112,6 +112,8 @@ impl SessionState {
         });
         let reservations = self.reservations.iter().map(Rsb::deadline);
         let heard = self.heard.iter().map(|heard| heard.expires);
+        let choices = self.receiver.iter().flat_map(|receiver| &receiver.choosing);
+        let heard = heard.chain(choices.map(|choosing| choosing.due));
         let refresh = self.path_refresh.min(self.resv_refresh);
         senders.chain(reservations).chain(heard).fold(refresh, Instant::min)
     }

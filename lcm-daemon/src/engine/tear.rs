@@ -323,6 +323,7 @@ impl SessionState {
         if let Some(receiver) = &mut self.receiver {
             receiver.told.remove(&sender);
         }
+        self.forget_choice(sender);
         let session = self.session;
         let mut psb = self.senders.remove(index);
         psb.forget_resv(core);

@@ -192,6 +192,13 @@ pub const NEIGHBOUR_NEWS: Descriptor<1> = Descriptor::counter(
     "Neighbours that fell silent, restarted or were greeted by Hello (RFC 3209).",
 );
 
+/// Ways that receivers on this node took, by reason (`first`, `price`, `refused`, `lost`).
+pub const WAYS_TAKEN: Descriptor<1> = Descriptor::counter(
+    "lcm_ways_taken_total",
+    ["why"],
+    "Ways that receivers on this node took, of several on which a sender is heard, by reason.",
+);
+
 /// UCPEs that left an existing reservation at its old rate (InPlace).
 pub const CHARGING_KEPT: Descriptor<0> = Descriptor::counter(
     "lcm_charging_kept_total",

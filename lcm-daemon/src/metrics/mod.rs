@@ -78,6 +78,8 @@ pub struct Metrics {
     pub refresh_reduction: Counter<1>,
     /// See [`descriptors::NEIGHBOUR_NEWS`].
     pub neighbour_news: Counter<1>,
+    /// See [`descriptors::WAYS_TAKEN`].
+    pub ways_taken: Counter<1>,
     /// See [`descriptors::CHARGING_KEPT`].
     pub charging_kept: Counter<0>,
     /// See [`descriptors::ROUTE_QUERIES`].
@@ -132,6 +134,7 @@ impl Metrics {
             states_expired: counter(r, &descriptors::STATES_EXPIRED)?,
             refresh_reduction: counter(r, &descriptors::REFRESH_REDUCTION)?,
             neighbour_news: counter(r, &descriptors::NEIGHBOUR_NEWS)?,
+            ways_taken: counter(r, &descriptors::WAYS_TAKEN)?,
             charging_kept: counter(r, &descriptors::CHARGING_KEPT)?,
             route_queries: counter(r, &descriptors::ROUTE_QUERIES)?,
             charging_accepts: counter(r, &descriptors::CHARGING_ACCEPTS)?,

@@ -20,6 +20,7 @@ fn filled() -> Metrics {
     m.states_expired.set(["path"], 1);
     m.refresh_reduction.set(["acknowledged"], 2);
     m.neighbour_news.set(["silent"], 1);
+    m.ways_taken.set(["first"], 1);
     m.charging_kept.set([], 2);
     m.route_queries.set([], 3);
     m.charging_accepts.set([], 7);

@@ -36,6 +36,7 @@ pub fn reserve_up_to(session: Session, max_payment: Option<u64>) -> ReceiverRequ
         flowspec: None,
         max_payment,
         interface: None,
+        cheapest: false,
         confirm: false,
         identity: None,
     }
@@ -65,6 +66,11 @@ impl Net {
     /// Lays down who is a member of a group, whoever joins.
     pub fn fix_members(&mut self, session: Session, members: impl IntoIterator<Item = NodeId>) {
         self.members.insert(session.destination, members.into_iter().collect());
+    }
+
+    /// Has a node copy what is sent to groups to a link, whoever is a member.
+    pub fn copy_to(&mut self, id: NodeId, link: LinkId) {
+        self.copied.entry(id).or_default().insert(link);
     }
 
     /// Opens a sender; without a share its PATH says nothing of charges.

@@ -128,6 +128,9 @@ pub struct Net {
     pub(super) busy_until: Vec<[u64; 2]>,
     /// Members of groups, where they are laid down instead of found out by joins.
     pub(super) members: BTreeMap<IpAddr, BTreeSet<NodeId>>,
+    /// Links to which a node copies what is sent to groups, whoever is a member: behind them is a
+    /// host that has joined on several interfaces.
+    pub(super) copied: BTreeMap<NodeId, BTreeSet<LinkId>>,
     /// Sources that send to a group.
     pub(super) sources: BTreeMap<IpAddr, BTreeSet<IpAddr>>,
     /// What daemons that are dead now had metered, and what their payers believed.
@@ -163,6 +166,7 @@ impl Net {
             busy_until: vec![[0; 2]; up.len()],
             up,
             members: BTreeMap::new(),
+            copied: BTreeMap::new(),
             sources: BTreeMap::new(),
             buried: Default::default(),
             liars: BTreeMap::new(),

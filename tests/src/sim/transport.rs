@@ -216,7 +216,12 @@ impl Net {
             Some(fixed) => fixed.iter().copied().collect(),
             None => (0..self.nodes.len()).filter(|node| self.has_joined(*node, group)).collect(),
         };
-        self.routing.multicast(&self.topology, id, source, members.into_iter())
+        let (incoming, mut outgoing) =
+            self.routing.multicast(&self.topology, id, source, members.into_iter())?;
+        outgoing.extend(self.copied.get(&id).into_iter().flatten());
+        outgoing.sort_unstable();
+        outgoing.dedup();
+        Some((incoming, outgoing))
     }
 
     fn has_joined(&self, id: NodeId, group: IpAddr) -> bool {

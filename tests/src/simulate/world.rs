@@ -231,6 +231,7 @@ impl World {
             flowspec: flowspec.map(FlowSpec::ControlledLoad),
             max_payment: None,
             interface: None,
+            cheapest: false,
             confirm: self.rng.bool(),
             identity: None,
         };

@@ -194,6 +194,7 @@ fn open_receiver(node: &mut Node, name: &str, words: &[String]) -> Result<(), St
         flowspec: find("flowspec").map(build::flowspec).transpose()?,
         max_payment: None,
         interface: written.header("on").map(|name| node.interface(name)).transpose()?,
+        cheapest: false,
         confirm: find("confirm").is_some(),
         identity: None,
     };

@@ -52,6 +52,7 @@ impl Chain {
             log_level: "debug",
             books: None,
             hold_s: None,
+            extra: BTreeMap::new(),
             metrics_port: None,
         })?;
         Ok(Self { stage, frames: Vec::new() })

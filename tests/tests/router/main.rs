@@ -11,6 +11,7 @@
 
 mod blockade;
 mod chain;
+mod choice;
 mod conference;
 mod ecmp;
 mod ignorant;
@@ -32,6 +33,7 @@ use lcm_tests::harness;
 fn main() -> ExitCode {
     harness::main(&[
         ("r034_unicast_r030_r039_r041_r095_chain_hop_by_hop", chain::hop_by_hop),
+        ("r048_two_providers_compete_for_a_multihomed_receiver", choice::two_providers),
         ("resvconf_comes_back_to_the_receiver", chain::confirmation),
         ("r037_r107_unicast_over_a_plain_router", plain::unicast),
         ("r037_r107_multicast_over_a_plain_router_that_branches", plain::multicast),

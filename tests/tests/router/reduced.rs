@@ -52,6 +52,7 @@ fn at_rest(reduce: bool) -> Result<(f64, f64), Box<dyn Error>> {
         log_level: "warn",
         books: None,
         hold_s: None,
+        extra: BTreeMap::new(),
         metrics_port: None,
     })?;
     let (source, receiver) = (stage.address("S")?, stage.address("R1")?);
@@ -87,6 +88,7 @@ fn at_rest(reduce: bool) -> Result<(f64, f64), Box<dyn Error>> {
                 interface: None,
                 confirm: false,
                 identity: None,
+                cheapest: None,
                 detach: true,
             }),
         )?;

@@ -68,6 +68,7 @@ pub(crate) fn setup(
         log_level: "debug",
         books: None,
         hold_s: None,
+        extra: BTreeMap::new(),
         metrics_port: Some(METRICS_PORT),
     }
 }

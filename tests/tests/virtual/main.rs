@@ -9,6 +9,7 @@
 )]
 
 mod audit;
+mod choice;
 mod contracts;
 mod detours;
 mod drain;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use charging_model::equations::sponsored;
 use charging_model::flow::{
     Account as ModelAccount, Announcement, Downstream, Flow, Heard, Inconsistency, Limits, Price,
     Quote,
@@ -89,6 +90,21 @@ pub(super) fn read_announcement(
         // The previous hop charges, and says nothing new to us: we are not the first (T6).
         None if for_others => Ok(Announced::Unread),
         None => Ok(Announced::Nothing),
+    }
+}
+
+/// What would be due for a reservation by what was announced; nothing at the first charging hop,
+/// and nobody knows where it was not read.
+pub(crate) fn asked(announced: &Announced) -> Option<u64> {
+    match announced {
+        Announced::Unread => None,
+        Announced::Nothing => Some(0),
+        Announced::Dcpe(said) => {
+            let Dcpe { total, terms, .. } = &said.dcpe;
+            let fraction = Ppm::new(terms.sender_fraction.unwrap_or(0)).unwrap_or_default();
+            let sponsored = terms.sponsored.unwrap_or_else(|| sponsored(fraction, Rate(*total)).0);
+            Some(total.saturating_sub(sponsored))
+        }
     }
 }
 

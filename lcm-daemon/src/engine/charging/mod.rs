@@ -23,7 +23,7 @@ pub(crate) use audit::{Audit, show as show_audit};
 pub(crate) use books::Books;
 pub(crate) use context::Context;
 pub use context::wire_account;
-pub(crate) use downstream::{Announced, acceptable, originate, sync_groups, upstream_moved};
+pub(crate) use downstream::{Announced, acceptable, asked, originate, sync_groups, upstream_moved};
 pub(crate) use fault::{ChargingFault, Fault, blames_others, charging_error, write_fault};
 pub(crate) use repeat::{announced_again, paid_again, was_announced};
 pub(crate) use unwritten::Unwritten;
