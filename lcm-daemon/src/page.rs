@@ -138,6 +138,9 @@ impl Page {
         for (why, count) in &counters.ways_taken {
             m.ways_taken.set([why], *count);
         }
+        for (event, count) in &counters.diagnostics {
+            m.diagnostics.set([event], *count);
+        }
         m.charging_accepts.set([], counters.payments_accepted);
         m.charging_kept.set([], counters.payments_kept);
         for (reason, count) in &counters.payments_refused {

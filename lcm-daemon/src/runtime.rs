@@ -4,6 +4,7 @@
 //! and messages sent in batches. Nothing here decides anything about RSVP.
 
 mod ip6;
+mod traces;
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -27,6 +28,7 @@ use crate::io::{Kernel, Monitor, RawSocket, RecvBatch, SocketSettings, clock, wa
 use crate::kernel::{KernelNews, Route};
 use crate::page::Page;
 use ip6::Ip6;
+use traces::Traces;
 
 /// Batches read from the socket before other work gets its turn.
 const BATCHES_PER_TURN: usize = 8;
@@ -44,6 +46,7 @@ pub(crate) struct Node {
     listeners: HashMap<Handle, mpsc::Sender<NoticeLine>>,
     page: Page,
     books: Bookkeeper,
+    traces: Traces,
     sleep: Sleep,
 }
 
@@ -79,6 +82,7 @@ impl Node {
             listeners: HashMap::new(),
             page: Page::new().map_err(io::Error::other)?,
             books,
+            traces: Traces::default(),
             sleep: Sleep::new(clock::monotonic_us(), clock::suspended_us()),
         })
     }
@@ -129,9 +133,10 @@ impl Node {
         unwritten.map_err(|unwritten| io::Error::other(format!("the ledger: {unwritten}")))
     }
 
-    /// Looks whether the machine was asleep.
+    /// Looks at the clocks, and whether the machine was asleep.
     fn wake(&mut self) {
         let (at, suspended) = (clock::monotonic_us(), clock::suspended_us());
+        self.engine.set_wall_clock(Instant::from_micros(at), clock::unix_us());
         if let Some(from) = self.sleep.since(at, suspended) {
             tracing::warn!(for_us = at - from, "the machine was asleep; nobody is charged for it");
             self.engine.slept(now(), Instant::from_micros(from));
@@ -228,6 +233,12 @@ impl Node {
                 Output::Neighbour { address, interface, news } => {
                     tracing::warn!(%address, interface, "neighbour {}", news.name());
                 }
+                Output::Datagram { to, message } => {
+                    if let Err(error) = self.traces.send(to, &message) {
+                        tracing::warn!(%to, %error, "a diagnostic reply was not sent");
+                    }
+                }
+                Output::Traced(id, view) => self.traces.end(id, *view),
                 Output::Traffic(change) => tracing::debug!(?change, "traffic control"),
                 Output::Notice(notice) => {
                     let line = convert::notice(&notice);
@@ -311,6 +322,9 @@ impl Node {
         if let Request::ClosePeriod { directory } = &request {
             return self.books.close_period(directory, now(), reply);
         }
+        if let Request::Trace(spec) = &request {
+            return self.traces.begin(&mut self.engine, now(), spec, reply);
+        }
         let answer = self.answer(request);
         if let Ok(Reply::Handle(handle)) = &answer {
             self.listeners.insert(Handle(*handle), notices);
@@ -360,8 +374,8 @@ impl Node {
                 let (_, _, reservations) = self.engine.sizes();
                 Ok(Reply::Drain { reservations })
             }
-            // Answered when it is durable, by the books.
-            Request::ClosePeriod { .. } => Err("not answered here".to_owned()),
+            // Answered when it is durable, by the books, or when the path is known.
+            Request::ClosePeriod { .. } | Request::Trace(_) => Err("not answered here".to_owned()),
             Request::Price { interface, price, max_price, at_admission } => {
                 let change = PriceChange { interface, price, max_price, at_admission };
                 self.engine.set_price(now, &change).map_err(|e| e.to_string())?;

@@ -17,7 +17,7 @@ use super::{
     DEFAULT_ON_INCONSISTENCY, DEFAULT_ON_MISSING_PAYMENT, DEFAULT_P_TYPES, DEFAULT_REFRESH_MS,
     DEFAULT_REQUIRE_ESTABLISHED, DEFAULT_ROLE, DEFAULT_SLEW_MAX_PERCENT, DEFAULT_VALIDITY_MS,
     Daemon, PTypes, REFRESH_MS_MAX, REFRESH_MS_MIN, Role, Rsvp, VALIDITY_MS_MAX, authentication,
-    choice, identity, interfaces, ledger, limits, neighbours,
+    choice, diagnostics, identity, interfaces, ledger, limits, neighbours,
 };
 
 /// Beyond this R would outrun the lifetimes that K = 3 gives.
@@ -36,6 +36,7 @@ pub(super) fn config(file: File, problems: &mut Problems<'_>) -> Config {
     let limits = limits::check(&file.limits, problems);
     let ledger = ledger::check(file.ledger, problems);
     let choice = choice::check(file.choice, problems);
+    let diagnostics = diagnostics::check(file.diagnostics, problems);
     let validity_given = file
         .charging
         .as_ref()
@@ -60,6 +61,7 @@ pub(super) fn config(file: File, problems: &mut Problems<'_>) -> Config {
         limits,
         ledger,
         choice,
+        diagnostics,
         charging,
         authentication,
         identities,

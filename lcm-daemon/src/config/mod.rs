@@ -24,6 +24,7 @@ mod account;
 mod authentication;
 mod check;
 mod choice;
+mod diagnostics;
 mod identity;
 mod interfaces;
 mod keys;
@@ -48,6 +49,9 @@ pub use authentication::{
 pub use choice::{
     Choice, DEFAULT_CHOICE_ENABLED, DEFAULT_CHOICE_HOLD_MS, DEFAULT_CHOICE_MARGIN_PERCENT,
     DEFAULT_CHOICE_WAIT_MS,
+};
+pub use diagnostics::{
+    Charges, DEFAULT_ANSWER, DEFAULT_CHARGES, DEFAULT_MAX_PER_S, Diagnostics, Prefix,
 };
 pub use identity::{
     Admitted, Credential, Demand, IDENTITY_BYTES_MAX, IdentityKey, IdentityKind, IdentityRule,
@@ -150,6 +154,8 @@ pub struct Config {
     pub ledger: Ledger,
     /// `[choice]`: how receivers on this node choose among providers.
     pub choice: Choice,
+    /// `[diagnostics]`: who may ask about the state here, and what it is shown.
+    pub diagnostics: Diagnostics,
     /// `[charging]`: who pays and in what; `None` if this node does not charge.
     pub charging: Option<Charging>,
     /// `[[authentication]]`: who must prove to be who it is, and how.

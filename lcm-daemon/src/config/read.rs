@@ -6,15 +6,16 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::problem::Problems;
 use super::wording::suggestion;
-use super::{authentication, choice, identity, ledger, limits, raw};
+use super::{authentication, choice, diagnostics, identity, ledger, limits, raw};
 
 /// Names of the tables that a file may have.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "daemon",
     "rsvp",
     "limits",
     "ledger",
     "choice",
+    "diagnostics",
     "charging",
     "neighbour",
     "authentication",
@@ -31,6 +32,7 @@ pub(super) struct File {
     pub(super) limits: limits::Raw,
     pub(super) ledger: ledger::Raw,
     pub(super) choice: choice::Raw,
+    pub(super) diagnostics: diagnostics::Raw,
     /// With its place, for what is missing in it.
     pub(super) charging: Option<Spanned<raw::Charging>>,
     pub(super) neighbours: Vec<Spanned<raw::Neighbour>>,
@@ -50,6 +52,7 @@ impl File {
                 "limits" => file.limits = table(value, problems),
                 "ledger" => file.ledger = table(value, problems),
                 "choice" => file.choice = table(value, problems),
+                "diagnostics" => file.diagnostics = table(value, problems),
                 "charging" => file.charging = Some(placed(value, problems)),
                 "default_interface" => file.default_interface = Some(placed(value, problems)),
                 "interface" => file.interfaces = tables("interface", value, problems),

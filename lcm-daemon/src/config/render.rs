@@ -3,7 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use super::{
-    Account, Config, Contract, Interface, Tariff, authentication, choice, identity, ledger, limits,
+    Account, Config, Contract, Interface, Tariff, authentication, choice, diagnostics, identity,
+    ledger, limits,
 };
 
 /// Every effective setting of a configuration, as TOML.
@@ -44,6 +45,9 @@ fn tables(out: &mut String, config: &Config) -> fmt::Result {
 
     writeln!(out, "\n[choice]")?;
     choice::render(out, &config.choice)?;
+
+    writeln!(out, "\n[diagnostics]")?;
+    diagnostics::render(out, &config.diagnostics, quoted)?;
 
     writeln!(out, "\n[charging]")?;
     writeln!(out, "enabled = {}", config.charging.is_some())?;

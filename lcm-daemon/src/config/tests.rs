@@ -71,6 +71,12 @@ directory = "/srv/books"
 hold_s = 0
 proof_ms = 250
 segment_bytes = 1048576
+[diagnostics]
+answer = false
+requesters = ["192.0.2.0/24", "2001:db8::1"]
+trusted = ["198.51.100.0/25"]
+charges = "totals"
+max_per_s = 7
 [charging]
 enabled = true
 currency = 978
@@ -133,6 +139,15 @@ tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pic
         segment_bytes: 1 << 20,
     };
     assert_eq!(config.ledger, ledger);
+    let prefixes = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    let diagnostics = Diagnostics {
+        answer: false,
+        requesters: prefixes(&["192.0.2.0/24", "2001:db8::1/128"]),
+        trusted: prefixes(&["198.51.100.0/25"]),
+        charges: Charges::Totals,
+        max_per_s: 7,
+    };
+    assert_eq!(config.diagnostics, diagnostics);
     let general = Contract {
         account: Some(Account::new(AccountKind::Ipv4, "192.0.2.1").unwrap()),
         on_missing_payment: MissingPayment::Free,
@@ -248,6 +263,8 @@ fn books_are_kept_under_an_absolute_path() {
     assert_eq!((line, key.as_str(), value.as_deref()), (2, "ledger.directory", Some("\"books\"")));
     for (text, key) in [
         ("[ledger]\nhold_s = 315360001\n", "ledger.hold_s"),
+        ("[diagnostics]\ntrusted = [\"192.0.2.0/33\"]\n", "diagnostics.trusted"),
+        ("[diagnostics]\nmax_per_s = 0\n", "diagnostics.max_per_s"),
         ("[ledger]\nproof_ms = 99\n", "ledger.proof_ms"),
         ("[ledger]\nsegment_bytes = 1000\n", "ledger.segment_bytes"),
     ] {
@@ -696,6 +713,12 @@ prop_compose! {
                 hold_s: refreshes[0],
                 directory: books.map(PathBuf::from),
                 ..Ledger::default()
+            },
+            diagnostics: Diagnostics {
+                answer: host,
+                requesters: vec![Prefix { address: [10, 0, 0, 0].into(), length: 8 }],
+                max_per_s: 1 + u32::from(lifetime_multiplier),
+                ..Diagnostics::default()
             },
             charging,
             authentication,

@@ -6,16 +6,28 @@ use std::str::FromStr;
 use rsvp_wire::object::{Filter, Float, FlowId, FlowSpec, Session, Style, Tspec};
 
 use super::protocol::{
-    Claim, NoticeLine, ReceiveRequest, SendRequest, SessionName, StyleName, TrafficSpec,
+    Claim, NoticeLine, ReceiveRequest, SendRequest, SessionName, StyleName, TraceSpec, TrafficSpec,
 };
 use crate::config::{Account, Credential, IDENTITY_BYTES_MAX, IdentityKey, name_fault, secret_of};
-use crate::engine::{Engine, Notice, NoticeEvent, ReceiverRequest, SenderRequest, SenderShare};
+use crate::engine::{
+    Engine, Notice, NoticeEvent, ReceiverRequest, SenderRequest, SenderShare, TraceRequest,
+};
 
 /// Parts per million that make a whole.
 const WHOLE_PPM: u32 = 1_000_000;
 
 pub(crate) fn session(name: SessionName) -> Session {
     Session::new(name.destination.ip(), name.protocol, name.destination.port())
+}
+
+pub(crate) fn trace(spec: &TraceSpec) -> TraceRequest {
+    TraceRequest {
+        session: session(spec.session),
+        sender: spec.sender.map(filter),
+        last_hop: spec.last_hop,
+        max_hops: spec.max_hops,
+        hop_by_hop: !spec.direct,
+    }
 }
 
 fn filter(address: std::net::SocketAddr) -> Filter {

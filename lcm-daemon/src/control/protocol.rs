@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::config::IdentityKind;
-use crate::engine::{AssociationView, DisbeliefView, NoticeEvent, show};
+use crate::engine::{AssociationView, DisbeliefView, NoticeEvent, TraceView, show};
 
 /// Asked of a daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,8 @@ pub enum Request {
         /// Whether nothing new is let in from now on.
         on: bool,
     },
+    /// Ask the hops of a path for their state (RFC 2745).
+    Trace(TraceSpec),
     /// Close a period of the ledger.
     ClosePeriod {
         /// The ledger's directory, absolute: a daemon that keeps another one refuses.
@@ -203,6 +205,26 @@ impl std::fmt::Debug for Hidden {
     }
 }
 
+/// Which path is to be traced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TraceSpec {
+    /// The session.
+    pub session: SessionName,
+    /// The sender; absent for the only one that the daemon knows.
+    #[serde(default)]
+    pub sender: Option<SocketAddr>,
+    /// The hop where the path begins; absent for the daemon itself.
+    #[serde(default)]
+    pub last_hop: Option<IpAddr>,
+    /// So many hops at most; 0 for all.
+    #[serde(default)]
+    pub max_hops: u8,
+    /// Have replies sent straight rather than back from hop to hop.
+    #[serde(default)]
+    pub direct: bool,
+}
+
 /// A reservation style.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -246,6 +268,8 @@ pub enum Reply {
     },
     /// Neighbours.
     Neighbours(Vec<show::NeighbourView>),
+    /// What the hops of a path said.
+    Trace(Box<TraceView>),
     /// The period of this number is closed, durably.
     Period(u64),
     /// News of a registration.

@@ -10,6 +10,7 @@ mod refresh;
 mod session;
 mod show;
 mod table;
+mod trace;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -47,6 +48,8 @@ enum Command {
     Refresh(refresh::RefreshArgs),
     /// Let no new reservation in, and wait until those that stand have ended.
     Drain(drain::DrainArgs),
+    /// Ask the hops of a path for their state, and draw what each one charges.
+    Trace(trace::TraceArgs),
     /// Show the RSVP packets of a capture file.
     Decode(decode::DecodeArgs),
     /// Check, copy and export the books of a daemon.
@@ -97,6 +100,7 @@ pub fn ctl_with(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Price(args) => price::run(&args),
         Command::Refresh(args) => refresh::run(&args),
         Command::Drain(args) => drain::run(&args),
+        Command::Trace(args) => trace::run(&args),
         Command::Decode(args) => return decode::run(&args),
         Command::Ledger { what } => return ledger::run(&what),
         Command::Demo { what } => return demo::run(&what),

@@ -107,7 +107,7 @@ fn yes_no(yes: bool) -> String {
     if yes { "yes" } else { "no" }.to_owned()
 }
 
-fn session_text(session: &SessionId) -> String {
+pub(super) fn session_text(session: &SessionId) -> String {
     let address = std::net::SocketAddr::new(session.destination, session.port);
     match session.protocol {
         17 => format!("udp:{address}"),

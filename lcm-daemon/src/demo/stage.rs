@@ -372,6 +372,7 @@ impl Stage {
              [rsvp]\nrole = \"{role}\"\nrefresh_ms = {refresh_ms}\n\n{books}\
              [charging]\nenabled = {charges}\ncurrency = \"{currency}\"\nvalidity_ms = {validity_ms}\n\
              account = {{ kind = \"nai\", id = \"{name}@figure2.example\" }}\n{charging}\n\
+             [diagnostics]\ntrusted = [\"0.0.0.0/0\", \"::/0\"]\n\n\
              [default_interface]\ncharging = false\nrefresh_reduction = {reduce}\n",
             socket.display(),
         );

@@ -30,6 +30,8 @@ pub struct Counters {
     pub route_queries: u64,
     /// Events of refresh reduction (RFC 2961), by what happened.
     pub reduction: BTreeMap<&'static str, u64>,
+    /// Events of diagnostics (RFC 2745), by what happened.
+    pub diagnostics: BTreeMap<&'static str, u64>,
     /// What became of neighbours by Hello (RFC 3209).
     pub neighbours: BTreeMap<&'static str, u64>,
     /// Ways that receivers on this node took, by reason.

@@ -66,6 +66,8 @@ fn write_core(core: &Core, out: &mut String) -> fmt::Result {
         integrity: _,
         // Empty between inputs.
         disbelieved: _,
+        // It changes nothing that is kept of sessions.
+        diagnose: _,
         outbox,
         // Alarms follow from what is due; one too many finds nothing.
         timers: _,

@@ -140,7 +140,7 @@ impl Interfaces {
 
     /// An address that stands for the node: on the loopback interface if there is one to be
     /// reached by, else on the interface with the lowest index.
-    fn node_address(&self, like: IpAddr) -> Option<IpAddr> {
+    pub(crate) fn node_address(&self, like: IpAddr) -> Option<IpAddr> {
         let reachable = |address: &IpAddr| match address {
             IpAddr::V4(v4) => like.is_ipv4() && !v4.is_loopback(),
             IpAddr::V6(v6) => like.is_ipv6() && !v6.is_loopback() && !v6.is_unicast_link_local(),

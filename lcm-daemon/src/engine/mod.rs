@@ -12,6 +12,7 @@ mod blockade;
 mod charging;
 mod choice;
 mod counters;
+mod diagnose;
 mod drain;
 mod error;
 mod flowspec;
@@ -46,6 +47,9 @@ mod upstream;
 
 pub use charging::{Alarm, AlarmKind, AuditView, wire_account};
 pub use counters::{Counters, MESSAGE_TYPES};
+pub use diagnose::{
+    TraceCharges, TraceError, TraceHop, TraceId, TraceRequest, TraceView, TracedFlow,
+};
 pub use integrity::{AssociationView, Disbelief, DisbeliefView, Disbelieved, KeyView, PeerView};
 pub use local::{
     Handle, LocalError, Notice, NoticeEvent, OtherWay, ReceiverRequest, SenderRequest, SenderShare,
@@ -59,7 +63,7 @@ pub use traffic::{Police, TrafficChange, TrafficSetting};
 
 use ahash::RandomState;
 use rsvp_wire::Message;
-use rsvp_wire::MessageType::{Ack, Bundle, Hello, PathErr, Resv, ResvErr, ResvTear};
+use rsvp_wire::MessageType::{Ack, Bundle, Drep, Dreq, Hello, PathErr, Resv, ResvErr, ResvTear};
 
 use crate::config::Config;
 use crate::kernel::{KernelNews, Route, RouteKey};
@@ -107,6 +111,7 @@ pub(crate) struct Core {
     pub(crate) integrity: Guard,
     /// POLICY_DATA objects of the message in hand that are not believed, by where they stand in it.
     disbelieved: Vec<(usize, Disbelief)>,
+    diagnose: diagnose::Diagnose,
     pub(crate) outbox: Outbox,
     pub(crate) timers: Timers,
     pub(crate) counters: Counters,
@@ -156,6 +161,7 @@ impl Engine {
             routes: Routes::new(hasher.clone()),
             neighbours: Neighbours::new(hasher.clone()),
             disbelieved: Vec::new(),
+            diagnose: diagnose::Diagnose::default(),
             integrity: Guard::new(&config.authentication, hasher.clone(), seed),
             outbox: Outbox::new(seed),
             timers: Timers::default(),
@@ -205,7 +211,7 @@ impl Engine {
         if !speaks {
             return self.core.counters.drop("interface_without_rsvp");
         }
-        let hop_by_hop = [Resv, ResvTear, PathErr, ResvErr, Bundle, Ack, Hello];
+        let hop_by_hop = [Resv, ResvTear, PathErr, ResvErr, Bundle, Ack, Hello, Dreq, Drep];
         let hop_by_hop = hop_by_hop.map(u8::from).contains(&message_type);
         if hop_by_hop && !self.core.interfaces.owns(meta.destination) {
             return self.pass_by(meta, message_type, bytes);
@@ -242,6 +248,8 @@ impl Engine {
             Message::PathErr(error) => self.handle_path_err(now, meta, error),
             Message::ResvErr(error) => self.handle_resv_err(now, meta, error),
             Message::ResvConf(conf) => self.handle_resv_conf(meta, conf),
+            Message::Dreq(dreq) => self.handle_dreq(now, meta, dreq),
+            Message::Drep(drep) => self.handle_drep(now, drep),
             _ => self.handle_between_neighbours(now, meta, &message, numbered),
         }
         self.core.message.clear();
@@ -328,12 +336,14 @@ impl Engine {
             self.with_session(slot, |core, session| session.handle_due(core, now));
         }
         self.reduce_due(now);
+        self.traces_due(now);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let reduction = self.core.outbox.reduce.next_due();
-        let others = [self.core.integrity.next_alarm(), reduction];
+        let diagnosis = self.core.diagnose.next_due();
+        let others = [self.core.integrity.next_alarm(), reduction, diagnosis];
         self.core.timers.next().into_iter().chain(others.into_iter().flatten()).min()
     }
 

@@ -25,25 +25,25 @@ const PARTS: u64 = 1_000_000;
 
 /// A token bucket.
 #[derive(Debug, Clone, Copy)]
-struct Bucket {
+pub(crate) struct Bucket {
     parts: u64,
     at: Instant,
 }
 
 /// So many a second, and so many at once.
 #[derive(Debug, Clone, Copy)]
-struct Pace {
-    rate: u64,
-    burst: u64,
+pub(crate) struct Pace {
+    pub(crate) rate: u64,
+    pub(crate) burst: u64,
 }
 
 impl Bucket {
-    fn full(pace: Pace, now: Instant) -> Self {
+    pub(crate) fn full(pace: Pace, now: Instant) -> Self {
         Self { parts: pace.burst.saturating_mul(PARTS), at: now }
     }
 
     /// Fills up for the time that has passed.
-    fn fill(&mut self, pace: Pace, now: Instant) {
+    pub(crate) fn fill(&mut self, pace: Pace, now: Instant) {
         let passed = now.as_micros().saturating_sub(self.at.as_micros());
         let more = self.parts.saturating_add(passed.saturating_mul(pace.rate));
         self.parts = more.min(pace.burst.saturating_mul(PARTS));
@@ -55,7 +55,7 @@ impl Bucket {
     }
 
     /// Takes a token, unless fewer than `kept` and one are left.
-    fn take(&mut self, kept: u64) -> bool {
+    pub(crate) fn take(&mut self, kept: u64) -> bool {
         let enough = self.parts >= kept.saturating_add(1).saturating_mul(PARTS);
         if enough {
             self.parts -= PARTS;

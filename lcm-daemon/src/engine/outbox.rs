@@ -8,13 +8,14 @@
 //! rests on an older consent than those before it waits with them.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use rsvp_wire::object::{ListEntry, MessageId};
 use rsvp_wire::{BufferTooSmall, MessageType, MessageWriter, rewrite_checksum};
 
 use super::charging::Alarm;
 use super::counters::Counters;
+use super::diagnose::{TraceId, TraceView};
 use super::integrity::Disbelieved;
 use super::local::Notice;
 use super::record::RecordId;
@@ -77,6 +78,15 @@ pub enum Output {
         /// What became of it.
         news: NeighbourNews,
     },
+    /// Send a diagnostic reply to a requester that listens by UDP (RFC 2745 section 6).
+    Datagram {
+        /// Where it listens.
+        to: SocketAddr,
+        /// The message, from the RSVP header on.
+        message: Box<[u8]>,
+    },
+    /// Tell whoever asked what a trace has found.
+    Traced(TraceId, Box<TraceView>),
     /// Make, modify or delete what traffic control reserves on an interface.
     Traffic(Box<TrafficChange>),
 }

@@ -434,7 +434,7 @@ pub(crate) fn interface_name(core: &Core, interface: u32) -> String {
     }
 }
 
-fn session_id(session: &Session) -> SessionId {
+pub(crate) fn session_id(session: &Session) -> SessionId {
     SessionId {
         destination: session.destination,
         protocol: session.protocol,
@@ -442,7 +442,7 @@ fn session_id(session: &Session) -> SessionId {
     }
 }
 
-fn sender_id(filter: &Filter) -> SenderId {
+pub(crate) fn sender_id(filter: &Filter) -> SenderId {
     let id = match filter.id {
         FlowId::Port(port) => u32::from(port),
         FlowId::FlowLabel(label) => label,

@@ -185,6 +185,13 @@ pub const REFRESH_REDUCTION: Descriptor<1> = Descriptor::counter(
     "Events of refresh overhead reduction (RFC 2961): numbers, acknowledgements, retransmissions.",
 );
 
+/// What became of diagnostic requests and replies (RFC 2745), by event.
+pub const DIAGNOSTICS: Descriptor<1> = Descriptor::counter(
+    "lcm_diagnostics_total",
+    ["event"],
+    "Events of RSVP diagnostics (RFC 2745): requests, replies, and why they went no further.",
+);
+
 /// What became of neighbours by Hello (RFC 3209).
 pub const NEIGHBOUR_NEWS: Descriptor<1> = Descriptor::counter(
     "lcm_neighbour_news_total",

@@ -76,6 +76,8 @@ pub struct Metrics {
     pub states_expired: Counter<1>,
     /// See [`descriptors::REFRESH_REDUCTION`].
     pub refresh_reduction: Counter<1>,
+    /// See [`descriptors::DIAGNOSTICS`].
+    pub diagnostics: Counter<1>,
     /// See [`descriptors::NEIGHBOUR_NEWS`].
     pub neighbour_news: Counter<1>,
     /// See [`descriptors::WAYS_TAKEN`].
@@ -133,6 +135,7 @@ impl Metrics {
             reservation_states: gauge(r, &descriptors::RESERVATION_STATES)?,
             states_expired: counter(r, &descriptors::STATES_EXPIRED)?,
             refresh_reduction: counter(r, &descriptors::REFRESH_REDUCTION)?,
+            diagnostics: counter(r, &descriptors::DIAGNOSTICS)?,
             neighbour_news: counter(r, &descriptors::NEIGHBOUR_NEWS)?,
             ways_taken: counter(r, &descriptors::WAYS_TAKEN)?,
             charging_kept: counter(r, &descriptors::CHARGING_KEPT)?,

@@ -19,6 +19,7 @@ fn filled() -> Metrics {
     m.reservation_states.set([], 6);
     m.states_expired.set(["path"], 1);
     m.refresh_reduction.set(["acknowledged"], 2);
+    m.diagnostics.set(["request"], 3);
     m.neighbour_news.set(["silent"], 1);
     m.ways_taken.set(["first"], 1);
     m.charging_kept.set([], 2);

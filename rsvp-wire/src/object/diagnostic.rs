@@ -167,6 +167,14 @@ pub struct Route<'a> {
 }
 
 impl<'a> Route<'a> {
+    /// A ROUTE for writing: whole addresses of one family, one behind the other. `None` if they
+    /// are not whole.
+    #[must_use]
+    pub fn new(pointer: u8, addresses: &'a [u8], v6: bool) -> Option<Self> {
+        let nodes = ScopeIter::over(addresses, if v6 { 2 } else { 1 })?;
+        Some(Self { pointer, nodes })
+    }
+
     /// Reads a ROUTE.
     ///
     /// # Errors

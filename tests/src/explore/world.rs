@@ -320,6 +320,8 @@ impl<'s> World<'s> {
                 | Output::Disbelieved(_)
                 | Output::LastKeyEnded { .. }
                 | Output::Neighbour { .. }
+                | Output::Datagram { .. }
+                | Output::Traced(..)
                 | Output::Traffic(_) => {}
             }
         }

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lcm_daemon::engine::{
-    Handle, LocalError, PriceChange, ReceiverRequest, SenderRequest, SenderShare,
+    Handle, LocalError, PriceChange, ReceiverRequest, SenderRequest, SenderShare, TraceError,
+    TraceRequest, TraceView,
 };
 use rsvp_wire::object::{Filter, Session, Style, Tspec};
 
@@ -12,6 +13,9 @@ use super::topology::{Family, LinkId, NodeId};
 
 /// Traffic of all simulated senders: 1 Mbit/s.
 pub const TSPEC: Tspec = Tspec::new(125_000, 10_000, 64, 1_500);
+
+/// Longer than any trace may last.
+const TRACE_MS_MOST: u64 = 120_000;
 
 /// The UDP port of simulated senders.
 pub const fn sender_port() -> u16 {
@@ -132,6 +136,22 @@ impl Net {
         refresh_ms: u32,
     ) -> Result<(), LocalError> {
         self.input(id, |engine, now| engine.set_refresh(now, interface, refresh_ms))
+    }
+
+    /// Traces a path from a node, and waits until that has ended.
+    ///
+    /// # Errors
+    /// What the engine has against it.
+    pub fn trace(&mut self, id: NodeId, request: TraceRequest) -> Result<TraceView, TraceError> {
+        let before = self.node(id).traced().len();
+        self.input(id, |engine, now| engine.trace(now, request))?;
+        for _ in 0..TRACE_MS_MOST / 10 {
+            if let Some(view) = self.node(id).traced().get(before) {
+                return Ok(view.clone());
+            }
+            self.run_ms(10);
+        }
+        panic!("a trace of node {id} does not end")
     }
 
     /// Sessions, PSBs and RSBs of all daemons that run.

@@ -520,6 +520,8 @@ impl Net {
                 self.membership_changed(group);
             }
             Output::Traffic(change) => self.nodes[id].reserve(*change),
+            Output::Traced(_, view) => self.nodes[id].traced.push(*view),
+            Output::Datagram { to, message } => self.nodes[id].datagrams.push((to, message)),
             Output::Notice(notice) => self.nodes[id].notices.push(notice),
             Output::Neighbour { .. } => {}
             Output::Alarm(alarm) => self.nodes[id].alarms.push(*alarm),

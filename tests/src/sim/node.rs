@@ -1,15 +1,15 @@
 //! One node: its engine, and what its kernel knows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 
 use lcm_daemon::config::{
-    Account, Authentication, Config, Contract, Handshake, Interface as InterfaceSettings, Key,
-    KeyUse, Limits, MissingPayment, NO_LIMIT, OnInconsistency, Role, Secret, Tariff,
+    Account, Authentication, Charges, Config, Contract, Handshake, Interface as InterfaceSettings,
+    Key, KeyUse, Limits, MissingPayment, NO_LIMIT, OnInconsistency, Prefix, Role, Secret, Tariff,
 };
 use lcm_daemon::engine::{
-    Alarm, Disbelieved, Engine, Notice, RecordId, TrafficChange, TrafficSetting,
+    Alarm, Disbelieved, Engine, Notice, RecordId, TraceView, TrafficChange, TrafficSetting,
 };
 use lcm_daemon::kernel::Interface;
 use lcm_daemon::ledger::record::{Body, Neighbour};
@@ -45,6 +45,10 @@ pub struct NodeConfig {
     pub agreed: Option<(NodeId, NodeId)>,
     /// How all messages are authenticated, if they are: all daemons share the keys.
     pub secured: Option<Secured>,
+    /// What those who ask see of charges.
+    pub charges: Charges,
+    /// Who may ask from wherever.
+    pub requesters: Option<Prefix>,
 }
 
 /// How a network is authenticated.
@@ -122,6 +126,8 @@ impl Default for NodeConfig {
             refused_account: None,
             agreed: None,
             secured: None,
+            charges: Charges::Own,
+            requesters: None,
         }
     }
 }
@@ -165,6 +171,10 @@ pub struct Node {
     pub(super) journal: Journal,
     /// What traffic control reserves, by session, interface and sender.
     pub(super) traffic: BTreeMap<Reserved, TrafficSetting>,
+    /// What traces have found, oldest first.
+    pub(super) traced: Vec<TraceView>,
+    /// Diagnostic replies that were to leave by UDP.
+    pub(super) datagrams: Vec<(SocketAddr, Box<[u8]>)>,
     /// What local applications were told.
     pub(super) notices: Vec<Notice>,
     /// What the operator was told of neighbours.
@@ -194,6 +204,8 @@ impl Node {
             records: Vec::new(),
             journal: Journal::default(),
             traffic: BTreeMap::new(),
+            traced: Vec::new(),
+            datagrams: Vec::new(),
             notices: Vec::new(),
             alarms: Vec::new(),
             disbelieved: Vec::new(),
@@ -312,6 +324,16 @@ impl Node {
         &self.keys_ended
     }
 
+    /// What the traces of this node have found, oldest first.
+    pub fn traced(&self) -> &[TraceView] {
+        &self.traced
+    }
+
+    /// Diagnostic replies of this node that leave by UDP, oldest first.
+    pub fn datagrams(&self) -> &[(SocketAddr, Box<[u8]>)] {
+        &self.datagrams
+    }
+
     /// What the applications of this node were told, oldest first.
     pub fn notices(&self) -> &[Notice] {
         &self.notices
@@ -359,6 +381,8 @@ pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Opt
     }
     config.rsvp.refresh_ms = shared.refresh_ms;
     config.limits = shared.limits;
+    config.diagnostics.charges = shared.charges;
+    config.diagnostics.requesters = shared.requesters.into_iter().collect();
     if let Some(charging) = &mut config.charging {
         charging.validity_ms = shared.validity_ms;
         let name = topology.nodes[id].name.clone().into_bytes();

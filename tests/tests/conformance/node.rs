@@ -142,7 +142,9 @@ impl Node {
                 Output::Alarm(_)
                 | Output::Disbelieved(_)
                 | Output::LastKeyEnded { .. }
-                | Output::Neighbour { .. } => {}
+                | Output::Neighbour { .. }
+                | Output::Datagram { .. }
+                | Output::Traced(..) => {}
                 Output::Notice(notice) => self.notices.push((notice.handle, notice.event)),
                 Output::Traffic(change) => {
                     let key = (change.interface, change.sender);

@@ -16,6 +16,7 @@ mod multicast;
 mod pcap;
 #[path = "../support/mod.rs"]
 mod support;
+mod traced;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         ("r055_demo_with_odd_prices", demo::odd_prices),
         ("r055_demo_with_huge_prices", demo::huge_prices),
         ("r003_demo_keeps_books_that_come_to_what_it_prints", books::kept),
+        ("r106_r111_lcmctl_traces_the_figure_with_its_numbers", traced::through_the_figure),
         ("demo_refuses_what_makes_no_sense", demo::refusals),
         ("demo_tells_its_story", demo::story),
         ("demo_leaves_nothing_after_success", leftovers::after_success),

@@ -12,6 +12,8 @@ mod audit;
 mod choice;
 mod contracts;
 mod detours;
+mod diagnosis;
+mod diagnosis_access;
 mod drain;
 mod established;
 mod faults;

@@ -12,6 +12,7 @@ mod fault;
 mod handler;
 mod journal;
 mod repeat;
+mod report;
 mod serials;
 mod unwritten;
 mod upstream;
@@ -26,6 +27,7 @@ pub use context::wire_account;
 pub(crate) use downstream::{Announced, acceptable, asked, originate, sync_groups, upstream_moved};
 pub(crate) use fault::{ChargingFault, Fault, blames_others, charging_error, write_fault};
 pub(crate) use repeat::{announced_again, paid_again, was_announced};
+pub(crate) use report::report;
 pub(crate) use unwritten::Unwritten;
 pub(crate) use upstream::{
     Admission, Payments, approved_until, is_paid, local_due, new_flow, own_refused, release,

@@ -286,13 +286,16 @@ impl Engine {
 fn reserved_on(packet: &Packet<'_>) -> Option<u32> {
     let kind = packet.message_type();
     let hop = packet.objects_of(class::RSVP_HOP).next();
-    let hop = hop.filter(|_| matches!(kind, MessageType::Resv | MessageType::ResvTear));
+    let for_it = matches!(kind, MessageType::Resv | MessageType::ResvTear | MessageType::Dreq);
+    let hop = hop.filter(|_| for_it);
     hop.and_then(|raw| Hop::decode(&raw).ok()).map(|hop| hop.lih)
 }
 
 /// The system that sent a message: RSVP_HOP, or the IP source where there is none (section 4).
 fn sending_system(meta: PacketMeta, packet: &Packet<'_>) -> IpAddr {
-    let hop = packet.objects_of(class::RSVP_HOP).next();
+    // A diagnostic reply goes back with the RSVP_HOP of the request (RFC 2745 section 4.1).
+    let reply = packet.message_type() == MessageType::Drep;
+    let hop = packet.objects_of(class::RSVP_HOP).next().filter(|_| !reply);
     hop.and_then(|raw| Hop::decode(&raw).ok()).map_or(meta.source, |hop| hop.address)
 }
 
