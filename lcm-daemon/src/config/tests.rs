@@ -263,12 +263,23 @@ fn books_are_kept_under_an_absolute_path() {
     assert_eq!((line, key.as_str(), value.as_deref()), (2, "ledger.directory", Some("\"books\"")));
     for (text, key) in [
         ("[ledger]\nhold_s = 315360001\n", "ledger.hold_s"),
-        ("[diagnostics]\ntrusted = [\"192.0.2.0/33\"]\n", "diagnostics.trusted"),
-        ("[diagnostics]\nmax_per_s = 0\n", "diagnostics.max_per_s"),
         ("[ledger]\nproof_ms = 99\n", "ledger.proof_ms"),
         ("[ledger]\nsegment_bytes = 1000\n", "ledger.segment_bytes"),
     ] {
         assert_eq!(only_problem(text).1, key);
+    }
+}
+
+#[test]
+fn ranges_and_rates_of_requests_are_checked() {
+    for (text, key) in [
+        ("[diagnostics]\ntrusted = [\"192.0.2.0/33\"]\n", "diagnostics.trusted"),
+        ("[diagnostics]\nrequesters = [\"10.0.0.0/8\", \"home\"]\n", "diagnostics.requesters"),
+        ("[diagnostics]\nmax_per_s = 0\n", "diagnostics.max_per_s"),
+        ("[diagnostics]\ncharges = \"most\"\n", "diagnostics.charges"),
+    ] {
+        let found = only_problem(text).1;
+        assert!(found.starts_with(key), "{found}");
     }
 }
 

@@ -104,7 +104,7 @@ impl Message {
 
     /// Bytes of the message.
     pub(super) fn length(&self) -> usize {
-        let size = self.session.destination.is_ipv6().then_some(16).unwrap_or(4);
+        let size = if self.session.destination.is_ipv6() { 16 } else { 4 };
         let select = self.select.as_ref().map_or(0, |pairs| DiagSelect::new(pairs).encoded_len());
         let route = self.route.as_ref().map_or(0, |nodes| 8 + size * nodes.len());
         HEADER
