@@ -237,6 +237,7 @@ fn charging(
             .refused_sender_accounts
             .map(|given| refused(given, problems))
             .unwrap_or_default(),
+        role: None,
     };
     let neighbours = neighbours::check(&general, neighbours, problems);
     let p_types = raw.p_types.map_or(DEFAULT_P_TYPES, |given| p_types(&given, problems));

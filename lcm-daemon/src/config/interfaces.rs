@@ -11,8 +11,9 @@ use super::problem::Problems;
 use super::raw;
 use super::{
     DEFAULT_INTERFACE_BUNDLE, DEFAULT_INTERFACE_CHARGING, DEFAULT_INTERFACE_HELLO_MS,
-    DEFAULT_INTERFACE_NON_RSVP_HOP, DEFAULT_INTERFACE_REFRESH_REDUCTION, DEFAULT_INTERFACE_RSVP,
-    Interface, NO_LIMIT, REFRESH_MS_MAX, REFRESH_MS_MIN, Tariff, VALIDITY_MS_MAX,
+    DEFAULT_INTERFACE_NON_RSVP_HOP, DEFAULT_INTERFACE_REFRESH_REDUCTION, DEFAULT_INTERFACE_ROLE,
+    DEFAULT_INTERFACE_RSVP, Interface, LinkRole, NO_LIMIT, REFRESH_MS_MAX, REFRESH_MS_MIN, Tariff,
+    VALIDITY_MS_MAX,
 };
 
 /// Longest interface name in bytes: `IFNAMSIZ` less its closing zero (netdevice(7)).
@@ -50,6 +51,7 @@ struct Settings {
     refresh_reduction: bool,
     bundle: bool,
     hello_ms: u32,
+    role: LinkRole,
     /// Where one of the first two periods was set last.
     timing_place: Option<Range<usize>>,
     tariff: Option<Tariff>,
@@ -72,6 +74,7 @@ pub(super) fn check(
         refresh_reduction: DEFAULT_INTERFACE_REFRESH_REDUCTION,
         bundle: DEFAULT_INTERFACE_BUNDLE,
         hello_ms: DEFAULT_INTERFACE_HELLO_MS,
+        role: DEFAULT_INTERFACE_ROLE,
         timing_place: inherited.timing_place.clone(),
         tariff: None,
     };
@@ -141,6 +144,7 @@ impl Settings {
             refresh_reduction: self.refresh_reduction,
             bundle: self.bundle,
             hello_ms: self.hello_ms,
+            role: self.role,
         }
     }
 
@@ -182,6 +186,7 @@ fn settings(base: &Settings, raw: &raw::Interface, problems: &mut Problems<'_>) 
             .map_or(base.refresh_reduction, |given| *given.get_ref()),
         bundle: raw.bundle.as_ref().map_or(base.bundle, |given| *given.get_ref()),
         hello_ms: number(raw.hello_ms.as_ref(), base.hello_ms, 0..=HELLO_MS_MAX, ms, problems),
+        role: raw.role.as_ref().map_or(base.role, |given| *given.get_ref()),
         timing_place: validity
             .or(refresh)
             .map_or_else(|| base.timing_place.clone(), |given| Some(given.span())),

@@ -93,6 +93,8 @@ pub const DEFAULT_HONOUR_QUOTE: bool = false;
 pub const DEFAULT_REQUIRE_ESTABLISHED: bool = true;
 /// What becomes of a RESV without payment.
 pub const DEFAULT_ON_MISSING_PAYMENT: MissingPayment = MissingPayment::Reject;
+/// Whether neighbours on an interface are customers and providers, or of the same house.
+pub const DEFAULT_INTERFACE_ROLE: LinkRole = LinkRole::Edge;
 /// What was agreed with a neighbour (the paper's section 2.2: contracts are bilateral).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contract {
@@ -103,6 +105,8 @@ pub struct Contract {
     /// Accounts that may not pay on a sender's behalf: a PATH that offers it is answered with
     /// PATHERR, and the previous hop cuts the sender's share.
     pub refused_sender_accounts: Vec<Account>,
+    /// Whether it is another party; by its interface where nothing is said.
+    pub role: Option<LinkRole>,
 }
 
 impl Charging {
@@ -314,6 +318,28 @@ impl MissingPayment {
     }
 }
 
+/// What a neighbour is to this node (the paper's section 3.1: edge and interior LCMs).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkRole {
+    /// Another party: it has an account, and every consent and every debit is evidence.
+    Edge,
+    /// A node of the same provider: quotes and payments are passed on alike, and what they come to
+    /// is internal cost accounting, of which nothing is written down.
+    Interior,
+}
+
+impl LinkRole {
+    /// The role's name in configuration files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            LinkRole::Edge => "edge",
+            LinkRole::Interior => "interior",
+        }
+    }
+}
+
 /// P-Types of the charging elements (RFC 2750 section 8); distinct, none of them assigned by IANA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PTypes {
@@ -352,6 +378,8 @@ pub struct Interface {
     pub bundle: bool,
     /// Period of Hello messages (RFC 3209 section 5) in milliseconds; 0 sends none.
     pub hello_ms: u32,
+    /// What neighbours behind it are to this node, of which nothing else was agreed.
+    pub role: LinkRole,
 }
 
 /// How the local price of an interface (L of the charging model) is found.

@@ -46,6 +46,7 @@ pub(super) fn check(
             on_missing_payment: missing.unwrap_or(general.on_missing_payment),
             refused_sender_accounts: refused
                 .unwrap_or_else(|| general.refused_sender_accounts.clone()),
+            role: raw.role.map(Spanned::into_inner),
         };
         match neighbours.entry(address) {
             Entry::Vacant(free) => drop(free.insert(contract)),

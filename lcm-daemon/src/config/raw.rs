@@ -59,6 +59,7 @@ pub(super) struct Neighbour {
     pub(super) account: Given<Account>,
     pub(super) on_missing_payment: Given<super::MissingPayment>,
     pub(super) refused_sender_accounts: Given<Vec<Spanned<String>>>,
+    pub(super) role: Given<super::LinkRole>,
 }
 
 /// `account = { kind = …, id = … }`
@@ -95,6 +96,7 @@ pub(super) struct Interface {
     pub(super) refresh_reduction: Given<bool>,
     pub(super) bundle: Given<bool>,
     pub(super) hello_ms: Given<u64>,
+    pub(super) role: Given<super::LinkRole>,
     pub(super) tariff: Given<Tariff>,
 }
 

@@ -91,7 +91,11 @@ fn contract(out: &mut String, contract: &Contract) -> fmt::Result {
     writeln!(out, "on_missing_payment = {}", quoted(contract.on_missing_payment.name()))?;
     let refused = contract.refused_sender_accounts.iter();
     let refused: Vec<String> = refused.map(|a| quoted(&a.to_string())).collect();
-    writeln!(out, "refused_sender_accounts = [{}]", refused.join(", "))
+    writeln!(out, "refused_sender_accounts = [{}]", refused.join(", "))?;
+    match contract.role {
+        Some(role) => writeln!(out, "role = {}", quoted(role.name())),
+        None => Ok(()),
+    }
 }
 
 fn interface(out: &mut String, settings: &Interface) -> fmt::Result {
@@ -104,6 +108,7 @@ fn interface(out: &mut String, settings: &Interface) -> fmt::Result {
     writeln!(out, "refresh_reduction = {}", settings.refresh_reduction)?;
     writeln!(out, "bundle = {}", settings.bundle)?;
     writeln!(out, "hello_ms = {}", settings.hello_ms)?;
+    writeln!(out, "role = {}", quoted(settings.role.name()))?;
     let Tariff::Flat { price_pico_per_s, max_price_pico_per_s } = settings.tariff;
     writeln!(
         out,

@@ -104,6 +104,7 @@ refresh_ms = 200
 refresh_reduction = true
 bundle = false
 hello_ms = 5000
+role = "interior"
 tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pico_per_s = 18446744073709551615 }
 "#,
     )
@@ -155,6 +156,7 @@ tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pic
             Account::new(AccountKind::Opaque, "x").unwrap(),
             Account::new(AccountKind::Nai, "a@b.example").unwrap(),
         ],
+        role: None,
     };
     let charging = Charging {
         currency: Currency::from_alphabetic("EUR").unwrap(),
@@ -185,6 +187,7 @@ tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pic
         refresh_reduction: true,
         bundle: false,
         hello_ms: 5_000,
+        role: LinkRole::Interior,
     };
     assert_eq!(config.interface("eth1"), &eth1);
     assert!(!config.interface("eth2").rsvp);
@@ -584,6 +587,7 @@ prop_compose! {
             refresh_reduction,
             bundle,
             hello_ms,
+            role: if hello_ms % 2 == 0 { LinkRole::Edge } else { LinkRole::Interior },
         }
     }
 }
@@ -607,7 +611,8 @@ prop_compose! {
         refused_sender_accounts in proptest::collection::vec(any_account(), 0..3),
     ) -> Contract {
         let on_missing_payment = if free { MissingPayment::Free } else { MissingPayment::Reject };
-        Contract { account: Some(account), on_missing_payment, refused_sender_accounts }
+        let role = None;
+        Contract { account: Some(account), on_missing_payment, refused_sender_accounts, role }
     }
 }
 

@@ -243,8 +243,9 @@ fn interfaces(list: &[InterfaceState]) -> Table {
 fn accounts(view: &AccountsView) -> Table {
     let mut table = Table::new(["NEIGHBOUR", "RATE", "BALANCE"]);
     for account in &view.accounts {
+        let within = if account.internal { " (internal)" } else { "" };
         table.row([
-            account.neighbour.to_string(),
+            format!("{}{within}", account.neighbour),
             account.rate.to_string(),
             account.amount.clone(),
         ]);
@@ -252,6 +253,10 @@ fn accounts(view: &AccountsView) -> Table {
     if view.folded_accounts > 0 {
         let name = format!("{} older accounts", view.folded_accounts);
         table.row([name, "0".to_owned(), view.folded_amount.clone()]);
+    }
+    if view.accounts.iter().any(|account| account.internal) {
+        let (rate, amount) = (view.internal_rate.to_string(), view.internal_amount.clone());
+        table.row(["all internal".to_owned(), rate, amount]);
     }
     table.row(["all".to_owned(), view.rate.to_string(), view.amount.clone()]);
     table

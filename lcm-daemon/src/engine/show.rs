@@ -253,6 +253,12 @@ pub struct UpstreamView {
 /// What neighbours owe and are owed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountsView {
+    /// Of the rate of all accounts, what is internal.
+    #[serde(default)]
+    pub internal_rate: i64,
+    /// Of the balance of all accounts, what is internal.
+    #[serde(default)]
+    pub internal_amount: String,
     /// The instant of the reading by the monotonic clock, in milliseconds.
     pub as_of_ms: u64,
     /// One entry per neighbour.
@@ -275,6 +281,10 @@ pub struct AccountsView {
 pub struct AccountView {
     /// The neighbour.
     pub neighbour: IpAddr,
+    /// It is a node of the same provider: this is internal cost accounting, no debt, and stands in
+    /// no journal.
+    #[serde(default)]
+    pub internal: bool,
     /// What it pays us per second, less what we pay it.
     pub rate: i64,
     /// Receiver payments that it owes us.
@@ -403,7 +413,10 @@ impl Engine {
     /// What neighbours owe and are owed at `now`: settled postings and running segments.
     pub fn show_accounts(&mut self, now: Now) -> AccountsView {
         let senders = self.sessions.iter_mut().flat_map(|state| &mut state.senders);
-        self.core.books.read(now, senders)
+        let Core { charging, interfaces, books, .. } = &mut self.core;
+        let internal =
+            |who| charging.as_ref().is_some_and(|context| context.is_internal(interfaces, who));
+        books.read(now, senders, internal)
     }
 
     /// What there is against neighbours that contradicted themselves or us.

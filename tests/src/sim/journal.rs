@@ -83,7 +83,8 @@ impl Journal {
             *balances.entry(open.meter.neighbour.address).or_default() += ours;
         }
         balances.retain(|_, balance| *balance != 0);
-        let kept = view.accounts.iter().map(|account| {
+        // What stays in the house is in no journal.
+        let kept = view.accounts.iter().filter(|account| !account.internal).map(|account| {
             (account.neighbour, account.amount.parse::<i128>().expect("a whole number"))
         });
         let kept: BTreeMap<IpAddr, i128> = kept.filter(|(_, amount)| *amount != 0).collect();

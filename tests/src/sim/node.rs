@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 
 use lcm_daemon::config::{
     Account, Authentication, Charges, Config, Contract, Handshake, Interface as InterfaceSettings,
-    Key, KeyUse, Limits, MissingPayment, NO_LIMIT, OnInconsistency, Prefix, Role, Secret, Tariff,
+    Key, KeyUse, Limits, LinkRole, MissingPayment, NO_LIMIT, OnInconsistency, Prefix, Role, Secret,
+    Tariff,
 };
 use lcm_daemon::engine::{
     Alarm, Disbelieved, Engine, Notice, RecordId, TraceView, TrafficChange, TrafficSetting,
@@ -43,6 +44,8 @@ pub struct NodeConfig {
     /// A node, and a neighbour of it with which it has a contract of its own: an account named
     /// after both, and reservations without payment are carried for nothing.
     pub agreed: Option<(NodeId, NodeId)>,
+    /// Nodes of one provider: what is between two of them is interior.
+    pub house: &'static [NodeId],
     /// How all messages are authenticated, if they are: all daemons share the keys.
     pub secured: Option<Secured>,
     /// What those who ask see of charges.
@@ -125,6 +128,7 @@ impl Default for NodeConfig {
             hello_ms: 0,
             refused_account: None,
             agreed: None,
+            house: &[],
             secured: None,
             charges: Charges::Own,
             requesters: None,
@@ -421,13 +425,17 @@ pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Opt
         refresh_reduction: reduces,
         bundle: bundles,
         hello_ms: if reduces { shared.hello_ms } else { 0 },
+        role: LinkRole::Edge,
     };
     config.default_interface = settings((0, 0), None);
     for link in topology.links_of(id) {
         let spec = &topology.links[link];
         let side = spec.side(id);
         let name = topology.interface_name(id, link);
-        config.interfaces.insert(name, settings(spec.prices[side], spec.reservable[side]));
+        let within = [id, spec.other(id)].iter().all(|node| shared.house.contains(node));
+        let role = if within { LinkRole::Interior } else { LinkRole::Edge };
+        let settings = settings(spec.prices[side], spec.reservable[side]);
+        config.interfaces.insert(name, InterfaceSettings { role, ..settings });
     }
     Some(config)
 }

@@ -31,6 +31,7 @@ mod reduction;
 mod reduction_rules;
 mod refreshes;
 mod requirements;
+mod roles;
 mod routes;
 mod shared;
 mod signed_elements;

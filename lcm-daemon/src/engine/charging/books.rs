@@ -11,6 +11,7 @@ use super::super::rsb::LOCAL;
 use super::super::show::{AccountView, AccountsView};
 use super::super::time::Now;
 use super::clock;
+use crate::ledger::record::Neighbour;
 
 /// Sums with one neighbour, in ledger units.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,6 +47,9 @@ impl Account {
     }
 }
 
+/// An account: the neighbour, and whether it is of the same house.
+type Party = (IpAddr, bool);
+
 /// The settled part of all accounts.
 ///
 /// Whoever reserves and pays under ever new addresses would make this grow for ever. Past a limit,
@@ -53,7 +57,7 @@ impl Account {
 /// neighbours owes stands in the records, which are exact and on disk.
 #[derive(Debug, Clone)]
 pub(crate) struct Books {
-    accounts: BTreeMap<IpAddr, Account>,
+    accounts: BTreeMap<Party, Account>,
     /// Balances from before this start, by the ledger.
     carried: BTreeMap<IpAddr, Amount>,
     /// Accounts that are kept apart.
@@ -83,15 +87,22 @@ impl Books {
         self.carried = balances.into_iter().collect();
     }
 
-    /// Takes the segments that a flow closed; `payee` is who was paid for it then.
-    pub(crate) fn take(&mut self, payee: Option<IpAddr>, flow: &mut Flow) {
+    /// Takes the segments that a flow closed; `payee` is who was paid for it then, and `internal`
+    /// says who is of the same house.
+    pub(crate) fn take(
+        &mut self,
+        payee: Option<Neighbour>,
+        flow: &mut Flow,
+        internal: impl Fn(Neighbour) -> bool,
+    ) {
         for posting in flow.take_postings() {
-            self.post(payee, &posting);
+            if let Some(who) = neighbour(payee, posting.entry) {
+                self.post((who.address, internal(who)), &posting);
+            }
         }
     }
 
-    fn post(&mut self, payee: Option<IpAddr>, posting: &Posting) {
-        let Some(neighbour) = neighbour(payee, posting.entry) else { return };
+    fn post(&mut self, neighbour: Party, posting: &Posting) {
         if self.accounts.len() >= self.most && !self.accounts.contains_key(&neighbour) {
             self.fold();
         }
@@ -130,23 +141,24 @@ impl Books {
         &mut self,
         now: Now,
         senders: impl Iterator<Item = &'a mut Psb>,
+        internal: impl Fn(Neighbour) -> bool,
     ) -> AccountsView {
-        let mut rates: BTreeMap<IpAddr, i128> = BTreeMap::new();
+        let mut rates: BTreeMap<Party, i128> = BTreeMap::new();
         for psb in senders {
-            let payee = psb.payee();
+            let payee = psb.previous();
             let Some(flow) = psb.flow.as_mut() else { continue };
             flow.checkpoint(clock(now).now);
-            self.take(payee, flow);
-            for (neighbour, rate) in running(now, payee, flow) {
-                *rates.entry(neighbour).or_default() += rate;
+            self.take(payee, flow, &internal);
+            for (who, rate) in running(now, payee, flow) {
+                *rates.entry((who.address, internal(who))).or_default() += rate;
             }
         }
-        let mut accounts: BTreeMap<IpAddr, Account> = self.accounts.clone();
+        let mut accounts: BTreeMap<Party, Account> = self.accounts.clone();
         for (neighbour, rate) in rates {
             accounts.entry(neighbour).or_default().rate = rate;
         }
         for (neighbour, carried) in &self.carried {
-            accounts.entry(*neighbour).or_default().carried = *carried;
+            accounts.entry((*neighbour, false)).or_default().carried = *carried;
         }
         view(now, accounts, &self.folded, self.folded_count)
     }
@@ -154,7 +166,7 @@ impl Books {
 
 /// What a flow moves per second between us and its neighbours at `now`. A reservation that is not
 /// billed yet, or whose approval has ended, moves nothing.
-fn running(now: Now, payee: Option<IpAddr>, flow: &Flow) -> Vec<(IpAddr, i128)> {
+fn running(now: Now, payee: Option<Neighbour>, flow: &Flow) -> Vec<(Neighbour, i128)> {
     let silent = flow.branches().map(|branch| Entry::ReceiverPaymentFrom(branch.key));
     let silent = silent.chain([Entry::ReceiverPaymentToUpstream]).map(|entry| (entry, 0));
     let moving = flow.running(clock(now).now).map(|(entry, rate)| (entry, i128::from(rate.0)));
@@ -169,10 +181,11 @@ fn running(now: Now, payee: Option<IpAddr>, flow: &Flow) -> Vec<(IpAddr, i128)> 
 
 /// Whom an entry is about; nobody if it is an application on this node: what that pays stays
 /// within the house.
-fn neighbour(payee: Option<IpAddr>, entry: Entry) -> Option<IpAddr> {
+fn neighbour(payee: Option<Neighbour>, entry: Entry) -> Option<Neighbour> {
     match entry {
         Entry::ReceiverPaymentFrom(key) | Entry::SenderPaymentTo(key) => {
-            (key.group != LOCAL).then_some(key.hop)
+            let who = Neighbour { interface: key.group, address: key.hop };
+            (key.group != LOCAL).then_some(who)
         }
         Entry::SenderPaymentFromUpstream | Entry::ReceiverPaymentToUpstream => payee,
     }
@@ -180,19 +193,25 @@ fn neighbour(payee: Option<IpAddr>, entry: Entry) -> Option<IpAddr> {
 
 fn view(
     now: Now,
-    accounts: BTreeMap<IpAddr, Account>,
+    accounts: BTreeMap<Party, Account>,
     folded: &Account,
     folded_count: u64,
 ) -> AccountsView {
     let balances = accounts.values().map(Account::balance);
     let total = balances.fold(folded.balance(), add);
     let rate: i128 = accounts.values().map(|account| account.rate).sum();
+    let within = || accounts.iter().filter(|((_, internal), _)| *internal).map(|(_, a)| a);
+    let internal_rate: i128 = within().map(|account| account.rate).sum();
+    let internal_amount = within().map(Account::balance).fold(Amount(0), add);
     AccountsView {
+        internal_rate: narrow(internal_rate),
+        internal_amount: internal_amount.0.to_string(),
         as_of_ms: now.at.as_millis(),
         accounts: accounts
             .into_iter()
-            .map(|(neighbour, account)| AccountView {
+            .map(|((neighbour, internal), account)| AccountView {
                 neighbour,
+                internal,
                 rate: narrow(account.rate),
                 receiver_payments_in: account.receiver_payments_in.0.to_string(),
                 receiver_payments_out: account.receiver_payments_out.0.to_string(),
@@ -233,7 +252,7 @@ mod tests {
             let entry = Entry::ReceiverPaymentFrom(BranchKey { group: 2, hop });
             let amount = Amount(amount);
             let segment = Segment { rate: Rate(1), from: Millis(0), to: Millis(1), amount };
-            books.post(None, &Posting { entry, account: None, segment, gap: false });
+            books.post((hop, false), &Posting { entry, account: None, segment, gap: false });
         };
         for number in 0..1_000 {
             pay(&mut books, number, 1);
@@ -242,14 +261,14 @@ mod tests {
         }
         let busy = IpAddr::from(7_000_u32.to_be_bytes());
         assert_eq!(
-            books.accounts[&busy].balance(),
+            books.accounts[&(busy, false)].balance(),
             Amount(1_000_000),
             "the busy one is kept apart"
         );
         let apart: i128 = books.accounts.values().map(|account| account.balance().0).sum();
         assert_eq!(apart + books.folded.balance().0, 1_001_000);
         let now = Now { at: Default::default(), unix_s: 0 };
-        let view = books.read(now, std::iter::empty());
+        let view = books.read(now, std::iter::empty(), |_| false);
         assert_eq!(view.amount, "1001000");
         assert_eq!(view.folded_accounts + view.accounts.len() as u64, 1_001);
     }

@@ -8,7 +8,10 @@ use charging_model::Span;
 use charging_model::flow::FlowConfig;
 use rsvp_wire::charging::{Account, AccountKind};
 
-use crate::config::{self, Config, MissingPayment, OnInconsistency, PTypes};
+use super::super::Core;
+use super::super::interfaces::Interfaces;
+use crate::config::{self, Config, LinkRole, MissingPayment, OnInconsistency, PTypes};
+use crate::ledger::record::Neighbour;
 
 /// Charging settings in the shape in which messages need them.
 #[derive(Debug, Clone)]
@@ -33,6 +36,8 @@ pub(crate) struct Contract {
     pub(crate) on_missing_payment: MissingPayment,
     /// Accounts that may not pay on a sender's behalf.
     pub(crate) refused_sender_accounts: Box<[Account]>,
+    /// What it is to this node, where that is not as its interface says.
+    role: Option<LinkRole>,
 }
 
 impl Contract {
@@ -46,6 +51,7 @@ impl Contract {
                 .iter()
                 .map(wire_account)
                 .collect(),
+            role: agreed.role,
         }
     }
 }
@@ -54,6 +60,14 @@ impl Context {
     /// The contract with a neighbour, or the one that holds in general.
     pub(crate) fn contract(&self, neighbour: Option<IpAddr>) -> &Contract {
         neighbour.and_then(|hop| self.neighbours.get(&hop)).unwrap_or(&self.general)
+    }
+
+    /// Whether a neighbour is a node of the same provider: what it pays and is paid is internal
+    /// cost accounting.
+    pub(crate) fn is_internal(&self, interfaces: &Interfaces, who: Neighbour) -> bool {
+        let by_interface = || interfaces.get(who.interface).map(|port| port.settings.role);
+        let role = self.contract(Some(who.address)).role.or_else(by_interface);
+        role == Some(LinkRole::Interior)
     }
 
     /// `None` on a policy-ignorant node.
@@ -77,6 +91,13 @@ impl Context {
             transit: Arc::new(transit),
             origin: Arc::new(origin),
         })
+    }
+}
+
+impl Core {
+    /// As [`Context::is_internal`].
+    pub(super) fn is_internal(&self, who: Neighbour) -> bool {
+        self.charging.as_ref().is_some_and(|context| context.is_internal(&self.interfaces, who))
     }
 }
 

@@ -26,11 +26,16 @@ pub(super) fn take(core: &mut Core, now: Now, psb: &mut Psb) {
     let (number, phop) = (psb.number, psb.previous());
     let Some(flow) = psb.flow.as_mut() else { return };
     for turn in flow.take_turns(clock(now).now) {
-        if let Some(body) = of_turn(number, phop, &turn) {
+        let body = of_turn(number, phop, &turn);
+        let with = body.as_ref().and_then(neighbour_of);
+        if let Some(body) = body.filter(|_| !with.is_some_and(|with| core.is_internal(with))) {
             core.outbox.record(body);
         }
     }
-    core.books.take(phop.map(|phop| phop.address), flow);
+    let Core { charging, interfaces, books, .. } = core;
+    let internal =
+        |who| charging.as_ref().is_some_and(|context| context.is_internal(interfaces, who));
+    books.take(phop, flow, internal);
 }
 
 impl Engine {
@@ -74,6 +79,9 @@ fn declare(core: &mut Core, now: Now, session: Session, psb: &mut Psb) {
     core.outbox.record(Body::Flow(record::Flow::new(number, session, psb.sender)));
     let Some(flow) = psb.flow.as_mut() else { return };
     for view in flow.branches() {
+        if core.is_internal(neighbour(view.key)) {
+            continue;
+        }
         core.outbox.record(Body::Consent(Consent {
             at_ms,
             flow: number,
@@ -87,7 +95,8 @@ fn declare(core: &mut Core, now: Now, session: Session, psb: &mut Psb) {
             digest: [0; 16],
         }));
     }
-    if let (Some(payee), Some(paid)) = (phop, flow.own_ceiling()) {
+    let payee = phop.filter(|payee| !core.is_internal(*payee));
+    if let (Some(payee), Some(paid)) = (payee, flow.own_ceiling()) {
         let said = flow.preview_payment();
         let of = |field: fn(&OwnPayment) -> u32| said.as_ref().map(field).unwrap_or_default();
         core.outbox.record(Body::Offer(Offer {
@@ -101,7 +110,10 @@ fn declare(core: &mut Core, now: Now, session: Session, psb: &mut Psb) {
         }));
     }
     for (entry, rate) in flow.told() {
-        let Some(meter) = meter(number, phop, entry) else { continue };
+        let meter = meter(number, phop, entry);
+        let Some(meter) = meter.filter(|meter| !core.is_internal(meter.neighbour)) else {
+            continue;
+        };
         let cause = Cause::Terms;
         core.outbox.record(Body::Runs(record::Runs { at_ms, meter, rate: rate.0, cause }));
     }
@@ -123,6 +135,15 @@ fn of_turn(flow: u64, phop: Option<Neighbour>, turn: &Turn) -> Option<Body> {
             let meter = meter(flow, phop, entry)?;
             Some(Body::Gap(Gap { meter, from_ms: from.0, to_ms: to.0, rate: rate.0 }))
         }
+    }
+}
+
+/// With whom the meter of a turn is.
+fn neighbour_of(body: &Body) -> Option<Neighbour> {
+    match body {
+        Body::Runs(runs) => Some(runs.meter.neighbour),
+        Body::Gap(gap) => Some(gap.meter.neighbour),
+        _ => None,
     }
 }
 
@@ -176,6 +197,9 @@ pub(super) fn consented(
         return;
     }
     name(core, session, psb);
+    if core.is_internal(neighbour(key)) {
+        return;
+    }
     let digest = if core.message.is_empty() { [0; 16] } else { digest(&core.message) };
     let id = core.outbox.record(Body::Consent(Consent {
         at_ms: now.at.as_millis(),
@@ -218,6 +242,9 @@ pub(super) fn closed(core: &mut Core, now: Now, psb: &Psb, key: BranchKey) {
     let kind = core.message.get(1).copied();
     let orderly = core.closing || says_so.iter().any(|of| kind == Some(u8::from(*of)));
     let (at_ms, flow, payer) = (now.at.as_millis(), psb.number, neighbour(key));
+    if core.is_internal(payer) {
+        return;
+    }
     core.outbox.record(Body::Closed(Closed { at_ms, flow, payer, orderly }));
 }
 
@@ -231,7 +258,7 @@ pub(super) fn offered(
 ) {
     let ceiling = psb.flow.as_ref().and_then(|flow| flow.own_ceiling()).map(|rate| rate.0);
     let (Some(payee), Some(ceiling)) = (psb.previous(), ceiling) else { return };
-    if before == Some(ceiling) || psb.number == 0 {
+    if before == Some(ceiling) || psb.number == 0 || core.is_internal(payee) {
         return;
     }
     let id = core.outbox.record(Body::Offer(Offer {
