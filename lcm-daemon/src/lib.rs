@@ -19,4 +19,5 @@ pub mod log;
 pub mod metrics;
 pub mod packet;
 mod page;
+pub mod purse;
 mod runtime;

@@ -53,6 +53,9 @@ impl Page {
         m.sessions.set([], sessions as u64);
         m.path_states.set([], senders as u64);
         m.reservation_states.set([], reservations as u64);
+        for (state, count) in engine.account_states() {
+            m.accounts.set([state], count);
+        }
         m.draining.set([], u64::from(engine.drains()));
         m.kernel_drops.set(["rsvp"], self.drops);
         m.messages_fragmented.set([], self.fragmented);
@@ -140,6 +143,9 @@ impl Page {
         }
         for (event, count) in &counters.diagnostics {
             m.diagnostics.set([event], *count);
+        }
+        for (event, count) in &counters.accounts {
+            m.account_events.set([event], *count);
         }
         m.charging_accepts.set([], counters.payments_accepted);
         m.charging_kept.set([], counters.payments_kept);

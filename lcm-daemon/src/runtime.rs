@@ -239,6 +239,9 @@ impl Node {
                     }
                 }
                 Output::Traced(id, view) => self.traces.end(id, *view),
+                Output::Spending(news) => {
+                    tracing::warn!(account = %news.holder, what = news.news.name(), "{news}");
+                }
                 Output::Traffic(change) => tracing::debug!(?change, "traffic control"),
                 Output::Notice(notice) => {
                     let line = convert::notice(&notice);

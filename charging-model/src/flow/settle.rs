@@ -299,7 +299,8 @@ impl Flow {
             _ => Rate::ZERO,
         };
         let rp = if self.next_to_sender() { Rate::ZERO } else { rp };
-        (rp, self.sender_payment_due(&self.sums()))
+        let sp = if self.up.unpaid { Rate::ZERO } else { self.sender_payment_due(&self.sums()) };
+        (rp, sp)
     }
 
     /// X_j = ΣS_k − S_j of the approved claim.

@@ -6,7 +6,7 @@ use crate::ledger::Entry;
 use crate::meter::Meter;
 use crate::money::Rate;
 use crate::split::BranchKey;
-use crate::time::Millis;
+use crate::time::{Clock, Millis};
 
 /// A payment runs at another rate, or a gap in it was billed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub enum Turned {
     /// The reservation or the previous hop is gone. What is paid upstream ends so even if it stood
     /// still already.
     Ended,
+    /// The payer's money was used up.
+    Exhausted,
 }
 
 impl Turn {
@@ -139,6 +141,45 @@ impl Flow {
         let own = [&mut self.up.rp, &mut self.up.sp];
         let branches = self.branches.iter_mut().flat_map(|b| [&mut b.rp, &mut b.sp]);
         branches.chain(own).for_each(|meter| meter.skip_to(to));
+    }
+
+    /// The money of a next hop was used up at `at`, which is not after now nor before what it was
+    /// billed for last: it pays nothing after that. The branch is to be removed before anything
+    /// else happens, since it would be billed anew.
+    pub fn stop_receiver(&mut self, key: BranchKey, at: Millis) {
+        let Some((end, _)) = self.find(key).map(|b| self.branch_ends(b)) else { return };
+        let Some(b) = self.find_mut(key) else { return };
+        let rp = b.rp.restart(at, end, Rate::ZERO);
+        let (entry, account) = (Entry::ReceiverPaymentFrom(key), b.account.clone());
+        if b.rp.told() > Rate::ZERO {
+            b.rp.tell(Rate::ZERO);
+            let (at, why) = (at.min(end), Turned::Exhausted);
+            self.extra.end(Turn::Runs { entry, at, rate: Rate::ZERO, why });
+        }
+        self.post_branch(key, account, rp, None);
+    }
+
+    /// The money from which the previous hop pays was used up at `at`, which is not after now nor
+    /// before what it was billed for last: SP stands still until
+    /// [`sender_pays`](Self::sender_pays) says that there is some again.
+    pub fn stop_sender(&mut self, at: Millis) {
+        let (_, end) = self.upstream_ends();
+        let sp = self.up.sp.restart(at, end, Rate::ZERO);
+        self.up.unpaid = true;
+        let entry = Entry::SenderPaymentFromUpstream;
+        if self.up.sp.told() > Rate::ZERO {
+            self.up.sp.tell(Rate::ZERO);
+            let (at, why) = (at.min(end), Turned::Exhausted);
+            self.extra.end(Turn::Runs { entry, at, rate: Rate::ZERO, why });
+        }
+        self.post_upstream(entry, sp);
+    }
+
+    /// There is money again from which the previous hop can pay.
+    pub fn sender_pays(&mut self, clock: Clock) {
+        if std::mem::take(&mut self.up.unpaid) {
+            self.run_meters(clock.now);
+        }
     }
 
     /// When the first of the payments that were told to run lapses.

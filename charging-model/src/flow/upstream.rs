@@ -50,6 +50,8 @@ pub(super) struct Upstream {
     /// The hop that is paid does not see what this one reserves, only what one between them merges:
     /// it never says that growth stands.
     pub(super) veiled: bool,
+    /// The previous hop has no money left to pay SP from.
+    pub(super) unpaid: bool,
     /// A UCPE was sent and there is nothing to offer any more.
     pub(super) withdrawn: bool,
     /// Something was reserved there when turns were told last.
@@ -73,6 +75,7 @@ impl Default for Upstream {
             carried: 0,
             carried_by: None,
             veiled: false,
+            unpaid: false,
             withdrawn: false,
             told: false,
             rp: Meter::default(),

@@ -16,8 +16,8 @@ use super::{
     DEFAULT_HONOUR_QUOTE, DEFAULT_LIFETIME_MULTIPLIER, DEFAULT_LOG_LEVEL, DEFAULT_NAME,
     DEFAULT_ON_INCONSISTENCY, DEFAULT_ON_MISSING_PAYMENT, DEFAULT_P_TYPES, DEFAULT_REFRESH_MS,
     DEFAULT_REQUIRE_ESTABLISHED, DEFAULT_ROLE, DEFAULT_SLEW_MAX_PERCENT, DEFAULT_VALIDITY_MS,
-    Daemon, PTypes, REFRESH_MS_MAX, REFRESH_MS_MIN, Role, Rsvp, VALIDITY_MS_MAX, authentication,
-    choice, diagnostics, identity, interfaces, ledger, limits, neighbours,
+    Daemon, PTypes, REFRESH_MS_MAX, REFRESH_MS_MIN, Role, Rsvp, VALIDITY_MS_MAX, accounts,
+    authentication, choice, diagnostics, identity, interfaces, ledger, limits, neighbours,
 };
 
 /// Beyond this R would outrun the lifetimes that K = 3 gives.
@@ -43,6 +43,9 @@ pub(super) fn config(file: File, problems: &mut Problems<'_>) -> Config {
         .and_then(|table| table.get_ref().validity_ms.as_ref().map(Spanned::span));
     let charging_place = file.charging.as_ref().map_or(0..0, Spanned::span);
     let charging = charging(file.charging, file.neighbours, rsvp.role, problems);
+    let beside =
+        accounts::Beside { charges: charging.is_some(), keeps_books: ledger.directory.is_some() };
+    let accounts = accounts::check(file.accounts, beside, problems);
     let inherited = interfaces::Inherited {
         charges: charging.is_some(),
         charging_place,
@@ -62,6 +65,7 @@ pub(super) fn config(file: File, problems: &mut Problems<'_>) -> Config {
         ledger,
         choice,
         diagnostics,
+        accounts,
         charging,
         authentication,
         identities,

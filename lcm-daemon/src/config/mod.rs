@@ -21,6 +21,7 @@ use serde::Deserialize;
 use toml::de::DeTable;
 
 mod account;
+mod accounts;
 mod authentication;
 mod check;
 mod choice;
@@ -43,6 +44,7 @@ mod when;
 mod wording;
 
 pub use account::{ACCOUNT_ID_BYTES_MAX, Account, AccountKind, Currency};
+pub use accounts::{Accounts, SettlementKind, Unknown};
 pub use authentication::{
     Authentication, DEFAULT_HANDSHAKE, DEFAULT_WINDOW, Handshake, Key, KeyUse, Secret, WINDOW_MAX,
 };
@@ -160,6 +162,8 @@ pub struct Config {
     pub choice: Choice,
     /// `[diagnostics]`: who may ask about the state here, and what it is shown.
     pub diagnostics: Diagnostics,
+    /// `[accounts]`: who may spend how much; `None` if nobody's spending is looked at.
+    pub accounts: Option<Accounts>,
     /// `[charging]`: who pays and in what; `None` if this node does not charge.
     pub charging: Option<Charging>,
     /// `[[authentication]]`: who must prove to be who it is, and how.

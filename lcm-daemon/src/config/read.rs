@@ -6,16 +6,17 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::problem::Problems;
 use super::wording::suggestion;
-use super::{authentication, choice, diagnostics, identity, ledger, limits, raw};
+use super::{accounts, authentication, choice, diagnostics, identity, ledger, limits, raw};
 
 /// Names of the tables that a file may have.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "daemon",
     "rsvp",
     "limits",
     "ledger",
     "choice",
     "diagnostics",
+    "accounts",
     "charging",
     "neighbour",
     "authentication",
@@ -33,6 +34,8 @@ pub(super) struct File {
     pub(super) ledger: ledger::Raw,
     pub(super) choice: choice::Raw,
     pub(super) diagnostics: diagnostics::Raw,
+    /// With its place, for what is missing beside it.
+    pub(super) accounts: Option<Spanned<accounts::Raw>>,
     /// With its place, for what is missing in it.
     pub(super) charging: Option<Spanned<raw::Charging>>,
     pub(super) neighbours: Vec<Spanned<raw::Neighbour>>,
@@ -53,6 +56,7 @@ impl File {
                 "ledger" => file.ledger = table(value, problems),
                 "choice" => file.choice = table(value, problems),
                 "diagnostics" => file.diagnostics = table(value, problems),
+                "accounts" => file.accounts = Some(placed(value, problems)),
                 "charging" => file.charging = Some(placed(value, problems)),
                 "default_interface" => file.default_interface = Some(placed(value, problems)),
                 "interface" => file.interfaces = tables("interface", value, problems),

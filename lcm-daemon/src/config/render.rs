@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use super::{
-    Account, Config, Contract, Interface, Tariff, authentication, choice, diagnostics, identity,
-    ledger, limits,
+    Account, Config, Contract, Interface, Tariff, accounts, authentication, choice, diagnostics,
+    identity, ledger, limits,
 };
 
 /// Every effective setting of a configuration, as TOML.
@@ -48,6 +48,11 @@ fn tables(out: &mut String, config: &Config) -> fmt::Result {
 
     writeln!(out, "\n[diagnostics]")?;
     diagnostics::render(out, &config.diagnostics, quoted)?;
+
+    if let Some(accounts) = &config.accounts {
+        writeln!(out, "\n[accounts]")?;
+        accounts::render(out, accounts, quoted)?;
+    }
 
     writeln!(out, "\n[charging]")?;
     writeln!(out, "enabled = {}", config.charging.is_some())?;

@@ -261,6 +261,33 @@ fn what_is_wrong_with_keys_is_told_where_it_stands() {
 }
 
 #[test]
+fn r058_accounts_are_settled_as_the_configuration_says() {
+    let charging = "[charging]\nenabled = true\ncurrency = \"EUR\"\n\
+                    account = { kind = \"opaque\", id = \"x\" }\n\
+                    [default_interface]\ntariff = { price_pico_per_s = 0 }\n";
+    let books = "[ledger]\ndirectory = \"/srv/books\"\n";
+    let tokens = "[accounts]\nsettlement = \"tokens\"\ntoken_value = \"0.5\"\n\
+                  unknown = \"refuse\"\nsimultaneous = \"deny\"\nwarn_s = 5\n";
+    let config = parse(&format!("{charging}{books}{tokens}")).unwrap();
+    let accounts = config.accounts.unwrap();
+    let terms = accounts.terms(978);
+    assert_eq!(terms.words(), "tokens of 0.50, one session at once, warned 5 s before");
+    assert_eq!(parse(&config.to_toml()).unwrap(), config);
+    let plain = parse(&format!("{charging}{books}[accounts]\ncredit_limit = \"2\"\n")).unwrap();
+    let words = plain.accounts.unwrap().terms(978).words();
+    assert_eq!(words, "postpaid up to 2.00, warned 60 s before");
+    for (text, wrong) in [
+        (format!("{charging}[accounts]\n"), "ledger.directory"),
+        (format!("{books}[accounts]\n"), "charging.enabled"),
+        (format!("{charging}{books}[accounts]\ntoken_value = \"0\"\n"), "accounts.token_value"),
+        (format!("{charging}{books}[accounts]\ncredit_limit = \"-1\"\n"), "negative"),
+    ] {
+        let errors = parse(&text).unwrap_err().to_string();
+        assert!(errors.contains(wrong), "{errors}");
+    }
+}
+
+#[test]
 fn books_are_kept_under_an_absolute_path() {
     let (line, key, value) = only_problem("[ledger]\ndirectory = \"books\"\n");
     assert_eq!((line, key.as_str(), value.as_deref()), (2, "ledger.directory", Some("\"books\"")));
@@ -736,6 +763,7 @@ prop_compose! {
                 max_per_s: 1 + u32::from(lifetime_multiplier),
                 ..Diagnostics::default()
             },
+            accounts: None,
             charging,
             authentication,
             identities: identity.into_iter().collect(),

@@ -36,6 +36,8 @@ pub struct Counters {
     pub neighbours: BTreeMap<&'static str, u64>,
     /// Ways that receivers on this node took, by reason.
     pub ways_taken: BTreeMap<&'static str, u64>,
+    /// What became of accounts, by what happened.
+    pub accounts: BTreeMap<&'static str, u64>,
     /// Soft state that timed out, by kind.
     pub expired: BTreeMap<&'static str, u64>,
 }

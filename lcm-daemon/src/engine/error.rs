@@ -6,8 +6,11 @@ use std::net::IpAddr;
 use rsvp_wire::charging::ChgErr;
 use rsvp_wire::iana::class;
 use rsvp_wire::message::{Path, PathErr, Resv, ResvConf};
-use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, FilterSpec, FlowSpec, Hop, Session, Style};
-use rsvp_wire::{DecodeError, ErrorContext, MessageType, Packet, Reaction};
+use rsvp_wire::object::{
+    ErrorFlags, ErrorSpec, Filter, FilterSpec, FlowSpec, Hop, SenderTemplate, SenderTspec, Session,
+    Style,
+};
+use rsvp_wire::{DecodeError, EncodeObject, ErrorContext, MessageType, Packet, Reaction};
 
 use super::charging::{self, ChargingFault, Fault};
 use super::counters::bump;
@@ -238,6 +241,31 @@ pub(crate) fn about(error: ErrorSpec, charging: Option<&ChgErr>) -> NoticeEvent 
         required: charging.map(|error| error.required),
         detail: None,
     }
+}
+
+impl super::session::SessionState {
+    /// Tells the previous hop that the account of which it pays for a sender cannot.
+    pub(crate) fn refuse_sender(&self, core: &mut Core, index: usize) {
+        let Some(psb) = self.senders.get(index) else { return };
+        let (Some(hop), Some(fault)) = (psb.phop, Fault::sender_used_up(core, psb)) else { return };
+        if !core.may_answer(psb.incoming, hop.address) {
+            return;
+        }
+        let mut descriptor = Vec::new();
+        for object in [object(&SenderTemplate(psb.sender)), object(&SenderTspec(psb.facts.tspec))] {
+            descriptor.extend(object);
+        }
+        descriptor.extend(psb.facts.adspec.iter().flat_map(|adspec| adspec.iter().copied()));
+        send_path_err(core, psb.incoming, hop, self.session, &descriptor, &fault);
+    }
+}
+
+/// An object as it travels.
+fn object(object: &impl EncodeObject) -> Vec<u8> {
+    let mut bytes = vec![0; object.encoded_len()];
+    // There is room for exactly this.
+    let _ = object.encode(&mut bytes);
+    bytes
 }
 
 /// The IP header of a message to the hop `to`, reached over `interface`.

@@ -78,6 +78,9 @@ fn write_core(core: &Core, out: &mut String) -> fmt::Result {
         audit: _,
         // Copies to share, no state.
         accounts: _,
+        // The plays that are explored have no accounts.
+        purses: _,
+        in_hand: _,
         rng: _,
         steady: _,
         repriced,

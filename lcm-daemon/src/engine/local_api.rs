@@ -44,7 +44,7 @@ pub struct PriceChange {
 impl Engine {
     /// Starts to send PATH for a sender on this node.
     pub fn open_sender(&mut self, now: Now, request: SenderRequest) -> Result<Handle, LocalError> {
-        let now = self.core.believable(now);
+        let now = self.enter(now);
         let SenderRequest { session, sender, .. } = request;
         if !may_be_destination(session.destination) {
             return Err(LocalError::BadDestination(session.destination));
@@ -71,7 +71,7 @@ impl Engine {
         now: Now,
         request: ReceiverRequest,
     ) -> Result<Handle, LocalError> {
-        let now = self.core.believable(now);
+        let now = self.enter(now);
         let session = request.session;
         if !may_be_destination(session.destination) {
             return Err(LocalError::BadDestination(session.destination));
@@ -88,7 +88,7 @@ impl Engine {
 
     /// Ends a registration: PATHTEAR or RESVTEAR goes out at once.
     pub fn close(&mut self, now: Now, handle: Handle) -> Result<(), LocalError> {
-        let now = self.core.believable(now);
+        let now = self.enter(now);
         let slot = self
             .sessions
             .iter()
@@ -103,6 +103,7 @@ impl Engine {
 
     /// Ends all registrations, as before the node stops.
     pub fn close_all(&mut self, now: Now) {
+        let now = self.enter(now);
         self.core.closing = true;
         for slot in self.sessions.slots() {
             self.with_session(slot, |core, session| {
@@ -117,7 +118,7 @@ impl Engine {
     /// Changes the local price of an interface; sessions that go out there are quoted anew at
     /// once unless the change waits for an admission.
     pub fn set_price(&mut self, now: Now, change: &PriceChange) -> Result<(), LocalError> {
-        let now = self.core.believable(now);
+        let now = self.enter(now);
         let port = self
             .core
             .interfaces
@@ -152,7 +153,7 @@ impl Engine {
         interface: &str,
         refresh_ms: u32,
     ) -> Result<(), LocalError> {
-        let now = self.core.believable(now);
+        let now = self.enter(now);
         let port = self
             .core
             .interfaces

@@ -8,6 +8,7 @@
 //! 3. sleep no longer than to [`Engine::poll_timeout`], then call [`Engine::handle_timeout`];
 //!    an alarm that comes too early or for nothing does no harm.
 
+mod accounts;
 mod blockade;
 mod charging;
 mod choice;
@@ -45,6 +46,7 @@ mod timers;
 mod traffic;
 mod upstream;
 
+pub use accounts::{AccountError, Spending, SpendingNews};
 pub use charging::{Alarm, AlarmKind, AuditView, wire_account};
 pub use counters::{Counters, MESSAGE_TYPES};
 pub use diagnose::{
@@ -68,7 +70,7 @@ use rsvp_wire::MessageType::{Ack, Bundle, Drep, Dreq, Hello, PathErr, Resv, Resv
 use crate::config::Config;
 use crate::kernel::{KernelNews, Route, RouteKey};
 use crate::packet::{PacketMeta, TransmitQueue};
-use charging::{Accounts, Books};
+use charging::{Accounts, Books, Purses};
 use integrity::Guard;
 use interfaces::Interfaces;
 use neighbours::Neighbours;
@@ -119,6 +121,10 @@ pub(crate) struct Core {
     pub(crate) unwritten: charging::Unwritten,
     pub(crate) audit: charging::Audit,
     pub(crate) accounts: Accounts,
+    /// Who may still spend how much.
+    pub(crate) purses: Purses,
+    /// Slot of the session that is in hand.
+    pub(crate) in_hand: usize,
     pub(crate) rng: fastrand::Rng,
     /// Refreshes come every R exactly.
     pub(crate) steady: bool,
@@ -170,6 +176,8 @@ impl Engine {
             unwritten: charging::Unwritten::default(),
             audit: charging::Audit::default(),
             accounts: Accounts::default(),
+            purses: Purses::new(&config),
+            in_hand: 0,
             rng: fastrand::Rng::with_seed(seed),
             steady: false,
             repriced: Vec::new(),
@@ -199,7 +207,7 @@ impl Engine {
 
     /// Takes one RSVP message, as it came off the wire.
     pub fn handle_packet(&mut self, now: Now, meta: PacketMeta, bytes: &[u8]) {
-        let now = self.core.believable(now);
+        let now = self.enter(now);
         self.handle_message(now, meta, bytes);
     }
 
@@ -278,7 +286,7 @@ impl Engine {
 
     /// Takes the kernel's answer to [`Output::Route`].
     pub fn handle_route(&mut self, now: Now, key: RouteKey, route: Route) {
-        let now = self.core.believable(now);
+        let now = self.enter(now);
         let (concerned, old) = self.core.routes.answer(&key, route);
         for slot in concerned {
             self.with_session(slot, |core, session| {
@@ -289,7 +297,7 @@ impl Engine {
 
     /// Takes news from the kernel.
     pub fn handle_news(&mut self, now: Now, news: KernelNews) {
-        let now = self.core.believable(now);
+        let now = self.enter(now);
         match news {
             KernelNews::Interface(interface) => {
                 let settings = self.core.config.interface(&interface.name).clone();
@@ -322,7 +330,7 @@ impl Engine {
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Now) {
-        let now = self.core.believable(now);
+        let now = self.enter(now);
         self.core.soonest = now.at + SHORTEST_ALARM;
         self.core.challenge_due();
         let mut due = Vec::new();
@@ -343,7 +351,8 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let reduction = self.core.outbox.reduce.next_due();
         let diagnosis = self.core.diagnose.next_due();
-        let others = [self.core.integrity.next_alarm(), reduction, diagnosis];
+        let purses = self.core.purses.next_alarm();
+        let others = [self.core.integrity.next_alarm(), reduction, diagnosis, purses];
         self.core.timers.next().into_iter().chain(others.into_iter().flatten()).min()
     }
 
@@ -377,6 +386,7 @@ impl Engine {
         work: impl FnOnce(&mut Core, &mut SessionState) -> T,
     ) -> Option<T> {
         let session = self.sessions.get_mut(slot)?;
+        self.core.in_hand = slot;
         let result = work(&mut self.core, session);
         session.update_traffic(&mut self.core);
         if session.is_empty() {

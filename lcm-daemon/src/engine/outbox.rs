@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use rsvp_wire::object::{ListEntry, MessageId};
 use rsvp_wire::{BufferTooSmall, MessageType, MessageWriter, rewrite_checksum};
 
+use super::accounts::Spending;
 use super::charging::Alarm;
 use super::counters::Counters;
 use super::diagnose::{TraceId, TraceView};
@@ -87,6 +88,8 @@ pub enum Output {
     },
     /// Tell whoever asked what a trace has found.
     Traced(TraceId, Box<TraceView>),
+    /// Tell the operator of an account that is used up, or will be soon.
+    Spending(Box<Spending>),
     /// Make, modify or delete what traffic control reserves on an interface.
     Traffic(Box<TrafficChange>),
 }

@@ -16,6 +16,7 @@ use super::time::{Instant, Now};
 use super::{Core, Engine};
 use crate::config::NO_LIMIT;
 use crate::control::protocol::TrafficSpec;
+use crate::purse::Terms;
 
 /// An interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -301,6 +302,35 @@ pub struct AccountView {
     pub amount: String,
 }
 
+/// An account of a customer or a neighbour. Amounts are decimal currency units.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PurseView {
+    /// Whose, as KIND:ID.
+    pub account: String,
+    /// Its currency.
+    pub currency: String,
+    /// It is closed.
+    pub closed: bool,
+    /// What was agreed.
+    pub terms: Terms,
+    /// What was paid in less what is charged.
+    pub balance: String,
+    /// What may still be spent, with its credit and within its caps for a day and a month.
+    pub available: String,
+    /// What was spent today (UTC), by the last change of a rate.
+    pub spent_today: String,
+    /// And in this month.
+    pub spent_this_month: String,
+    /// The rate at which it is spent, in 10⁻¹² currency units per second.
+    pub rate: u64,
+    /// Sessions that use it.
+    pub sessions: usize,
+    /// In how many milliseconds nothing is left, as rates are.
+    pub ends_in_ms: Option<u64>,
+    /// Why, then.
+    pub ends_by: Option<String>,
+}
+
 impl Engine {
     /// All interfaces.
     pub fn show_interfaces(&self, now: Now) -> Vec<InterfaceState> {
@@ -412,6 +442,7 @@ impl Engine {
 
     /// What neighbours owe and are owed at `now`: settled postings and running segments.
     pub fn show_accounts(&mut self, now: Now) -> AccountsView {
+        let now = self.enter(now);
         let senders = self.sessions.iter_mut().flat_map(|state| &mut state.senders);
         let Core { charging, interfaces, books, .. } = &mut self.core;
         let internal =

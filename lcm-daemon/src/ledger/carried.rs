@@ -136,7 +136,10 @@ impl Carried {
         if !signed(signer, &carried.text(books), [*r, *s]) {
             return Err(BadCarried::Signature);
         }
-        carried.replay = postcard::from_bytes(books).map_err(|_| BadCarried::Malformed)?;
+        // Version 1 had no accounts of holders; they stand at the end.
+        let none: &[u8] = if version < 2 { &[0] } else { &[] };
+        let books = [books, none].concat();
+        carried.replay = postcard::from_bytes(&books).map_err(|_| BadCarried::Malformed)?;
         Ok(carried)
     }
 

@@ -1,8 +1,8 @@
 //! The records of the journal, as they stand on disk.
 //!
 //! Bodies are written in postcard's wire format: a variant by its place, integers by their length.
-//! So variants and fields are only ever added, at the end, and with a new
-//! [`FORMAT`]. Instants are milliseconds of the monotonic clock of the boot that the last
+//! So variants are only ever added, at the end and with a new [`FORMAT`]; a field more is another
+//! variant. Instants are milliseconds of the monotonic clock of the boot that the last
 //! [`Started`] names; wall clocks are milliseconds since 1970, to date statements with, and no
 //! amount follows from them. Rates count 10⁻¹² currency units per second, amounts 10⁻¹⁵ currency
 //! units.
@@ -13,8 +13,11 @@ use rsvp_wire::object::{Filter, FilterSpec, Session};
 use rsvp_wire::{DecodeError, EncodeObject, RawObject};
 use serde::{Deserialize, Serialize};
 
-/// Version of the journal: of its frames and of these records.
-pub const FORMAT: u16 = 1;
+use crate::purse::{Holder, Terms, amount_text};
+
+/// Version of the journal: of its frames and of these records. 2 has [`Body::Operator`] and
+/// [`Cause::Exhausted`].
+pub const FORMAT: u16 = 2;
 
 /// A record: what changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +50,8 @@ pub enum Body {
     Dispute(Dispute),
     /// A period ended: what it holds is billed, and its files may be put away.
     Period(Period),
+    /// An operator did something.
+    Operator(Operator),
 }
 
 /// A daemon started.
@@ -226,6 +231,8 @@ pub enum Cause {
     Lapsed,
     /// The reservation or the sender is gone.
     Ended,
+    /// The payer's money was used up.
+    Exhausted,
 }
 
 /// A gap that was billed.
@@ -309,4 +316,79 @@ pub struct Period {
     pub number: u64,
     /// Both clocks.
     pub stamp: Stamp,
+}
+
+/// What an operator did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operator {
+    /// Who.
+    pub by: Actor,
+    /// By the wall clock, in milliseconds.
+    pub wall_ms: u64,
+    /// What.
+    pub action: Action,
+}
+
+/// Who gave an order, as the kernel knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// Number of the user.
+    pub uid: u32,
+    /// Name of the user at that time; empty if it had none.
+    pub name: String,
+}
+
+/// What an operator did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// An account is opened, or one that was closed anew. What is paid from here on is charged to
+    /// it.
+    Open {
+        /// Whose.
+        holder: Holder,
+        /// On which terms.
+        terms: Terms,
+    },
+    /// Its holder paid in.
+    Credit {
+        /// Whose account.
+        holder: Holder,
+        /// How much, in ledger units.
+        amount: u128,
+        /// Why, or by which payment.
+        reason: String,
+    },
+    /// Other terms hold.
+    Agree {
+        /// Whose account.
+        holder: Holder,
+        /// The new ones, as a whole.
+        terms: Terms,
+    },
+    /// An account that nobody uses is closed.
+    Close {
+        /// Whose account.
+        holder: Holder,
+        /// Why.
+        reason: String,
+    },
+    /// Anything else that changes what this node does: a price, a refresh period.
+    Did(String),
+}
+
+impl std::fmt::Display for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Open { holder, terms } => write!(f, "opened account {holder}: {}", terms.words()),
+            Self::Credit { holder, amount, reason } => {
+                let amount = amount_text(i128::try_from(*amount).unwrap_or(i128::MAX));
+                write!(f, "credited account {holder} with {amount}: {reason}")
+            }
+            Self::Agree { holder, terms } => {
+                write!(f, "changed account {holder}: {}", terms.words())
+            }
+            Self::Close { holder, reason } => write!(f, "closed account {holder}: {reason}"),
+            Self::Did(what) => f.write_str(what),
+        }
+    }
 }

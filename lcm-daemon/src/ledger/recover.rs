@@ -9,7 +9,7 @@ use super::fault::{Fault, Wrong};
 use super::journal::{Last, OpenError, Place, Segment, Torn};
 use super::reader::{Reader, segments};
 use super::record::Body;
-use super::segment;
+use super::segment::{self, Header};
 use super::storage::{Storage, Stored, write_all};
 
 /// Where a journal can be gone on with.
@@ -64,6 +64,9 @@ pub(super) fn recover<S: Storage>(storage: &S) -> Result<Found<S::File>, OpenErr
     last.number = place.number;
     look_back(storage, &all, &mut last)?;
     let length = file.length().map_err(|error| failed(&name, error))?;
+    let mut header = [0; segment::HEADER];
+    let count = file.read_at(0, &mut header).map_err(|error| failed(&name, error))?;
+    ended |= !header.get(..count).is_some_and(Header::is_present);
     let segment = match torn {
         None => Some(Segment { file, length }).filter(|_| !ended),
         Some((offset, bytes)) => {

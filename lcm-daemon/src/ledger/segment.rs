@@ -47,14 +47,25 @@ pub(super) struct Header {
 
 impl Header {
     pub(super) fn to_bytes(self) -> Vec<u8> {
+        self.of_version(FORMAT)
+    }
+
+    fn of_version(self, version: u16) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER);
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&FORMAT.to_be_bytes());
+        bytes.extend_from_slice(&version.to_be_bytes());
         bytes.extend_from_slice(&self.first.to_be_bytes());
         bytes.extend_from_slice(&self.before);
         let digest: Hash = Sha256::digest(&bytes).into();
         bytes.extend(digest.iter().take(8));
         bytes
+    }
+
+    /// Whether a file that begins with these bytes may be gone on with: records of kinds that an
+    /// older version does not know begin in a file of their own.
+    pub(super) fn is_present(bytes: &[u8]) -> bool {
+        let version = bytes.get(MAGIC.len()..).and_then(|rest| rest.first_chunk::<2>());
+        version == Some(&FORMAT.to_be_bytes())
     }
 
     /// Reads a header from the beginning of a file.
@@ -71,7 +82,7 @@ impl Header {
         let (first, rest) = rest.split_first_chunk::<8>().ok_or(Wrong::Header)?;
         let (before, _) = rest.split_first_chunk::<32>().ok_or(Wrong::Header)?;
         let header = Self { first: u64::from_be_bytes(*first), before: *before };
-        if bytes.get(..HEADER) == Some(header.to_bytes().as_slice()) {
+        if bytes.get(..HEADER) == Some(header.of_version(version).as_slice()) {
             Ok(header)
         } else {
             Err(Wrong::Header)
@@ -106,6 +117,14 @@ mod tests {
         for end in 0..HEADER {
             assert!(Header::parse(&good[..end]).is_err(), "cut at {end}");
         }
+    }
+
+    #[test]
+    fn a_file_of_an_older_version_is_read_and_not_gone_on_with() {
+        let header = Header { first: 1, before: [0; 32] };
+        let old = header.of_version(1);
+        assert_eq!(Header::parse(&old), Ok(header));
+        assert!(!Header::is_present(&old) && Header::is_present(&header.to_bytes()));
     }
 
     #[test]

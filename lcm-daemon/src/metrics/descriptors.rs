@@ -220,6 +220,20 @@ pub const ROUTE_QUERIES: Descriptor<0> = Descriptor::counter(
     "Lookups in the kernel's forwarding tables.",
 );
 
+/// What became of accounts, by event.
+pub const ACCOUNT_EVENTS: Descriptor<1> = Descriptor::counter(
+    "lcm_account_events_total",
+    ["event"],
+    "What became of accounts: warned of, used up, or at a cap.",
+);
+
+/// Accounts, by state.
+pub const ACCOUNTS: Descriptor<1> = Descriptor::gauge(
+    "lcm_accounts",
+    ["state"],
+    "Accounts of customers and neighbours, by state: open, spending, closed.",
+);
+
 /// Records handed to the ledger.
 pub const LEDGER_RECORDS: Descriptor<0> = Descriptor::counter(
     "lcm_ledger_records_total",

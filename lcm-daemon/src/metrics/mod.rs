@@ -82,6 +82,10 @@ pub struct Metrics {
     pub neighbour_news: Counter<1>,
     /// See [`descriptors::WAYS_TAKEN`].
     pub ways_taken: Counter<1>,
+    /// See [`descriptors::ACCOUNT_EVENTS`].
+    pub account_events: Counter<1>,
+    /// See [`descriptors::ACCOUNTS`].
+    pub accounts: Gauge<1>,
     /// See [`descriptors::CHARGING_KEPT`].
     pub charging_kept: Counter<0>,
     /// See [`descriptors::ROUTE_QUERIES`].
@@ -138,6 +142,8 @@ impl Metrics {
             diagnostics: counter(r, &descriptors::DIAGNOSTICS)?,
             neighbour_news: counter(r, &descriptors::NEIGHBOUR_NEWS)?,
             ways_taken: counter(r, &descriptors::WAYS_TAKEN)?,
+            account_events: counter(r, &descriptors::ACCOUNT_EVENTS)?,
+            accounts: gauge(r, &descriptors::ACCOUNTS)?,
             charging_kept: counter(r, &descriptors::CHARGING_KEPT)?,
             route_queries: counter(r, &descriptors::ROUTE_QUERIES)?,
             charging_accepts: counter(r, &descriptors::CHARGING_ACCEPTS)?,

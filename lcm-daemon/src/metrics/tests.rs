@@ -20,6 +20,8 @@ fn filled() -> Metrics {
     m.states_expired.set(["path"], 1);
     m.refresh_reduction.set(["acknowledged"], 2);
     m.diagnostics.set(["request"], 3);
+    m.account_events.set(["warned"], 1);
+    m.accounts.set(["open"], 1);
     m.neighbour_news.set(["silent"], 1);
     m.ways_taken.set(["first"], 1);
     m.charging_kept.set([], 2);

@@ -322,6 +322,7 @@ impl<'s> World<'s> {
                 | Output::Neighbour { .. }
                 | Output::Datagram { .. }
                 | Output::Traced(..)
+                | Output::Spending(_)
                 | Output::Traffic(_) => {}
             }
         }

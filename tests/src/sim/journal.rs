@@ -48,6 +48,10 @@ impl Journal {
         }));
     }
 
+    pub(super) fn replay(&self) -> &Replay {
+        &self.replay
+    }
+
     /// Takes a record; panics if it cannot follow those before it.
     pub(super) fn take(&mut self, body: &Body) {
         let number = self.replay.last() + 1;

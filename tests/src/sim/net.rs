@@ -524,6 +524,7 @@ impl Net {
             Output::Datagram { to, message } => self.nodes[id].datagrams.push((to, message)),
             Output::Notice(notice) => self.nodes[id].notices.push(notice),
             Output::Neighbour { .. } => {}
+            Output::Spending(news) => self.nodes[id].spending.push(*news),
             Output::Alarm(alarm) => self.nodes[id].alarms.push(*alarm),
             Output::Disbelieved(news) => self.nodes[id].disbelieved.push(*news),
             Output::LastKeyEnded { of, key_id } => self.nodes[id].keys_ended.push((of, key_id)),

@@ -5,15 +5,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 
 use lcm_daemon::config::{
-    Account, Authentication, Charges, Config, Contract, Handshake, Interface as InterfaceSettings,
-    Key, KeyUse, Limits, LinkRole, MissingPayment, NO_LIMIT, OnInconsistency, Prefix, Role, Secret,
-    Tariff,
+    Account, Accounts, Authentication, Charges, Config, Contract, Handshake,
+    Interface as InterfaceSettings, Key, KeyUse, Limits, LinkRole, MissingPayment, NO_LIMIT,
+    OnInconsistency, Prefix, Role, Secret, Tariff,
 };
 use lcm_daemon::engine::{
-    Alarm, Disbelieved, Engine, Notice, RecordId, TraceView, TrafficChange, TrafficSetting,
+    Alarm, Disbelieved, Engine, Notice, RecordId, Spending, TraceView, TrafficChange,
+    TrafficSetting,
 };
 use lcm_daemon::kernel::Interface;
 use lcm_daemon::ledger::record::{Body, Neighbour};
+use lcm_daemon::ledger::replay::Replay;
 
 use rsvp_wire::digest::Algorithm;
 use rsvp_wire::object::{Filter, Session};
@@ -46,6 +48,8 @@ pub struct NodeConfig {
     pub agreed: Option<(NodeId, NodeId)>,
     /// Nodes of one provider: what is between two of them is interior.
     pub house: &'static [NodeId],
+    /// Accounts of who pays, on all nodes that charge.
+    pub accounts: Option<Accounts>,
     /// How all messages are authenticated, if they are: all daemons share the keys.
     pub secured: Option<Secured>,
     /// What those who ask see of charges.
@@ -129,6 +133,7 @@ impl Default for NodeConfig {
             refused_account: None,
             agreed: None,
             house: &[],
+            accounts: None,
             secured: None,
             charges: Charges::Own,
             requesters: None,
@@ -183,6 +188,8 @@ pub struct Node {
     pub(super) notices: Vec<Notice>,
     /// What the operator was told of neighbours.
     pub(super) alarms: Vec<Alarm>,
+    /// News of accounts.
+    pub(super) spending: Vec<Spending>,
     /// What the operator was told of messages that were not believed.
     pub(super) disbelieved: Vec<Disbelieved>,
     /// Keys that have ended though they were the last, as the operator was told.
@@ -212,6 +219,7 @@ impl Node {
             datagrams: Vec::new(),
             notices: Vec::new(),
             alarms: Vec::new(),
+            spending: Vec::new(),
             disbelieved: Vec::new(),
             keys_ended: Vec::new(),
         }
@@ -312,6 +320,16 @@ impl Node {
         }
     }
 
+    /// What the operator of this node was told of accounts, oldest first.
+    pub fn spending(&self) -> &[Spending] {
+        &self.spending
+    }
+
+    /// The books that follow from the records of this life.
+    pub fn replay(&self) -> &Replay {
+        self.journal.replay()
+    }
+
     /// What the operator of this node was told of neighbours that contradict themselves or us,
     /// oldest first.
     pub fn alarms(&self) -> &[Alarm] {
@@ -387,6 +405,7 @@ pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Opt
     config.limits = shared.limits;
     config.diagnostics.charges = shared.charges;
     config.diagnostics.requesters = shared.requesters.into_iter().collect();
+    config.accounts = shared.accounts;
     if let Some(charging) = &mut config.charging {
         charging.validity_ms = shared.validity_ms;
         let name = topology.nodes[id].name.clone().into_bytes();

@@ -144,7 +144,8 @@ impl Node {
                 | Output::LastKeyEnded { .. }
                 | Output::Neighbour { .. }
                 | Output::Datagram { .. }
-                | Output::Traced(..) => {}
+                | Output::Traced(..)
+                | Output::Spending(_) => {}
                 Output::Notice(notice) => self.notices.push((notice.handle, notice.event)),
                 Output::Traffic(change) => {
                     let key = (change.interface, change.sender);

@@ -8,6 +8,7 @@
     reason = "a test that finds what it did not expect is to fail"
 )]
 
+mod accounts;
 mod audit;
 mod choice;
 mod contracts;

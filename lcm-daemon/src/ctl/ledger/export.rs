@@ -58,6 +58,8 @@ const RECORDS: &[&str] = &[
     "rate",
     "ceiling",
     "cause",
+    "uid",
+    "action",
     "orderly",
     "epoch",
     "sequence",
@@ -242,6 +244,12 @@ fn by_hand(row: Row, body: &Body) -> Row {
             .number("at_ms", period.stamp.at_ms)
             .number("wall_ms", period.stamp.wall_ms)
             .number("period", period.number),
+        Body::Operator(operator) => row
+            .text("kind", "operator")
+            .number("wall_ms", operator.wall_ms)
+            .number("uid", operator.by.uid)
+            .text("by", &operator.by.name)
+            .text("action", &operator.action),
         _ => row,
     }
 }
@@ -251,6 +259,7 @@ fn cause(cause: Cause) -> &'static str {
         Cause::Terms => "terms",
         Cause::Lapsed => "lapsed",
         Cause::Ended => "ended",
+        Cause::Exhausted => "exhausted",
     }
 }
 

@@ -9,7 +9,7 @@ use charging_model::flow::{
 };
 use charging_model::{BranchKey, Ppm, Rate, Span};
 use rsvp_wire::charging::{Account, ChargingFlags, Dcpe, Terms};
-use rsvp_wire::object::Hop;
+use rsvp_wire::object::{Filter, Hop};
 
 use super::super::Core;
 use super::super::integrity::Disbelief;
@@ -21,6 +21,7 @@ use super::super::time::{Now, lifetime};
 use super::audit::{AlarmKind, Link, note};
 use super::upstream::SERVICE;
 use super::{Accounts, Context, Fault, charges_on, clock, journal, serials};
+use crate::ledger::record::Neighbour;
 
 /// What a PATH says about charges.
 #[derive(Debug, Clone)]
@@ -157,6 +158,11 @@ pub(super) fn announce(
         Announced::Dcpe(said) => {
             let Said { dcpe, refresh_ms, .. } = said.as_ref();
             welcome(core, payee, dcpe)?;
+            let payer = payee.filter(|hop| {
+                let (interface, address) = (psb.incoming, *hop);
+                !core.is_internal(Neighbour { interface, address })
+            });
+            can_pay(core, now, (psb.sender, payer), dcpe)?;
             let mut flags = dcpe.flags;
             if arrived.facts.non_rsvp_hop || psb.announcer.is_some() {
                 flags = flags.union(ChargingFlags::NON_CHARGING_HOP);
@@ -166,6 +172,10 @@ pub(super) fn announce(
                 refresh: Span(u64::from(*refresh_ms)),
                 ..announcement(&mut core.accounts, dcpe).ok_or(Fault::BAD_ELEMENT)?
             };
+            let sender = (core.in_hand, psb.sender);
+            if payee.is_some_and(|hop| core.purses.resumes(now, sender, hop)) {
+                flow.sender_pays(clock(now));
+            }
             let before = flow.downstream().map(Known::of).unwrap_or_default();
             let heard = flow.on_dcpe(clock(now), &announcement);
             if let (Ok(heard), Some(link)) = (heard, link) {
@@ -216,6 +226,19 @@ fn welcome(core: &Core, payee: Option<IpAddr>, dcpe: &Dcpe) -> Result<(), Fault>
         }
         _ => Ok(()),
     }
+}
+
+/// Whether the previous hop's account can pay for the sender.
+fn can_pay(
+    core: &Core,
+    now: Now,
+    (sender, payee): (Filter, Option<IpAddr>),
+    dcpe: &Dcpe,
+) -> Result<(), Fault> {
+    let pays = dcpe.terms.sender_fraction.is_some_and(|fraction| fraction > 0);
+    let Some(hop) = payee.filter(|_| pays) else { return Ok(()) };
+    let admitted = core.purses.admits_sender(now, (core.in_hand, sender), hop);
+    admitted.map_err(|_| Fault::sender_account(dcpe))
 }
 
 /// What the previous hop had said.
@@ -329,8 +352,10 @@ pub(crate) fn sync_groups(core: &mut Core, now: Now, psb: &mut Psb, wanted: &[(u
     if !gone.is_empty() {
         serials::remember(&mut core.unused_serial, now, flow);
     }
+    let mut torn = Vec::new();
     for group in gone {
         flow.remove_group(clock(now), group);
+        torn.push(group);
     }
     for (group, price) in wanted {
         if flow.set_group(clock(now), *group, *price).is_err() {
@@ -338,6 +363,9 @@ pub(crate) fn sync_groups(core: &mut Core, now: Now, psb: &mut Psb, wanted: &[(u
         }
     }
     journal::take(core, now, psb);
+    for group in torn {
+        core.purses.forget_interface(now, psb.number, group);
+    }
 }
 
 pub(super) fn price(core: &Core, interface: u32) -> Option<Price> {

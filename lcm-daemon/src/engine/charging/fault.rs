@@ -14,6 +14,8 @@ use rsvp_wire::{BufferTooSmall, MessageWriter, PolicyOptions};
 use super::super::Core;
 use super::super::psb::Psb;
 use super::downstream::dcpe_of;
+use super::purses::Denied;
+use crate::purse::End;
 
 /// CHG_ERR: what we announced has expired, and nothing newer came from the previous hop. In the
 /// site range, beside the EXPIRED of a payment that names an instance of the past: whoever took one
@@ -23,6 +25,17 @@ const ANNOUNCEMENT_EXPIRED: u16 = 0x8001;
 /// CHG_ERR in a PATHERR: the account of the DCPE is refused, and with it all sender payments. In
 /// the site range, so that no other refusal of a PATH is taken for it.
 pub(super) const SENDER_ACCOUNT_REFUSED: u16 = 0x8002;
+
+/// CHG_ERR: there is no account for who pays.
+const ACCOUNT_UNKNOWN: u16 = 0x8003;
+/// CHG_ERR: the account is closed.
+const ACCOUNT_CLOSED: u16 = 0x8004;
+/// CHG_ERR: another session has the account to itself.
+const ACCOUNT_IN_USE: u16 = 0x8005;
+/// CHG_ERR: nothing is left on the account that would pay for what is required.
+const ACCOUNT_EXHAUSTED: u16 = 0x8006;
+/// CHG_ERR: as much was spent of the account as may be in a session, a day or a month.
+const ACCOUNT_CAPPED: u16 = 0x8007;
 
 /// A refusal, with what the neighbour needs to do better.
 #[derive(Debug, Clone)]
@@ -147,6 +160,36 @@ impl Fault {
         fault.about_branch(core, psb, key)
     }
 
+    /// The account cannot pay: what would be required goes along.
+    pub(super) fn denied(
+        core: &Core,
+        psb: &Psb,
+        key: BranchKey,
+        denied: Denied,
+        ucpe: &Ucpe,
+    ) -> Self {
+        let (value, reason, detail) = denied_as(denied);
+        let required = psb.flow.as_ref().and_then(|flow| {
+            flow.quote_for(key).or_else(|| flow.quote(key.group)).map(|q| q.receiver_payment().0)
+        });
+        let mut fault = Self::new(error_code::POLICY, value, reason);
+        fault.explain(core, psb, key, required.unwrap_or_default(), ucpe);
+        if let (Some(explained), Some(detail)) = (&mut fault.detail, detail) {
+            explained.error.reason = detail;
+        }
+        fault
+    }
+
+    /// The money of who pays for a branch is used up.
+    pub(crate) fn used_up(core: &Core, psb: &Psb, key: BranchKey, end: End) -> Self {
+        let (value, reason, detail) = denied_as(Denied::Ended(end));
+        let mut fault = Self::new(error_code::POLICY, value, reason).about_branch(core, psb, key);
+        if let (Some(explained), Some(detail)) = (&mut fault.detail, detail) {
+            explained.error.reason = detail;
+        }
+        fault
+    }
+
     /// An announcement contradicts an earlier one of the same hop, whose total was `valid`.
     pub(super) fn inconsistent_price(dcpe: &Dcpe, reason: &'static str, valid: u64) -> Self {
         let mut fault = Self::new(error_code::POLICY, policy::REJECT, reason);
@@ -159,6 +202,15 @@ impl Fault {
         let mut fault = Self::new(error_code::POLICY, policy::REJECT, "sender_account_refused");
         fault.about_dcpe(dcpe, SENDER_ACCOUNT_REFUSED, 0);
         fault
+    }
+
+    /// What the sender's side pays from is used up.
+    pub(crate) fn sender_used_up(core: &Core, psb: &Psb) -> Option<Self> {
+        let (context, down) = (core.charging.as_ref()?, psb.flow.as_ref()?.downstream()?);
+        let mut dcpe = Dcpe::new(context.currency, super::upstream::SERVICE);
+        dcpe.total = down.total.0;
+        dcpe.epoch = down.epoch.unwrap_or_default();
+        Some(Self::sender_account(&dcpe))
     }
 
     fn about_dcpe(&mut self, dcpe: &Dcpe, reason: u16, required: u64) {
@@ -227,6 +279,21 @@ impl Fault {
     /// What would be enough, where that is known.
     pub(crate) fn required(&self) -> Option<u64> {
         self.detail.as_ref().map(|detail| detail.error.required)
+    }
+}
+
+/// A refusal's error value, its name in counters, and what CHG_ERR says.
+fn denied_as(denied: Denied) -> (u16, &'static str, Option<u16>) {
+    match denied {
+        Denied::Unread => (policy::SERVER, "accounts_unread", None),
+        Denied::Unknown => (policy::REJECT, "account_unknown", Some(ACCOUNT_UNKNOWN)),
+        Denied::Closed => (policy::REJECT, "account_closed", Some(ACCOUNT_CLOSED)),
+        Denied::Currency => (policy::MERGE, "account_currency", None),
+        Denied::InUse => (policy::REJECT, "account_in_use", Some(ACCOUNT_IN_USE)),
+        Denied::Ended(end @ End::Exhausted) => {
+            (policy::EXCEED, end.name(), Some(ACCOUNT_EXHAUSTED))
+        }
+        Denied::Ended(end) => (policy::EXCEED, end.name(), Some(ACCOUNT_CAPPED)),
     }
 }
 

@@ -29,6 +29,11 @@ pub(super) fn take(core: &mut Core, now: Now, psb: &mut Psb) {
         let body = of_turn(number, phop, &turn);
         let with = body.as_ref().and_then(neighbour_of);
         if let Some(body) = body.filter(|_| !with.is_some_and(|with| core.is_internal(with))) {
+            match &body {
+                Body::Runs(runs) => core.purses.turned(now, runs, (core.in_hand, psb.sender)),
+                Body::Gap(gap) => core.purses.billed(now, gap),
+                _ => {}
+            }
             core.outbox.record(body);
         }
     }
@@ -41,6 +46,8 @@ pub(super) fn take(core: &mut Core, now: Now, psb: &mut Psb) {
 impl Engine {
     /// The machine slept from `from` until now, and carried nothing: nobody pays for that.
     pub fn slept(&mut self, now: Now, from: Instant) {
+        // What was used up before it slept ended then; in its sleep nothing is spent.
+        self.enter(Now { at: from, ..now });
         for slot in self.sessions.slots() {
             self.with_session(slot, |core, session| {
                 for psb in &mut session.senders {
@@ -119,6 +126,19 @@ fn declare(core: &mut Core, now: Now, session: Session, psb: &mut Psb) {
     }
 }
 
+/// What a meter is paid from was used up at an instant of the past: it stands still since.
+pub(crate) fn stop_spending(core: &mut Core, now: Now, psb: &mut Psb, meter: &Meter, at_ms: u64) {
+    let Some(flow) = psb.flow.as_mut() else { return };
+    match meter.payment {
+        record::Payment::SenderIn => flow.stop_sender(Millis(at_ms)),
+        _ => {
+            let Neighbour { interface: group, address: hop } = meter.neighbour;
+            flow.stop_receiver(BranchKey { group, hop }, Millis(at_ms));
+        }
+    }
+    take(core, now, psb);
+}
+
 /// The record of a turn; none of what stays within this node.
 fn of_turn(flow: u64, phop: Option<Neighbour>, turn: &Turn) -> Option<Body> {
     match *turn {
@@ -127,6 +147,7 @@ fn of_turn(flow: u64, phop: Option<Neighbour>, turn: &Turn) -> Option<Body> {
                 Turned::Terms => Cause::Terms,
                 Turned::Lapsed => Cause::Lapsed,
                 Turned::Ended => Cause::Ended,
+                Turned::Exhausted => Cause::Exhausted,
             };
             let meter = meter(flow, phop, entry)?;
             Some(Body::Runs(record::Runs { at_ms: at.0, meter, rate: rate.0, cause }))
@@ -200,6 +221,9 @@ pub(super) fn consented(
     if core.is_internal(neighbour(key)) {
         return;
     }
+    if let Some(meter) = meter(psb.number, None, Entry::ReceiverPaymentFrom(key)) {
+        core.purses.consented(now, meter, (core.in_hand, psb.sender), &after.account);
+    }
     let digest = if core.message.is_empty() { [0; 16] } else { digest(&core.message) };
     let id = core.outbox.record(Body::Consent(Consent {
         at_ms: now.at.as_millis(),
@@ -244,6 +268,9 @@ pub(super) fn closed(core: &mut Core, now: Now, psb: &Psb, key: BranchKey) {
     let (at_ms, flow, payer) = (now.at.as_millis(), psb.number, neighbour(key));
     if core.is_internal(payer) {
         return;
+    }
+    if let Some(meter) = meter(flow, None, Entry::ReceiverPaymentFrom(key)) {
+        core.purses.closed(now, meter);
     }
     core.outbox.record(Body::Closed(Closed { at_ms, flow, payer, orderly }));
 }

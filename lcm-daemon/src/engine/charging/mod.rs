@@ -11,6 +11,7 @@ mod downstream;
 mod fault;
 mod handler;
 mod journal;
+mod purses;
 mod repeat;
 mod report;
 mod serials;
@@ -26,6 +27,8 @@ pub(crate) use context::Context;
 pub use context::wire_account;
 pub(crate) use downstream::{Announced, acceptable, asked, originate, sync_groups, upstream_moved};
 pub(crate) use fault::{ChargingFault, Fault, blames_others, charging_error, write_fault};
+pub(crate) use journal::stop_spending;
+pub(crate) use purses::{Account as PurseAccount, Denied, Purses, User};
 pub(crate) use repeat::{announced_again, paid_again, was_announced};
 pub(crate) use report::report;
 pub(crate) use unwritten::Unwritten;
@@ -83,7 +86,7 @@ pub(super) fn clock(now: Now) -> Clock {
     Clock { now: Millis(now.at.as_millis()), unix_s: now.unix_s }
 }
 
-pub(super) fn branch(outgoing: u32, next_hop: IpAddr) -> BranchKey {
+pub(crate) fn branch(outgoing: u32, next_hop: IpAddr) -> BranchKey {
     BranchKey { group: outgoing, hop: next_hop }
 }
 

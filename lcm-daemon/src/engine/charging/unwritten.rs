@@ -94,7 +94,7 @@ impl Engine {
     /// consent is not acknowledged are refused (code 02, value 10), and until
     /// [`books_opened`](Self::books_opened) so are new ones.
     pub fn books_closed(&mut self, now: Now) {
-        let now = self.core.believable(now);
+        let now = self.enter(now);
         self.core.unwritten.closed = true;
         let queue = std::mem::take(&mut self.core.unwritten.queue);
         let (opening, raising): (VecDeque<_>, _) =

@@ -22,9 +22,11 @@ use super::super::time::{Instant, Now};
 use super::audit::{self, AlarmKind, Link, note};
 use super::downstream::price;
 use super::{
-    Accounts, ChargingFault, Context, Fault, branch, charges_on, clock, journal, serials, unwritten,
+    Accounts, ChargingFault, Context, Denied, Fault, branch, charges_on, clock, journal, serials,
+    unwritten,
 };
 use crate::config::MissingPayment;
+use crate::ledger::record::Neighbour;
 
 /// Service number of prices: controlled load (RFC 2211), the only one that is priced so far.
 pub(super) const SERVICE: u16 = 5;
@@ -246,6 +248,11 @@ fn take_payment(
     let payment = payment_of(&mut core.accounts, ucpe, *refresh_ms, quantity);
     let link = Link::to(key, session, psb.sender);
     let known = psb.flow.as_ref().and_then(|flow| flow.branch(key)).map(|b| b.sequence);
+    if let Err(denied) = may_pay(core, now, psb, key, &payment) {
+        let fault = Fault::denied(core, psb, key, denied, ucpe);
+        bump(&mut core.counters.payments_refused, fault.reason);
+        return Err(fault);
+    }
     let verdict = pay(core, now, session, psb, key, payment)?;
     match verdict {
         Some(Verdict::Kept { required, .. }) => {
@@ -273,6 +280,34 @@ fn take_payment(
             Ok(Admission::Taken)
         }
     }
+}
+
+/// Whether who pays has the money: asked where a reservation begins, where another account is named
+/// and where a silent payer comes back, who is billed for the gap at once. In between its account
+/// has an alarm.
+fn may_pay(
+    core: &Core,
+    now: Now,
+    psb: &Psb,
+    key: BranchKey,
+    payment: &Payment,
+) -> Result<(), Denied> {
+    let Some(flow) = psb.flow.as_ref().filter(|_| core.purses.is_on()) else { return Ok(()) };
+    if core.is_internal(Neighbour { interface: key.group, address: key.hop }) {
+        return Ok(());
+    }
+    let known = flow.branch(key).filter(|b| b.instance == payment.instance);
+    let mut gap = 0;
+    if let Some(branch) = known.filter(|b| b.account == payment.account) {
+        let silent = clock(now).now.since(branch.approved_until).0;
+        if silent == 0 {
+            return Ok(());
+        }
+        gap = u128::from(branch.receiver_payment.0).saturating_mul(silent.into());
+    }
+    let quote = flow.quote_for(key).or_else(|| flow.quote(key.group));
+    let rate = quote.map_or(payment.payment.0, |quote| quote.receiver_payment().0);
+    core.purses.admits(now, core.in_hand, (key.hop, Some(&payment.account)), (rate, gap))
 }
 
 /// Whether there is room for one more who pays behind an interface.
@@ -553,4 +588,5 @@ pub(crate) fn settle(core: &mut Core, now: Now, session: Session, psb: &mut Psb)
     for key in keys {
         release(core, now, session, psb, key);
     }
+    core.purses.forget_sender(core.in_hand, psb.sender);
 }

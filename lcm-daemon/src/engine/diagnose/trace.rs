@@ -186,7 +186,7 @@ impl Engine {
     /// # Errors
     /// If nothing can be asked.
     pub fn trace(&mut self, now: Now, request: TraceRequest) -> Result<TraceId, TraceError> {
-        let now = self.core.believable(now);
+        let now = self.enter(now);
         if self.core.diagnose.traces.len() >= TRACES_MOST {
             return Err(TraceError::TooMany);
         }

@@ -162,6 +162,12 @@ pub enum Wrong {
         /// Which posting.
         of: u64,
     },
+    /// An account is opened that is open.
+    OpenAlready,
+    /// An order about an account that is not open.
+    NoSuchAccount,
+    /// What is paid in, or agreed on, cannot be held.
+    NotHeld,
     /// A sum that does not fit 127 bits.
     Overflow,
 }
@@ -230,6 +236,9 @@ impl fmt::Display for Wrong {
             }
             Self::DisputedAlready { of } => write!(f, "posting {of} is disputed already"),
             Self::NotDisputed { of } => write!(f, "posting {of} is not disputed"),
+            Self::OpenAlready => f.write_str("opens an account that is open"),
+            Self::NoSuchAccount => f.write_str("is about an account that is not open"),
+            Self::NotHeld => f.write_str("pays in or agrees on what the account cannot hold"),
             Self::Overflow => f.write_str("a sum does not fit 127 bits"),
         }
     }

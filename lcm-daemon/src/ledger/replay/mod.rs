@@ -6,6 +6,7 @@
 //!                 ├─ run.rs       boot, last proved instant, time of day
 //!                 ├─ flows.rs     approvals in force, meters; in pages.rs by number
 //!                 ├─ accounts.rs  who owes whom
+//!                 ├─ purses.rs    who may still spend what
 //!                 └─ posting.rs   contra entries, disputes, what is final
 //! ```
 //!
@@ -16,6 +17,7 @@ mod fault;
 mod flows;
 mod pages;
 mod posting;
+mod purses;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -25,16 +27,19 @@ use serde::{Deserialize, Serialize};
 pub use accounts::{Account, AccountRef};
 pub use fault::{Fault, Wrong, name};
 pub use posting::{ByState, Posting, State, TenureRef};
+pub use purses::Standing;
 pub use run::Moment;
 
 use self::accounts::{Accounts, NeighbourRef};
 use self::flows::{Flow, Flows, Grant, Line};
 use self::posting::Postings;
+use self::purses::Purses;
 use self::run::Run;
 use super::record::{
     Body, Cause, Closed, Consent, Contra, Dispute, Gap, Meter, Neighbour, Offer, Payment, Period,
     Runs, Stamp, Started,
 };
+use crate::purse::Holder;
 
 /// The books as far as the records were applied.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -48,6 +53,8 @@ pub struct Replay {
     /// Meters that run though their approval ended or was lowered: what stops them must follow,
     /// with an instant not after that.
     overdue: Vec<Overdue>,
+    /// Accounts of holders; last, since format 1 had none.
+    purses: Purses,
 }
 
 /// A meter that must have stopped.
@@ -139,6 +146,7 @@ impl Replay {
             Body::Contra(contra) => self.contra(contra)?,
             Body::Dispute(dispute) => self.dispute(dispute)?,
             Body::Period(period) => self.period(period)?,
+            Body::Operator(operator) => self.purses.ordered(number, &operator.action)?,
         }
         Ok(Applied::default())
     }
@@ -262,6 +270,9 @@ impl Replay {
             tenure: line.tenure,
         };
         self.postings.keep(&posting);
+        if let Some(payer) = self.accounts.get(posting.debit) {
+            self.purses.charge(payer, &posting);
+        }
         Ok(Some(posting))
     }
 
@@ -512,7 +523,11 @@ impl Replay {
     }
 
     fn contra(&mut self, contra: &Contra) -> Result<(), Wrong> {
-        self.postings.contra(&mut self.accounts, contra)
+        let payer = self.postings.contra(&mut self.accounts, contra)?;
+        if let Some(payer) = self.accounts.get(payer) {
+            self.purses.give_back(payer, contra.of, contra.amount);
+        }
+        Ok(())
     }
 
     fn dispute(&mut self, dispute: &Dispute) -> Result<(), Wrong> {
@@ -588,6 +603,17 @@ impl Replay {
     #[must_use]
     pub fn returned(&self, number: u64) -> u128 {
         self.postings.returned(number)
+    }
+
+    /// The accounts that operators opened, by their holders.
+    pub fn standings(&self) -> impl Iterator<Item = (&Holder, &Standing)> {
+        self.purses.iter()
+    }
+
+    /// The holder whose account a posting was charged to, if there is one.
+    #[must_use]
+    pub fn holder(&self, posting: &Posting) -> Option<&Holder> {
+        self.purses.payer(self.accounts.get(posting.debit)?, posting.number)
     }
 
     /// The first posting that is not final at an instant, by what `later` knows: these books

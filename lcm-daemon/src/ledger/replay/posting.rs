@@ -159,7 +159,12 @@ impl Postings {
         kept.copied().ok_or(Wrong::NoSuchPosting { of: number })
     }
 
-    pub(super) fn contra(&mut self, accounts: &mut Accounts, contra: &Contra) -> Result<(), Wrong> {
+    /// Gives a part of a posting back; to whom.
+    pub(super) fn contra(
+        &mut self,
+        accounts: &mut Accounts,
+        contra: &Contra,
+    ) -> Result<AccountRef, Wrong> {
         let Contra { of, amount, .. } = *contra;
         let kept = self.find(of)?;
         if amount == 0 {
@@ -173,7 +178,7 @@ impl Postings {
         let Sides { debit, credit } = kept.sides;
         accounts.transfer(Sides { debit: credit, credit: debit }, amount)?;
         self.returned.insert(of, before.saturating_add(amount));
-        Ok(())
+        Ok(debit)
     }
 
     pub(super) fn dispute(&mut self, dispute: &Dispute) -> Result<(), Wrong> {
