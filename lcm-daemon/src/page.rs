@@ -135,6 +135,9 @@ impl Page {
         for (event, count) in &counters.reduction {
             m.refresh_reduction.set([event], *count);
         }
+        for (event, count) in &counters.receiver_proxy {
+            m.receiver_proxy.set([event], *count);
+        }
         for (news, count) in &counters.neighbours {
             m.neighbour_news.set([news], *count);
         }

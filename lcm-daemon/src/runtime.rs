@@ -71,6 +71,7 @@ impl Node {
         for interface in monitor.interfaces() {
             engine.handle_news(now, KernelNews::Interface(interface.clone()));
         }
+        open_proxies(&mut engine, now);
         Ok(Self {
             engine,
             socket: watch(socket)?,
@@ -191,6 +192,7 @@ impl Node {
             tracing::debug!(?item, "kernel news");
             self.engine.handle_news(now, item);
         }
+        open_proxies(&mut self.engine, now);
         Ok(())
     }
 
@@ -389,6 +391,14 @@ impl Node {
 }
 
 /// Forgets that a socket was readable, unless it became so meanwhile.
+/// Starts to send for the hosts without RSVP that the configuration names.
+fn open_proxies(engine: &mut Engine, now: Now) {
+    for (proxy, error) in engine.open_proxies(now) {
+        let (session, source) = (proxy.session, proxy.source);
+        tracing::warn!(%session, %source, "[[sender_proxy]] is not open: {error}");
+    }
+}
+
 fn clear_readable<T: AsRawFd>(socket: &AsyncFd<T>) {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     if let std::task::Poll::Ready(Ok(mut guard)) = socket.poll_read_ready(&mut context) {

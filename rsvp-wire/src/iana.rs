@@ -261,6 +261,8 @@ pub mod error_code {
     pub const TRAFFIC_CONTROL_SYSTEM: u8 = 22;
     /// RSVP System error.
     pub const RSVP_SYSTEM: u8 = 23;
+    /// Unrecoverable Receiver Proxy Error (RFC 5946 section 3.1.2).
+    pub const RECEIVER_PROXY: u8 = 36;
 }
 
 /// Error values of code 1, Admission Control failure (RFC 2205 appendix B).
@@ -353,6 +355,7 @@ pub const fn error_name(code: u8) -> &'static str {
         error_code::TRAFFIC_CONTROL => "traffic control error",
         error_code::TRAFFIC_CONTROL_SYSTEM => "traffic control system error",
         error_code::RSVP_SYSTEM => "RSVP system error",
+        error_code::RECEIVER_PROXY => "unrecoverable receiver proxy error",
         _ => "unknown error",
     }
 }

@@ -17,7 +17,7 @@ use super::{
     DEFAULT_ON_INCONSISTENCY, DEFAULT_ON_MISSING_PAYMENT, DEFAULT_P_TYPES, DEFAULT_REFRESH_MS,
     DEFAULT_REQUIRE_ESTABLISHED, DEFAULT_ROLE, DEFAULT_SLEW_MAX_PERCENT, DEFAULT_VALIDITY_MS,
     Daemon, PTypes, REFRESH_MS_MAX, REFRESH_MS_MIN, Role, Rsvp, VALIDITY_MS_MAX, accounts,
-    authentication, choice, diagnostics, identity, interfaces, ledger, limits, neighbours,
+    authentication, choice, diagnostics, identity, interfaces, ledger, limits, neighbours, proxy,
 };
 
 /// Beyond this R would outrun the lifetimes that K = 3 gives.
@@ -58,6 +58,8 @@ pub(super) fn config(file: File, problems: &mut Problems<'_>) -> Config {
         interfaces::check(&inherited, file.default_interface, file.interfaces, problems);
     let authentication = authentication::check(file.authentication, problems);
     let identities = identity::check(file.identities, problems);
+    let receiver_proxies = proxy::receivers(file.receiver_proxies, charging.is_some(), problems);
+    let sender_proxies = proxy::senders(file.sender_proxies, charging.is_some(), problems);
     Config {
         daemon,
         rsvp,
@@ -69,6 +71,8 @@ pub(super) fn config(file: File, problems: &mut Problems<'_>) -> Config {
         charging,
         authentication,
         identities,
+        receiver_proxies,
+        sender_proxies,
         default_interface,
         interfaces,
     }

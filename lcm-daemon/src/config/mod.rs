@@ -33,6 +33,7 @@ mod ledger;
 mod limits;
 mod neighbours;
 mod problem;
+mod proxy;
 mod raw;
 mod read;
 mod render;
@@ -63,6 +64,7 @@ pub use keys::{KeyFileErrors, read_secret, secret_of};
 pub use ledger::{DEFAULT_HOLD_S, DEFAULT_PROOF_MS, DEFAULT_SEGMENT_BYTES, Ledger};
 pub use limits::Limits;
 pub use problem::{ConfigErrors, PROBLEMS_MAX, Problem};
+pub use proxy::{DEFAULT_PROXY_TTL, DEFAULT_RETRY_S, ReceiverProxy, SenderProxy};
 
 /// Largest configuration file that is read, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
@@ -170,6 +172,10 @@ pub struct Config {
     pub authentication: Vec<Authentication>,
     /// `[[identity]]`: of whom it is asked who they are, and who we say that we are.
     pub identities: Vec<IdentityRule>,
+    /// `[[receiver_proxy]]`: receivers without RSVP, for which this router reserves.
+    pub receiver_proxies: Vec<ReceiverProxy>,
+    /// `[[sender_proxy]]`: senders without RSVP, for which this router sends PATH.
+    pub sender_proxies: Vec<SenderProxy>,
     /// `[default_interface]`: what holds for an interface that the file does not name.
     pub default_interface: Interface,
     /// `[[interface]]` by name.

@@ -6,10 +6,10 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::problem::Problems;
 use super::wording::suggestion;
-use super::{accounts, authentication, choice, diagnostics, identity, ledger, limits, raw};
+use super::{accounts, authentication, choice, diagnostics, identity, ledger, limits, proxy, raw};
 
 /// Names of the tables that a file may have.
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 15] = [
     "daemon",
     "rsvp",
     "limits",
@@ -21,6 +21,8 @@ const TABLES: [&str; 13] = [
     "neighbour",
     "authentication",
     "identity",
+    "receiver_proxy",
+    "sender_proxy",
     "default_interface",
     "interface",
 ];
@@ -41,6 +43,8 @@ pub(super) struct File {
     pub(super) neighbours: Vec<Spanned<raw::Neighbour>>,
     pub(super) authentication: Vec<Spanned<authentication::Raw>>,
     pub(super) identities: Vec<Spanned<identity::Raw>>,
+    pub(super) receiver_proxies: Vec<Spanned<proxy::RawReceiver>>,
+    pub(super) sender_proxies: Vec<Spanned<proxy::RawSender>>,
     pub(super) default_interface: Option<Spanned<raw::Interface>>,
     pub(super) interfaces: Vec<Spanned<raw::Interface>>,
 }
@@ -60,6 +64,10 @@ impl File {
                 "charging" => file.charging = Some(placed(value, problems)),
                 "default_interface" => file.default_interface = Some(placed(value, problems)),
                 "interface" => file.interfaces = tables("interface", value, problems),
+                "receiver_proxy" => {
+                    file.receiver_proxies = tables("receiver_proxy", value, problems);
+                }
+                "sender_proxy" => file.sender_proxies = tables("sender_proxy", value, problems),
                 "identity" => file.identities = tables("identity", value, problems),
                 "neighbour" => file.neighbours = tables("neighbour", value, problems),
                 "authentication" => {

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use super::{
     Account, Config, Contract, Interface, Tariff, accounts, authentication, choice, diagnostics,
-    identity, ledger, limits,
+    identity, ledger, limits, proxy,
 };
 
 /// Every effective setting of a configuration, as TOML.
@@ -78,6 +78,7 @@ fn tables(out: &mut String, config: &Config) -> fmt::Result {
 
     authentication::render(out, &config.authentication, quoted)?;
     identity::render(out, &config.identities, quoted)?;
+    proxy::render(out, &config.receiver_proxies, &config.sender_proxies, quoted)?;
 
     writeln!(out, "\n[default_interface]")?;
     interface(out, &config.default_interface)?;

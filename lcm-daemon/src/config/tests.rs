@@ -723,8 +723,10 @@ prop_compose! {
         charging in Just(charging),
         authentication in proptest::option::of(any_authentication()),
         identity in proptest::option::of(identity::tests::any_identity()),
+        proxies in proxy::tests::any_proxies(),
     ) -> Config {
         let authentication = authentication.into_iter().collect();
+        let charges = charging.is_some();
         let unpaid = charging.as_ref().is_some_and(|charging| charging.general.account.is_none());
         Config {
             daemon: Daemon {
@@ -767,6 +769,12 @@ prop_compose! {
             charging,
             authentication,
             identities: identity.into_iter().collect(),
+            receiver_proxies: proxies.0,
+            sender_proxies: proxies
+                .1
+                .into_iter()
+                .map(|one| SenderProxy { fraction_ppm: charges.then_some(0), ..one })
+                .collect(),
             default_interface,
             interfaces,
         }

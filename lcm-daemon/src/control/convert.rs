@@ -6,11 +6,12 @@ use std::str::FromStr;
 use rsvp_wire::object::{Filter, Float, FlowId, FlowSpec, Session, Style, Tspec};
 
 use super::protocol::{
-    Claim, NoticeLine, ReceiveRequest, SendRequest, SessionName, StyleName, TraceSpec, TrafficSpec,
+    Claim, NoticeLine, Place, ReceiveRequest, SendRequest, SessionName, StyleName, TraceSpec,
+    TrafficSpec,
 };
 use crate::config::{Account, Credential, IDENTITY_BYTES_MAX, IdentityKey, name_fault, secret_of};
 use crate::engine::{
-    Engine, Notice, NoticeEvent, ReceiverRequest, SenderRequest, SenderShare, TraceRequest,
+    Behind, Engine, Notice, NoticeEvent, ReceiverRequest, SenderRequest, SenderShare, TraceRequest,
 };
 
 /// Parts per million that make a whole.
@@ -75,6 +76,11 @@ pub(crate) fn send(engine: &Engine, request: &SendRequest) -> Result<SenderReque
         ttl: request.ttl,
         interface: interface(engine, request.interface.as_deref())?,
         share,
+        behind: match &request.proxy {
+            None => None,
+            Some(Place::Anywhere) => Some(Behind::Anywhere),
+            Some(Place::Interface(name)) => interface(engine, Some(name))?.map(Behind::Interface),
+        },
     })
 }
 

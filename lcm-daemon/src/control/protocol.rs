@@ -118,12 +118,25 @@ pub struct SendRequest {
     /// Outgoing interface by name; absent follows the kernel's route.
     #[serde(default)]
     pub interface: Option<String>,
+    /// The sender is a host without RSVP behind this router; absent for this machine itself.
+    #[serde(default)]
+    pub proxy: Option<Place>,
     /// What the sender pays; absent sends a PATH without charging.
     #[serde(default)]
     pub share: Option<Share>,
     /// Stay registered after the connection ends.
     #[serde(default)]
     pub detach: bool,
+}
+
+/// Where a sender without RSVP is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// Its data comes in somewhere.
+    Anywhere,
+    /// Behind this interface, by which multicast is routed.
+    Interface(String),
 }
 
 /// The sender's share of the charge.

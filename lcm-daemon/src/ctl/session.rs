@@ -11,7 +11,8 @@ use crate::config::{IdentityKind, name_fault, read_secret};
 use crate::control::Request;
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{
-    Claim, Hidden, ReceiveRequest, Reply, SendRequest, SessionName, Share, StyleName, TrafficSpec,
+    Claim, Hidden, Place, ReceiveRequest, Reply, SendRequest, SessionName, Share, StyleName,
+    TrafficSpec,
 };
 
 /// IP protocol number of UDP.
@@ -74,7 +75,7 @@ pub(crate) struct SendArgs {
     /// Session to send to: [udp:]ADDRESS:PORT.
     #[arg(value_parser = session_name)]
     session: SessionName,
-    /// Source address and port of the data; the address is one of this node's.
+    /// Source address and port of the data; the address is one of this node's, but for --proxy.
     #[arg(long, value_name = "ADDRESS:PORT")]
     source: SocketAddr,
     #[command(flatten)]
@@ -85,6 +86,12 @@ pub(crate) struct SendArgs {
     /// Outgoing interface; by the kernel's route without it.
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
+    /// The source is another host, without RSVP, whose data passes here (a router's sender proxy).
+    #[arg(long)]
+    proxy: bool,
+    /// With --proxy: the interface that the host is behind, by which multicast is routed.
+    #[arg(long, value_name = "NAME", requires = "proxy")]
+    behind: Option<String>,
     /// Send PATH without a charging element.
     #[arg(long, conflicts_with_all = ["fraction", "account", "limit_per_hop", "max_hops"])]
     no_charging: bool,
@@ -196,6 +203,7 @@ pub(crate) fn send(args: &SendArgs) -> Result<(), ClientError> {
         traffic: args.traffic.spec(),
         ttl: args.ttl,
         interface: args.interface.clone(),
+        proxy: args.proxy.then(|| args.behind.clone().map_or(Place::Anywhere, Place::Interface)),
         share,
         detach: args.stay.detach,
     });

@@ -312,6 +312,7 @@ impl Stage {
             },
             ttl: 63,
             interface: None,
+            proxy: None,
             share: Some(share),
             detach: true,
         });

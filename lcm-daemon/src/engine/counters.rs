@@ -38,6 +38,8 @@ pub struct Counters {
     pub ways_taken: BTreeMap<&'static str, u64>,
     /// What became of accounts, by what happened.
     pub accounts: BTreeMap<&'static str, u64>,
+    /// Reservations for receivers without RSVP (RFC 5946), by what became of them.
+    pub receiver_proxy: BTreeMap<&'static str, u64>,
     /// Soft state that timed out, by kind.
     pub expired: BTreeMap<&'static str, u64>,
 }

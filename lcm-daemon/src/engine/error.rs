@@ -281,7 +281,8 @@ pub(crate) fn towards(core: &Core, interface: u32, family: IpAddr, to: IpAddr) -
     }
 }
 
-fn send_path_err(
+/// Sends a PATHERR that starts here, to a previous hop.
+pub(crate) fn send_path_err(
     core: &mut Core,
     interface: u32,
     hop: Hop,
@@ -294,7 +295,8 @@ fn send_path_err(
     bump(&mut core.counters.path_errors_sent, fault.counted());
     let to = Some(fault.payer().unwrap_or(hop.address));
     let context = (core.charging.as_ref(), core.policy_integrity(interface, to));
-    let error = ErrorSpec { node, flags: ErrorFlags::NONE, code: fault.code, value: fault.value };
+    let flags = if fault.in_place { ErrorFlags::IN_PLACE } else { ErrorFlags::NONE };
+    let error = ErrorSpec { node, flags, code: fault.code, value: fault.value };
     let to = core.hop(interface, Some(hop.address));
     core.outbox.send(&mut core.counters, to, meta, MessageType::PathErr, RecordId::NONE, |w| {
         w.object(&session)?;

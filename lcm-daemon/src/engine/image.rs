@@ -99,6 +99,8 @@ fn write_core(core: &Core, out: &mut String) -> fmt::Result {
         message: _,
         closing: _,
         draining,
+        // The plays that are explored have no proxies of senders.
+        unopened: _,
     } = core;
     write_interfaces(interfaces, out)?;
     writeln!(out, "routes {:?}", routes.image())?;
@@ -124,6 +126,7 @@ fn write_session(state: &SessionState, out: &mut String) -> fmt::Result {
         traffic,
         traffic_stale,
         receiver,
+        proxied,
         local_senders,
         path_refresh,
         resv_refresh,
@@ -132,7 +135,7 @@ fn write_session(state: &SessionState, out: &mut String) -> fmt::Result {
     writeln!(out, "{session:?} {slot} {path_refresh:?} {resv_refresh:?}")?;
     senders.iter().try_for_each(|psb| write_psb(psb, out))?;
     writeln!(out, "{heard:?} {traffic:?} {traffic_stale}")?;
-    writeln!(out, "{reservations:?} {receiver:?} {local_senders:?}")
+    writeln!(out, "{reservations:?} {receiver:?} {proxied:?} {local_senders:?}")
 }
 
 fn write_psb(psb: &Psb, out: &mut String) -> fmt::Result {

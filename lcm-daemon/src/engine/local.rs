@@ -30,6 +30,17 @@ pub struct SenderRequest {
     pub interface: Option<u32>,
     /// What the sender pays, or `None` for a PATH without charging.
     pub share: Option<SenderShare>,
+    /// The sender is a host without RSVP behind this router (RFC 5945), instead of this node.
+    pub behind: Option<Behind>,
+}
+
+/// Where a sender is for which a router sends PATH.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behind {
+    /// Its data comes in somewhere; it is routed by its destination alone.
+    Anywhere,
+    /// Behind this interface; data for a group is routed by it.
+    Interface(u32),
 }
 
 /// The sender's part of the charge (charging.md section 1, paper section 3.4).
@@ -192,6 +203,8 @@ pub enum LocalError {
     NotOurAddress(IpAddr),
     /// The destination cannot be a session's.
     BadDestination(IpAddr),
+    /// The source cannot be a sender's.
+    BadSource(IpAddr),
     /// With this session, ports with and without a number would mix (RFC 2205 section 3.2).
     Ports(Session),
     /// A sender or receiver of this kind is registered already.
@@ -237,6 +250,9 @@ impl std::fmt::Display for LocalError {
                 "destination {address} cannot be a session address: \
                  give a unicast or multicast address that data can be sent to"
             ),
+            Self::BadSource(address) => {
+                write!(f, "source address {address} cannot be a sender's: give a unicast address")
+            }
             Self::Ports(session) => write!(
                 f,
                 "session {session} mixes ports with none: for one destination and protocol give \

@@ -9,11 +9,11 @@ use rsvp_wire::object::{Adspec, Filter, Float, FlowSpec, ResvConfirm, Session, S
 use super::charging;
 use super::limits::Seat;
 use super::local::{
-    Handle, LocalError, LocalReceiver, LocalSender, Notice, NoticeEvent, ReceiverRequest,
+    Behind, Handle, LocalError, LocalReceiver, LocalSender, Notice, NoticeEvent, ReceiverRequest,
     SenderRequest,
 };
 use super::outbox::Output;
-use super::path::{has_stray_port, may_be_destination};
+use super::path::{has_stray_port, may_be_destination, may_be_source};
 use super::policy::{Elements, ResvPolicy};
 use super::psb::{Outgoing, Psb, SenderFacts};
 use super::record::RecordId;
@@ -49,8 +49,11 @@ impl Engine {
         if !may_be_destination(session.destination) {
             return Err(LocalError::BadDestination(session.destination));
         }
-        if !self.core.interfaces.owns(sender.source) {
+        if request.behind.is_none() && !self.core.interfaces.owns(sender.source) {
             return Err(LocalError::NotOurAddress(sender.source));
+        }
+        if !may_be_source(sender.source) {
+            return Err(LocalError::BadSource(sender.source));
         }
         if has_stray_port(&session, sender) {
             return Err(LocalError::Ports(session));
@@ -229,10 +232,15 @@ impl SessionState {
         if self.sender(request.sender).is_some() {
             return Err(LocalError::Taken(self.session));
         }
+        let incoming = match request.behind {
+            Some(Behind::Interface(interface)) => interface,
+            Some(Behind::Anywhere) | None => LOCAL,
+        };
+        let transits = incoming != LOCAL && self.session.destination.is_multicast();
         self.senders.push(Psb {
             sender: request.sender,
             phop: None,
-            incoming: LOCAL,
+            incoming,
             facts: SenderFacts {
                 tspec: request.tspec,
                 adspec: Some(first_adspec()),
@@ -245,8 +253,8 @@ impl SessionState {
             expires: Instant::NEVER,
             route: RouteKey {
                 destination: self.session.destination,
-                source: None,
-                incoming: LOCAL,
+                source: transits.then_some(request.sender.source),
+                incoming: if transits { incoming } else { LOCAL },
                 transport: None,
             },
             pinned: request.interface,
@@ -383,7 +391,8 @@ impl SessionState {
         let known = standing.is_some_and(|flowspec| !follows || flowspec == wanted);
         let mut payments = charging::Payments::default();
         if psb.flow.is_some() {
-            let Some(due) = charging::local_due(psb, self.session.destination) else { return };
+            let key = charging::branch(LOCAL, self.session.destination);
+            let Some(due) = charging::due_of(psb, key) else { return };
             let most = receiver.request.max_payment.unwrap_or(u64::MAX);
             // While nothing can be written, what stands is all that can be approved.
             let settled = self.settled_on(core, now, index, due.payment, most);
@@ -432,6 +441,7 @@ impl SessionState {
             policy: ResvPolicy { payments, ..ResvPolicy::default() },
             paid_before: false,
             payers: Box::default(),
+            proxied: false,
         };
         for (sender, fault) in self.take_resv(core, now, request) {
             let event = NoticeEvent::Error {
@@ -447,12 +457,13 @@ impl SessionState {
         }
     }
 
-    /// Repeats the consent of the receiver on this node, as its RESV refresh does.
+    /// Repeats the consent of the receiver on this node, and of those that it reserves for, as their
+    /// RESV refresh does.
     pub(crate) fn renew_local_consent(&mut self, core: &mut Core, now: Now) {
         let session = self.session;
-        for rsb in self.reservations.iter().filter(|rsb| rsb.outgoing == LOCAL) {
+        for rsb in self.reservations.iter().filter(|rsb| rsb.outgoing == LOCAL || rsb.proxied) {
             for psb in self.senders.iter_mut().filter(|psb| rsb.matches(psb)) {
-                charging::renew_local(core, now, session, psb, rsb.next_hop);
+                charging::renew_local(core, now, session, psb, rsb);
             }
         }
     }

@@ -29,6 +29,7 @@ mod outbox;
 mod path;
 mod payers;
 mod policy;
+mod proxy;
 mod psb;
 mod record;
 mod reduce;
@@ -54,7 +55,8 @@ pub use diagnose::{
 };
 pub use integrity::{AssociationView, Disbelief, DisbeliefView, Disbelieved, KeyView, PeerView};
 pub use local::{
-    Handle, LocalError, Notice, NoticeEvent, OtherWay, ReceiverRequest, SenderRequest, SenderShare,
+    Behind, Handle, LocalError, Notice, NoticeEvent, OtherWay, ReceiverRequest, SenderRequest,
+    SenderShare,
 };
 pub use local_api::PriceChange;
 pub use outbox::Output;
@@ -151,6 +153,8 @@ pub(crate) struct Core {
     closing: bool,
     /// The node goes out of service: nothing new is let in.
     draining: bool,
+    /// Senders of `[[sender_proxy]]` that are not open yet, and whether the operator knows.
+    unopened: Vec<(crate::config::SenderProxy, bool)>,
 }
 
 impl Engine {
@@ -191,6 +195,7 @@ impl Engine {
             message: Vec::new(),
             closing: false,
             draining: false,
+            unopened: config.sender_proxies.iter().map(|one| (one.clone(), false)).collect(),
             config,
         };
         Self { core, sessions: Sessions::new(hasher) }

@@ -509,6 +509,9 @@ fn send_path(
     interface: u32,
     refresh: bool,
 ) {
+    if core.sinks_path(session, interface) {
+        return;
+    }
     let Some(port) = core.interfaces.get(interface) else { return };
     let Some(address) = core.interfaces.address(interface, session.destination) else {
         return core.counters.drop("no_address_on_outgoing_interface");

@@ -20,6 +20,7 @@ impl SessionState {
             self.charging_due(core, now, index);
         }
         self.choices_due(core, now);
+        self.proxies_due(core, now);
         if self.path_refresh <= now.at {
             for index in 0..self.senders.len() {
                 self.refresh_path(core, now, index);

@@ -35,6 +35,8 @@ pub(crate) struct Request {
     /// Who pays, where that is not the next hop alone: at first as the block that this renews has
     /// it.
     pub(crate) payers: Box<[Payer]>,
+    /// It is for a receiver without RSVP.
+    pub(crate) proxied: bool,
 }
 
 /// A part of a request that was refused: for this sender, or for all of them.
@@ -156,6 +158,7 @@ impl Request {
             policy: policy::read_resv(core, now, resv, filters, refresh_ms)?,
             paid_before: false,
             payers: Box::default(),
+            proxied: false,
         })
     }
 
@@ -172,6 +175,7 @@ impl Request {
             policy_until: Instant::default(),
             scope: self.scope,
             payers: self.payers,
+            proxied: self.proxied,
             expires,
             refresh_ms: self.refresh_ms,
             numbers: Numbers::default(),
@@ -219,8 +223,12 @@ impl SessionState {
             psb.veiled = elsewhere || request.payers.iter().any(behind);
         }
         let hop = (request.outgoing, request.next_hop);
+        let speaks_rsvp = hop.0 != LOCAL && !request.proxied;
         self.install(core, now, request);
         self.move_payers(core, now, hop, &present);
+        if speaks_rsvp {
+            self.give_way(core, now, hop.0, &admitted);
+        }
         refusals
     }
 
@@ -350,6 +358,7 @@ impl SessionState {
         let k = u32::from(core.config.rsvp.lifetime_multiplier);
         let expires = match request.outgoing {
             LOCAL => Instant::NEVER,
+            _ if request.proxied => Instant::NEVER,
             _ => now.at + lifetime(request.refresh_ms, k),
         };
         let before = self.upstream_wishes();

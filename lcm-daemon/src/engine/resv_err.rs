@@ -16,6 +16,7 @@ use super::error::{about, send_resv_err, towards};
 use super::flowspec::larger;
 use super::local::NoticeEvent;
 use super::policy;
+use super::psb::Psb;
 use super::record::RecordId;
 use super::reduce::refuses_numbers;
 use super::resv::filter_specs;
@@ -98,7 +99,15 @@ impl SessionState {
         if refuses_way(&error.error) {
             self.ways_refused(core, now, &senders);
         }
-        self.pass_resv_err(core, incoming, error, &senders, &event);
+        let held_back = |psb: &&Psb| senders.contains(&psb.sender) && psb.held_back;
+        // What the price requires is offered, if it may be.
+        let adapts = error.error.code == error_code::POLICY
+            && charging.is_some()
+            && !self.senders.iter().any(|psb| held_back(&psb));
+        let proxied = self.pass_resv_err(core, incoming, error, &senders, &event);
+        for about in proxied.into_iter().filter(|_| !adapts) {
+            self.proxy_refused(core, now, about, error.error);
+        }
         self.after_all_charging(core, now);
     }
 
@@ -121,6 +130,7 @@ impl SessionState {
         }
     }
 
+    /// Passes it downstream; returns for whom this node itself reserved, and behind which interface.
     fn pass_resv_err(
         &self,
         core: &mut Core,
@@ -128,7 +138,8 @@ impl SessionState {
         error: &ResvErr<'_>,
         senders: &[Filter],
         event: &NoticeEvent,
-    ) {
+    ) -> Vec<(Filter, u32)> {
+        let mut proxied = Vec::new();
         let admission = error.error.code == error_code::ADMISSION;
         let in_place = error.error.flags.contains(ErrorFlags::IN_PLACE);
         for rsb in self.reservations.iter().filter(|rsb| rsb.outgoing != incoming) {
@@ -147,6 +158,13 @@ impl SessionState {
                 self.notify_receiver(core, *first, event.clone());
                 continue;
             }
+            if rsb.proxied {
+                // A smaller one than was refused goes on in its place.
+                if !innocent {
+                    proxied.extend(shared.iter().map(|sender| (*sender, rsb.outgoing)));
+                }
+                continue;
+            }
             let scope = self.scope_downstream(rsb.outgoing, error);
             if scope.as_ref().is_some_and(Vec::is_empty) {
                 continue;
@@ -158,6 +176,7 @@ impl SessionState {
             let hop = Hop { address: rsb.next_hop, lih: rsb.outgoing };
             send_on(core, error, hop, spec, scope.as_deref(), &shared);
         }
+        proxied
     }
 
     /// WF: of the senders that the error is about, those whose data goes out on an interface;
@@ -176,7 +195,7 @@ impl SessionState {
 
     /// Tells who pays for a sender that its part of the reservation is given up.
     pub(crate) fn refuse_existing(
-        &self,
+        &mut self,
         core: &mut Core,
         key: BranchKey,
         sender: Filter,
@@ -193,6 +212,9 @@ impl SessionState {
                 detail: None,
             };
             return self.notify_receiver(core, sender, event);
+        }
+        if rsb.proxied {
+            return self.proxy_ended(core, sender, fault);
         }
         let hop = Hop { address: rsb.next_hop, lih: key.group };
         let about = [sender];

@@ -79,6 +79,8 @@ pub(crate) struct Rsb {
     /// Who pays, where that is not the next hop alone: a hop that does not charge concatenates
     /// what several behind it pay (charging.md section 6).
     pub(crate) payers: Box<[Payer]>,
+    /// No RESV made it: the router reserves for a receiver without RSVP.
+    pub(crate) proxied: bool,
     /// Numbers of the RESVs that this block is refreshed by (RFC 2961).
     pub(crate) numbers: Numbers,
     /// Counts this block as the next hop's; `None` for a receiver on this node.

@@ -11,6 +11,7 @@ use slab::Slab;
 
 use super::heard::Heard;
 use super::local::{LocalReceiver, LocalSender};
+use super::proxy::Proxied;
 use super::psb::Psb;
 use super::rsb::{Rsb, Selection};
 use super::time::Instant;
@@ -32,6 +33,8 @@ pub(crate) struct SessionState {
     pub(crate) traffic_stale: bool,
     /// The application on this node that receives, if there is one.
     pub(crate) receiver: Option<Box<LocalReceiver>>,
+    /// Receivers without RSVP that this node reserves for, by sender and interface.
+    pub(crate) proxied: Vec<Proxied>,
     /// The applications on this node that send.
     pub(crate) local_senders: Vec<LocalSender>,
     /// When PATH messages go downstream again.
@@ -53,6 +56,7 @@ impl SessionState {
             traffic: Vec::new(),
             traffic_stale: false,
             receiver: None,
+            proxied: Vec::new(),
             local_senders: Vec::new(),
             path_refresh: Instant::NEVER,
             resv_refresh: Instant::NEVER,
@@ -114,7 +118,7 @@ impl SessionState {
         let heard = self.heard.iter().map(|heard| heard.expires);
         let choices = self.receiver.iter().flat_map(|receiver| &receiver.choosing);
         let heard = heard.chain(choices.map(|choosing| choosing.due));
-        let refresh = self.path_refresh.min(self.resv_refresh);
+        let refresh = self.path_refresh.min(self.resv_refresh).min(self.proxy_deadline());
         senders.chain(reservations).chain(heard).fold(refresh, Instant::min)
     }
 }

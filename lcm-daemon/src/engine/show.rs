@@ -205,6 +205,9 @@ pub struct ReservationView {
     /// Who reserved, where it was asked (RFC 3182).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
+    /// No RESV made it: the router reserves for a receiver without RSVP.
+    #[serde(default)]
+    pub proxied: bool,
     /// Upstream charging state, of the first where several pay; absent without charging.
     pub charging: Option<UpstreamView>,
     /// That of all others who pay from behind the next hop, where that does not charge itself.
@@ -427,6 +430,7 @@ impl Engine {
                         service: rsb.flowspec.service(),
                         traffic: traffic(rsb.flowspec.tspec()),
                         expires_in_ms: left_ms(now, rsb.state_deadline()),
+                        proxied: rsb.proxied,
                         identity: self
                             .core
                             .identity_of(rsb, psb.sender)

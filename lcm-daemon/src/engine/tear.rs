@@ -333,6 +333,7 @@ impl SessionState {
         }
         core.routes.leave(&psb.flow_route(session), self.slot);
         self.forget_filter(core, sender);
+        self.forget_proxied(sender);
         let interfaces: Vec<u32> = self.reservations.iter().map(|rsb| rsb.outgoing).collect();
         for interface in interfaces {
             self.share_prices(core, now, interface);
@@ -374,6 +375,9 @@ impl SessionState {
         }
         let Some(psb) = self.senders.get(index) else { return };
         for &Way { interface, gateway } in ways {
+            if core.sinks_path(session, interface) {
+                continue;
+            }
             let Some(address) = core.interfaces.address(interface, session.destination) else {
                 continue;
             };

@@ -192,6 +192,13 @@ pub const DIAGNOSTICS: Descriptor<1> = Descriptor::counter(
     "Events of RSVP diagnostics (RFC 2745): requests, replies, and why they went no further.",
 );
 
+/// Reservations for receivers without RSVP (RFC 5946), by what became of them.
+pub const RECEIVER_PROXY: Descriptor<1> = Descriptor::counter(
+    "lcm_receiver_proxy_total",
+    ["event"],
+    "Reservations for receivers without RSVP (RFC 5946), by what became of them.",
+);
+
 /// What became of neighbours by Hello (RFC 3209).
 pub const NEIGHBOUR_NEWS: Descriptor<1> = Descriptor::counter(
     "lcm_neighbour_news_total",

@@ -78,6 +78,8 @@ pub struct Metrics {
     pub refresh_reduction: Counter<1>,
     /// See [`descriptors::DIAGNOSTICS`].
     pub diagnostics: Counter<1>,
+    /// See [`descriptors::RECEIVER_PROXY`].
+    pub receiver_proxy: Counter<1>,
     /// See [`descriptors::NEIGHBOUR_NEWS`].
     pub neighbour_news: Counter<1>,
     /// See [`descriptors::WAYS_TAKEN`].
@@ -140,6 +142,7 @@ impl Metrics {
             states_expired: counter(r, &descriptors::STATES_EXPIRED)?,
             refresh_reduction: counter(r, &descriptors::REFRESH_REDUCTION)?,
             diagnostics: counter(r, &descriptors::DIAGNOSTICS)?,
+            receiver_proxy: counter(r, &descriptors::RECEIVER_PROXY)?,
             neighbour_news: counter(r, &descriptors::NEIGHBOUR_NEWS)?,
             ways_taken: counter(r, &descriptors::WAYS_TAKEN)?,
             account_events: counter(r, &descriptors::ACCOUNT_EVENTS)?,

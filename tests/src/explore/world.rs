@@ -400,6 +400,7 @@ impl<'s> World<'s> {
                     ttl: 64,
                     interface: None,
                     share: Some(SenderShare::default()),
+                    behind: None,
                 };
                 Some(self.input(node, |engine, now| engine.open_sender(now, request)))
             }

@@ -95,7 +95,8 @@ impl Net {
         if group.is_multicast() {
             self.sources.entry(group).or_default().insert(sender.source);
         }
-        let request = SenderRequest { session, sender, tspec, ttl: 64, interface: None, share };
+        let request =
+            SenderRequest { session, sender, tspec, ttl: 64, interface: None, share, behind: None };
         self.input(id, |engine, now| engine.open_sender(now, request))
             .unwrap_or_else(|error| panic!("node {id}: {error}"))
     }

@@ -169,6 +169,7 @@ fn open_sender(node: &mut Node, name: &str, words: &[String]) -> Result<(), Stri
         ttl: written.header("ttl").map_or(Ok(64), build::parse)?,
         interface: written.header("on").map(|name| node.interface(name)).transpose()?,
         share: None,
+        behind: None,
     };
     let now = node.now();
     let handle = node.engine.open_sender(now, request).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! The edges of a network on the real kernel: who reserves.
+//! The edges of a network on the real kernel: who reserves, and for whom.
 
 #![allow(
     clippy::expect_used,
@@ -9,6 +9,7 @@
 )]
 
 mod identities;
+mod proxies;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -17,8 +18,12 @@ use std::process::ExitCode;
 use lcm_tests::harness;
 
 fn main() -> ExitCode {
-    harness::main(&[(
-        "r021_r088_lcmctl_reserves_with_an_identity_and_not_with_another_s",
-        identities::reserved,
-    )])
+    harness::main(&[
+        ("r021_r088_lcmctl_reserves_with_an_identity_and_not_with_another_s", identities::reserved),
+        ("r110_a_router_reserves_for_a_receiver_without_rsvp", proxies::of_a_receiver),
+        ("a_router_reserves_for_a_receiver_and_sends_it_nothing", proxies::silently),
+        ("a_receiver_with_rsvp_takes_over_from_its_proxy", proxies::taken_over),
+        ("a_router_sends_path_for_a_sender_without_rsvp", proxies::of_a_sender),
+        ("routers_speak_for_both_ends", proxies::of_both),
+    ])
 }

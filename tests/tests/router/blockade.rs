@@ -99,6 +99,7 @@ fn send(play: &Play) -> Result<(), Box<dyn Error>> {
         traffic: traffic(BIG),
         ttl: 63,
         interface: None,
+        proxy: None,
         share: Some(Share::default()),
         detach: true,
     });

@@ -132,6 +132,7 @@ fn send(play: &Play, sender: &str) -> Result<u64, Box<dyn Error>> {
         traffic: traffic(),
         ttl: 63,
         interface: None,
+        proxy: None,
         share: Some(Share::default()),
         detach: true,
     });

@@ -119,6 +119,7 @@ impl Split {
                 },
                 ttl: 63,
                 interface: None,
+                proxy: None,
                 share: None,
                 detach: true,
             });

@@ -73,6 +73,7 @@ fn at_rest(reduce: bool) -> Result<(f64, f64), Box<dyn Error>> {
                 traffic,
                 ttl: 63,
                 interface: None,
+                proxy: None,
                 share: Some(Share::default()),
                 detach: true,
             }),

@@ -182,6 +182,9 @@ impl Play {
             evidence: Evidence::new(SLACK_MS),
             steps: Steps::default(),
             senders: BTreeMap::new(),
+            // The first router speaks for a sender without RSVP, and nothing stands above it.
+            proxied: !self.daemons().contains(&self.stage.setup().topology.sender),
+            told: BTreeSet::new(),
         };
         for heard in self.heard() {
             // What cannot be read this far says nothing about money.
@@ -198,6 +201,9 @@ impl Play {
         for name in self.watch.pids.keys() {
             note(&mut books, &owners, name, &self.stage.accounts(name)?)?;
         }
+        // A host without RSVP says nothing: for it a router approves, by what its operator allows.
+        let daemons = self.daemons();
+        books.receivers.retain(|(_, payer), _| daemons.contains(payer));
         let now_ms = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
         let (evidence, steps) = self.read_links();
         let mut broken = Vec::new();
@@ -253,7 +259,11 @@ impl Play {
 
     /// Waits until the books of all daemons fit each other and meters run as they say.
     fn check_rest(&mut self) -> Result<(), Box<dyn Error>> {
-        let everybody = self.watch.pids.len() == self.daemons().len();
+        let daemons = self.daemons();
+        let receivers = &self.stage.setup().topology.receivers;
+        // A receiver without RSVP keeps no account of what it owes.
+        let everybody = self.watch.pids.len() == daemons.len()
+            && receivers.iter().all(|receiver| daemons.contains(receiver));
         // On both sides of a node that does not charge, books may name it or each other.
         let pairs = self.stage.setup().ignorant.is_empty();
         let owners = self.owners();
@@ -386,6 +396,10 @@ struct Reader {
     steps: Steps,
     /// The senders of each session that were heard of.
     senders: BTreeMap<(Ipv4Addr, u16), BTreeSet<(Ipv4Addr, u16)>>,
+    /// No daemon runs at the sender.
+    proxied: bool,
+    /// Nodes to which PATH came.
+    told: BTreeSet<String>,
 }
 
 impl Reader {
@@ -431,7 +445,12 @@ impl Reader {
         let dcpes = heard.message.dcpes();
         let addressed = dcpes.iter().find(|dcpe| dcpe.destination.is_some_and(own));
         let dcpe = addressed.or_else(|| dcpes.iter().find(|dcpe| dcpe.destination.is_none()));
+        self.told.insert(heard.to.clone());
+        let first = self.proxied && !self.told.contains(&heard.from);
         for flow in self.flows(session, &heard.message.senders()) {
+            if first {
+                self.evidence.is_first(&heard.from, &flow);
+            }
             let phop = hop.to_string();
             match dcpe {
                 None if heard.message.elements(DCPE).is_empty() => {

@@ -453,6 +453,7 @@ fn registrations_of_applications_are_limited() {
             ttl: 64,
             interface: None,
             share: None,
+            behind: None,
         };
         flood.net.input(0, |engine, now| engine.open_sender(now, request))
     };

@@ -27,6 +27,7 @@ mod limits;
 mod multihomed;
 mod networks;
 mod paths;
+mod proxies;
 mod records;
 mod reduction;
 mod reduction_rules;

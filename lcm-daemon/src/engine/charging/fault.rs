@@ -213,6 +213,28 @@ impl Fault {
         Some(Self::sender_account(&dcpe))
     }
 
+    /// What this node may agree to for a receiver is less than what is due.
+    pub(crate) fn above_maximum(
+        core: &Core,
+        psb: &Psb,
+        key: BranchKey,
+        required: u64,
+        most: u64,
+    ) -> Self {
+        let mut fault = Self::new(error_code::POLICY, policy::EXCEED, "price_above_maximum");
+        if let Some(context) = &core.charging {
+            let account = context.general.account.clone();
+            let mut offer = Ucpe::new(context.currency, super::upstream::SERVICE, account);
+            offer.payment = most;
+            fault.explain(core, psb, key, required, &offer);
+        }
+        if let Some(detail) = &mut fault.detail {
+            detail.payer = None;
+            detail.quote = None;
+        }
+        fault
+    }
+
     fn about_dcpe(&mut self, dcpe: &Dcpe, reason: u16, required: u64) {
         self.detail = Some(Box::new(Detail {
             error: ChgErr {

@@ -33,7 +33,7 @@ pub(crate) use repeat::{announced_again, paid_again, was_announced};
 pub(crate) use report::report;
 pub(crate) use unwritten::Unwritten;
 pub(crate) use upstream::{
-    Admission, Payments, approved_until, is_paid, local_due, new_flow, own_refused, release,
+    Admission, Payments, approved_until, due_of, is_paid, new_flow, own_refused, release,
     renew_local, sender_refused, settle,
 };
 pub(crate) use view::{show_downstream, show_upstream};
@@ -105,6 +105,7 @@ impl SessionState {
         let mut told = Told::default();
         for _ in 0..MAX_ROUNDS {
             self.answer_locally(core, now, index);
+            self.answer_as_proxy(core, now, index);
             let Some(psb) = self.senders.get_mut(index) else { return told };
             let (phop, origin) = (psb.phop_address(), psb.phop.is_none());
             let held_back = psb.held_back;

@@ -7,7 +7,7 @@ use charging_model::time::{next_serial, serial_newer};
 use charging_model::{BranchKey, Rate, Span};
 use rsvp_wire::charging::{Terms, Ucpe};
 use rsvp_wire::iana::{error_code, policy};
-use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, Session, Style};
+use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, FlowSpec, Session, Style};
 
 use super::super::Core;
 use super::super::counters::bump;
@@ -17,13 +17,13 @@ use super::super::path::may_be_source;
 use super::super::policy::{Addressee, Concerns, Object};
 use super::super::psb::Psb;
 use super::super::resv::Request;
-use super::super::rsb::LOCAL;
+use super::super::rsb::Rsb;
 use super::super::time::{Instant, Now};
 use super::audit::{self, AlarmKind, Link, note};
 use super::downstream::price;
 use super::{
     Accounts, ChargingFault, Context, Denied, Fault, branch, charges_on, clock, journal, serials,
-    unwritten,
+    unwritten, wire_account,
 };
 use crate::config::MissingPayment;
 use crate::ledger::record::Neighbour;
@@ -189,7 +189,9 @@ pub(super) fn admit(
     let key = branch(request.outgoing, request.next_hop);
     match request.policy.payments.local {
         Some((sender, payment)) if sender == psb.sender => {
-            return renew(core, now, session, psb, key, payment).map_err(|fault| vec![fault]);
+            let quantity = if request.proxied { bits(request) } else { 0 };
+            let consent = (payment, quantity);
+            return renew(core, now, session, psb, key, consent).map_err(|fault| vec![fault]);
         }
         Some(_) => return Ok(Admission::Ignored),
         None => {}
@@ -344,8 +346,12 @@ fn payment_of(accounts: &mut Accounts, ucpe: &Ucpe, refresh_ms: u32, quantity: u
 /// growth of each flow would wait for an ESTABLISHED that the previous hop, which saw nothing grow,
 /// has no reason to send (T12).
 fn bits(request: &Request) -> u64 {
-    match request.selection.style() {
-        Style::FixedFilter => request.flowspec.tspec().rate.to_integer().saturating_mul(8),
+    bits_of(request.selection.style(), &request.flowspec)
+}
+
+fn bits_of(style: Style, flowspec: &FlowSpec) -> u64 {
+    match style {
+        Style::FixedFilter => flowspec.tspec().rate.to_integer().saturating_mul(8),
         _ => 0,
     }
 }
@@ -406,37 +412,52 @@ fn without_payment(core: &mut Core, psb: &Psb, request: &Request) -> Result<Admi
     }
 }
 
-/// The consent of the receiver on this node, given or repeated.
+/// What is agreed to for a receiver without RSVP is numbered as if it were long past, in seconds:
+/// once the receiver speaks for itself, what it says is newer (T17).
+const PROXY_LAG_S: u32 = 1 << 28;
+
+/// The consent of the receiver on this node, or of one that this node reserves for, given or
+/// repeated: the payment, and what is reserved in bit/s.
 fn renew(
     core: &mut Core,
     now: Now,
     session: Session,
     psb: &mut Psb,
     key: BranchKey,
-    payment: u64,
+    (payment, quantity): (u64, u64),
 ) -> Result<Admission, Fault> {
     let Some(context) = &core.charging else { return Ok(Admission::Taken) };
     let Some(flow) = psb.flow.as_ref() else { return Ok(Admission::Taken) };
-    let account = &context.general.account;
+    let proxy = core.receiver_proxy(session, key.group);
+    let (account, unix_s) = match (key.is_local(), proxy.and_then(|p| p.account.as_ref())) {
+        (true, _) => (context.general.account.clone(), now.unix_s),
+        (false, own) => {
+            let agreed = || context.contract(Some(key.hop)).account.clone();
+            (own.map_or_else(agreed, wire_account), now.unix_s.wrapping_sub(PROXY_LAG_S))
+        }
+    };
+    let account = &account;
+    let quote = flow.quote_for(key).or_else(|| flow.quote(key.group));
+    let announced = quote.as_ref().filter(|_| !key.is_local()).map(|quote| quote.total);
     let known = flow.branch(key);
     let changed = known.as_ref().is_none_or(|branch| branch.ceiling.0 != payment);
     let sequence = match known.as_ref().map(|branch| branch.sequence) {
         Some(last) if !changed => last,
-        Some(last) => next_serial(Some(last), now.unix_s),
-        None => flow.next_instance(key, now.unix_s),
+        Some(last) => next_serial(Some(last), unix_s),
+        None => flow.next_instance(key, unix_s),
     };
     let offered = Payment {
         payment: Rate(payment),
-        announced_total: Rate::ZERO,
+        announced_total: announced.unwrap_or(Rate::ZERO),
         sender_payment: Rate::ZERO,
         local_sum: Rate::ZERO,
-        epoch_echo: flow.quote(LOCAL).map_or(0, |quote| quote.epoch),
+        epoch_echo: quote.map_or(0, |quote| quote.epoch),
         sequence,
         instance: known.as_ref().map_or(sequence, |branch| branch.instance),
         account: core.accounts.get(account.kind.into(), account.id.as_bytes()),
         refresh: Span(u64::from(core.config.rsvp.refresh_ms)),
-        // What is reserved grows at the previous hop, if anywhere.
-        quantity: 0,
+        // What a receiver here reserves grows at the previous hop, if anywhere.
+        quantity,
         receivers_below: 1,
         limits: Limits::default(),
     };
@@ -455,13 +476,14 @@ fn renew(
     }
 }
 
-/// Repeats what the receiver on this node approved last.
-pub(crate) fn renew_local(core: &mut Core, now: Now, session: Session, psb: &mut Psb, own: IpAddr) {
-    let key = branch(LOCAL, own);
+/// Repeats what the receiver on this node, or one that it reserves for, approved last.
+pub(crate) fn renew_local(core: &mut Core, now: Now, session: Session, psb: &mut Psb, rsb: &Rsb) {
+    let key = branch(rsb.outgoing, rsb.next_hop);
+    let quantity = if rsb.proxied { bits_of(rsb.selection.style(), &rsb.flowspec) } else { 0 };
     let approved = psb.flow.as_ref().and_then(|flow| flow.branch(key)).map(|b| b.ceiling.0);
     if let Some(payment) = approved {
         // What was good before is good again, or is answered when the price is looked at.
-        let _ = renew(core, now, session, psb, key, payment);
+        let _ = renew(core, now, session, psb, key, (payment, quantity));
     }
 }
 
@@ -476,11 +498,11 @@ pub(crate) struct LocalDue {
     pub(crate) approved: bool,
 }
 
-/// The price of a sender for a receiver on this node; `None` before one was announced.
-pub(crate) fn local_due(psb: &Psb, own: IpAddr) -> Option<LocalDue> {
+/// The price of a sender for a receiver on this node, or for one that it reserves for; `None` before
+/// one was announced.
+pub(crate) fn due_of(psb: &Psb, key: BranchKey) -> Option<LocalDue> {
     let flow = psb.flow.as_ref()?;
-    let key = branch(LOCAL, own);
-    let quote = flow.quote_for(key).or_else(|| flow.quote(LOCAL))?;
+    let quote = flow.quote_for(key).or_else(|| flow.quote(key.group))?;
     let payment = quote.receiver_payment();
     let approved = flow.branch(key).is_some_and(|branch| branch.ceiling == payment);
     Some(LocalDue {

@@ -71,7 +71,7 @@ impl Handler for Identities {
         psb: &mut Psb,
         request: &Request,
     ) -> Result<Admission, Vec<Fault>> {
-        if request.outgoing == LOCAL {
+        if request.outgoing == LOCAL || request.proxied {
             return Ok(Admission::Taken);
         }
         let Some(rule) = core.identity_rule(request.outgoing, request.next_hop) else {

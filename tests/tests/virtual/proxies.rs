@@ -1,0 +1,433 @@
+//! Hosts without RSVP, and routers that speak for them (RFC 5945, RFC 5946): S 0 - A 1 - B 2 - R 3.
+
+use std::net::IpAddr;
+
+use lcm_daemon::config::{Config, ReceiverProxy};
+use lcm_daemon::engine::{Behind, Handle, NoticeEvent, SenderRequest, SenderShare};
+use lcm_tests::sim::{
+    Family, Kind, LinkId, Net, NodeConfig, NodeId, Options, TSPEC, Topology, group,
+};
+use rsvp_wire::object::{Filter, Session, Tspec};
+use rsvp_wire::{Message, MessageType};
+
+const S: NodeId = 0;
+const A: NodeId = 1;
+const B: NodeId = 2;
+const R: NodeId = 3;
+const TO_B: LinkId = 1;
+const TO_R: LinkId = 2;
+
+/// (K + ½) · 1.5 R.
+const LIFETIME: u64 = 157_500;
+/// What each node gets per second when all is reserved, and nobody sponsors.
+const ALL: [i128; 4] = [0, 100, 60, -160];
+const NOBODY: [i128; 4] = [0; 4];
+/// 1 Mbit/s is less than what [`TSPEC`] needs.
+const TOO_LITTLE: u64 = 900_000;
+
+/// The price of a whole way, as a maximum.
+fn up_to(max_price: u64) -> ReceiverProxy {
+    ReceiverProxy {
+        receiver: ("0.0.0.0".parse().unwrap(), 0),
+        interface: Some("to-R".to_owned()),
+        protocol: None,
+        ports: None,
+        max_price_pico_per_s: max_price,
+        account: None,
+        bucket: None,
+        discover: true,
+        retry_s: 60,
+    }
+}
+
+struct Play {
+    net: Net,
+    session: Session,
+}
+
+impl Play {
+    /// R is a host of this kind; B reserves for it.
+    fn new(options: Options, kinds: [Kind; 2], proxy: Option<ReceiverProxy>) -> Self {
+        Self::limited(options, kinds, proxy, None)
+    }
+
+    fn limited(
+        options: Options,
+        [sender, receiver]: [Kind; 2],
+        proxy: Option<ReceiverProxy>,
+        limit: Option<(LinkId, NodeId)>,
+    ) -> Self {
+        let mut t = Topology::default();
+        let nodes = [("S", sender), ("A", Kind::Router), ("B", Kind::Router), ("R", receiver)];
+        let [s, a, b, r] = nodes.map(|(name, kind)| t.node(name, kind));
+        t.link(s, a, (0, 0));
+        t.link(a, b, (100, 200));
+        t.link(b, r, (60, 80));
+        if let Some((link, from)) = limit {
+            t.limit(link, from, TOO_LITTLE);
+        }
+        let mut net = Net::new(t, options);
+        if let Some(proxy) = proxy {
+            let any: IpAddr = match net.family() {
+                Family::V4 => "0.0.0.0".parse().unwrap(),
+                Family::V6 => "::".parse().unwrap(),
+            };
+            let proxy = ReceiverProxy { receiver: (any, 0), ..proxy };
+            net.configure(B, |config: &mut Config| config.receiver_proxies.push(proxy));
+        }
+        let session = net.session_to(r);
+        Self { net, session }
+    }
+
+    fn send(&mut self, tspec: Tspec, share: Option<SenderShare>) -> Handle {
+        let handle = self.net.send_traffic(S, self.session, tspec, share);
+        self.net.run_ms(10_000);
+        handle
+    }
+
+    /// Errors that the sender was told of: code, value, what would be required.
+    fn told(&self, at: NodeId) -> Vec<(u8, u16, Option<u64>)> {
+        let told = self.net.node(at).notices().iter();
+        told.filter_map(|notice| match notice.event {
+            NoticeEvent::Error { code, value, required, .. } => Some((code, value, required)),
+            _ => None,
+        })
+        .collect()
+    }
+
+    /// The error messages of a type that a node sent: (InPlace flag, node that found it).
+    fn errors(&self, from: NodeId, kind: MessageType) -> Vec<(u8, IpAddr)> {
+        let sent = self.net.log.crossings().iter();
+        let sent = sent.filter(|c| c.from == from && c.message_type == kind);
+        sent.map(|crossing| match Message::parse(self.net.log.bytes(crossing)).unwrap() {
+            Message::PathErr(error) => (error.error.flags.0, error.error.node),
+            Message::ResvErr(error) => (error.error.flags.0, error.error.node),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+    }
+
+    fn crossed(&self, link: LinkId, kind: MessageType) -> usize {
+        let all = self.net.log.crossings().iter();
+        all.filter(|c| c.link == link && c.message_type == kind).count()
+    }
+
+    fn counted(&self, event: &str) -> u64 {
+        self.net.node(B).engine().counters().receiver_proxy.get(event).copied().unwrap_or(0)
+    }
+}
+
+const PLAIN: [Kind; 2] = [Kind::Host, Kind::Plain];
+
+#[test]
+fn a_path_makes_the_router_reserve_for_a_receiver_without_rsvp() {
+    for family in [Family::V4, Family::V6] {
+        for (reducing, discover) in [(None, true), (Some(0), false)] {
+            let config = NodeConfig { reducing, ..NodeConfig::default() };
+            let options = Options { family, config, ..Options::default() };
+            let proxy = ReceiverProxy { discover, ..up_to(160) };
+            let mut play = Play::new(options, PLAIN, Some(proxy));
+            let handle = play.send(TSPEC, None);
+            play.net.assert_metered(10_000, &ALL);
+            let shown = play.net.node(B).engine().show_reservations(play.net.clock(B));
+            assert!(shown.len() == 1 && shown[0].proxied, "{shown:?}");
+            assert_eq!(play.crossed(TO_R, MessageType::Path) > 0, discover);
+            // It is refreshed for as long as PATH comes, and ends with it.
+            play.net.run_ms(3_600_000);
+            play.net.assert_metered(10_000, &ALL);
+            assert!(play.told(S).is_empty() && play.counted("asked") == 1);
+            play.net.close(S, handle);
+            play.net.run_ms(1_000);
+            assert_eq!(play.net.sizes(), (0, 0, 0), "{family:?}");
+            assert_eq!(play.crossed(TO_R, MessageType::PathTear) > 0, discover);
+        }
+    }
+}
+
+/// The sender pays its share, and the proxy the rest, as a receiver would.
+#[test]
+fn a_proxy_pays_what_the_sender_leaves() {
+    let mut play = Play::new(Options::default(), PLAIN, Some(up_to(112)));
+    let share = SenderShare {
+        fraction_ppm: 300_000,
+        limit_per_receiver: Some(1_000),
+        ..SenderShare::default()
+    };
+    play.send(TSPEC, Some(share));
+    play.net.assert_metered(10_000, &[-48, 100, 60, -112]);
+}
+
+/// What the operator allows is the limit: not a unit more, whoever asks for it.
+#[test]
+fn r110_a_proxy_agrees_to_no_more_than_its_maximum() {
+    let mut play = Play::new(Options::default(), PLAIN, Some(up_to(159)));
+    play.send(TSPEC, None);
+    play.net.assert_metered(10_000, &NOBODY);
+    assert_eq!(play.told(S), [(2, 4, Some(160))], "policy, and what would be required");
+    assert_eq!(play.crossed(TO_B, MessageType::Resv), 0, "nothing was asked for");
+    // Told again each minute, since errors get lost; not with each PATH.
+    play.net.run_ms(300_000);
+    assert!((4..=6).contains(&play.told(S).len()), "{:?}", play.told(S));
+    // The price falls, and rises: what was agreed to goes on for a while, then ends.
+    play.net.set_price(A, TO_B, 99, false);
+    play.net.run_ms(5_000);
+    play.net.assert_metered(10_000, &[0, 99, 60, -159]);
+    let before = play.told(S).len();
+    play.net.set_price(A, TO_B, 150, false);
+    play.net.run_ms(5_000);
+    assert_eq!(play.told(S)[before..], [(2, 4, Some(210))]);
+    play.net.run_ms(LIFETIME);
+    play.net.assert_metered(10_000, &NOBODY);
+    assert_eq!(play.net.node(A).engine().sizes().2, 0, "and RESVTEAR went up");
+    play.net.set_price(A, TO_B, 90, false);
+    play.net.run_ms(10_000);
+    play.net.assert_metered(10_000, &[0, 90, 60, -150]);
+}
+
+/// RFC 5946 section 3.1: a RESVERR that comes down goes up as PATHERR, and what was reserved on the
+/// way is given back.
+#[test]
+fn what_is_refused_above_is_told_to_the_sender() {
+    for reducing in [None, Some(0)] {
+        let config = NodeConfig { reducing, ..NodeConfig::default() };
+        let options = Options { config, ..Options::default() };
+        let limit = Some((TO_B, A));
+        let mut play = Play::limited(options, PLAIN, Some(up_to(500)), limit);
+        let handle = play.send(TSPEC, None);
+        assert_eq!(play.told(S), [(1, 2, None)], "admission control, bandwidth");
+        let node = play.net.topology.address_on(Family::V4, B, TO_B);
+        if reducing.is_none() {
+            // With numbers it goes in a Bundle.
+            assert_eq!(play.errors(B, MessageType::PathErr), [(0, node)], "found by the proxy");
+        }
+        assert_eq!(play.net.sizes().2, 0, "nothing is held");
+        play.net.run_ms(3 * 60_000);
+        let again = play.told(S).len();
+        assert!((3..=5).contains(&again), "tried again each minute: {again}");
+        // Less would do.
+        play.net.close(S, handle);
+        play.send(Tspec::new(100_000, 10_000, 64, 1_500), None);
+        play.net.assert_metered(10_000, &ALL);
+        assert_eq!(play.told(S).len(), again);
+    }
+}
+
+/// No room on the last link: as if a router there had answered (section 3.1).
+#[test]
+fn what_is_refused_by_the_proxy_itself_is_told_to_the_sender() {
+    let mut play = Play::limited(Options::default(), PLAIN, Some(up_to(500)), Some((TO_R, B)));
+    play.send(TSPEC, None);
+    assert_eq!(play.told(S), [(1, 2, None)]);
+    assert_eq!((play.net.sizes().2, play.crossed(TO_B, MessageType::Resv)), (0, 0));
+    assert_eq!(play.counted("refused_here"), 1);
+}
+
+/// Section 3.1.2: a code that the sender can do nothing about becomes 36, with what it was.
+#[test]
+fn other_errors_become_those_of_the_proxy() {
+    let mut play = Play::new(Options::default(), PLAIN, Some(up_to(500)));
+    play.send(TSPEC, None);
+    play.net.assert_metered(10_000, &ALL);
+    // A hop above says that it knows of no such sender.
+    let refuse = |play: &mut Play, code: u8, value: u16, flags: u8| {
+        let resv = play.net.log.crossings().iter().rev();
+        let mut resv = resv.filter(|c| c.link == TO_B && c.message_type == MessageType::Resv);
+        let resv = play.net.log.bytes(resv.next().unwrap()).to_vec();
+        let Message::Resv(resv) = Message::parse(&resv).unwrap() else { panic!() };
+        let [a, b] = [A, B].map(|node| play.net.topology.address_on(Family::V4, node, TO_B));
+        let flow = resv.flows().next().unwrap();
+        let mut buffer = [0; 400];
+        let mut w = rsvp_wire::MessageWriter::new(&mut buffer, MessageType::ResvErr, 255);
+        let interface = play.net.topology.interface(B, TO_B);
+        w.object(&resv.session).unwrap();
+        w.object(&rsvp_wire::object::Hop { address: a, lih: interface }).unwrap();
+        let flags = rsvp_wire::object::ErrorFlags(flags);
+        w.object(&rsvp_wire::object::ErrorSpec { node: a, flags, code, value }).unwrap();
+        w.object(&resv.style).unwrap();
+        w.object(&flow.flowspec).unwrap();
+        w.object(&flow.filter.unwrap()).unwrap();
+        let length = w.finish().unwrap();
+        let meta = lcm_daemon::packet::PacketMeta {
+            interface,
+            source: a,
+            destination: b,
+            ttl: 255,
+            router_alert: false,
+        };
+        play.net.inject(B, meta, &buffer[..length]);
+        play.net.run_ms(100);
+    };
+    // What stays in place above stays here, and the sender hears so.
+    refuse(&mut play, 1, 2, 1);
+    assert_eq!(play.errors(B, MessageType::PathErr)[0].0, 1, "InPlace");
+    play.net.assert_metered(10_000, &ALL);
+    refuse(&mut play, 4, 0, 0);
+    assert_eq!(play.told(S), [(1, 2, None), (36, 0x0104, None)]);
+    assert_eq!(play.net.node(B).engine().sizes().2, 0);
+    play.net.run_ms(70_000);
+    play.net.assert_metered(10_000, &ALL);
+}
+
+/// Section 4.1: PATH goes on, and a receiver that answers it takes the reservation over for good.
+#[test]
+fn a_receiver_that_speaks_rsvp_takes_over() {
+    for family in [Family::V4, Family::V6] {
+        let kinds = [Kind::Host, Kind::Host];
+        let options = Options { family, ..Options::default() };
+        let mut play = Play::new(options, kinds, Some(up_to(500)));
+        play.send(TSPEC, None);
+        play.net.run_ms(60_000);
+        let shown = |play: &Play| play.net.node(B).engine().show_reservations(play.net.clock(B));
+        assert!(shown(&play)[0].proxied);
+        let paths = play.crossed(TO_B, MessageType::ResvTear);
+        let session = play.session;
+        let handle = play.net.receive(R, session);
+        play.net.run_ms(60_000);
+        let now = shown(&play);
+        assert!(now.len() == 1 && !now[0].proxied, "{now:?}");
+        assert_eq!(play.crossed(TO_B, MessageType::ResvTear), paths, "A noticed nothing");
+        play.net.assert_metered(10_000, &ALL);
+        assert_eq!(play.counted("gave_way"), 1);
+        // It is a router like any other from then on.
+        play.net.close(R, handle);
+        play.net.run_ms(LIFETIME);
+        assert!(shown(&play).is_empty());
+        play.net.assert_metered(10_000, &NOBODY);
+    }
+}
+
+#[test]
+fn a_proxy_s_reservation_ends_with_its_sender_and_with_its_way() {
+    let mut play = Play::new(Options::default(), PLAIN, Some(up_to(500)));
+    play.send(TSPEC, None);
+    play.net.set_link(TO_R, false);
+    play.net.run_ms(1_000);
+    assert_eq!(play.net.sizes().2, 0, "no way, no reservation");
+    play.net.assert_metered(5_000, &NOBODY);
+    play.net.set_link(TO_R, true);
+    play.net.run_ms(60_000);
+    play.net.assert_metered(10_000, &ALL);
+    play.net.kill(S);
+    play.net.run_ms(2 * LIFETIME);
+    assert_eq!(play.net.sizes(), (0, 0, 0));
+}
+
+/// A router that dies and comes back reserves anew, as PATH comes.
+#[test]
+fn a_proxy_that_restarts_reserves_anew() {
+    let mut play = Play::new(Options::default(), PLAIN, Some(up_to(500)));
+    play.send(TSPEC, None);
+    play.net.kill(B);
+    play.net.run_ms(5_000);
+    play.net.start(B);
+    play.net.run_ms(90_000);
+    play.net.assert_metered(10_000, &ALL);
+}
+
+/// A flowspec that the operator gives, whatever the sender says.
+#[test]
+fn a_proxy_reserves_what_is_configured() {
+    let proxy = ReceiverProxy { bucket: Some((50_000, 4_000)), ..up_to(500) };
+    let mut play = Play::new(Options::default(), PLAIN, Some(proxy));
+    play.send(TSPEC, None);
+    play.net.assert_metered(10_000, &ALL);
+    let shown = play.net.node(A).engine().show_reservations(play.net.clock(A));
+    assert_eq!((shown[0].traffic.rate, shown[0].traffic.bucket), (50_000, 4_000));
+}
+
+/// PATH for a sender without RSVP, by its first router, which covers its share.
+#[test]
+fn a_router_sends_path_for_a_sender_without_rsvp() {
+    let share = |ppm| SenderShare {
+        fraction_ppm: ppm,
+        limit_per_receiver: Some(1_000),
+        ..SenderShare::default()
+    };
+    for family in [Family::V4, Family::V6] {
+        for (receiver, proxy) in [(Kind::Host, None), (Kind::Plain, Some(up_to(500)))] {
+            let options = Options { family, ..Options::default() };
+            let kinds = [Kind::Plain, receiver];
+            let mut play = Play::new(options, kinds, proxy);
+            let session = play.session;
+            if receiver == Kind::Host {
+                play.net.receive(R, session);
+            }
+            let sender = Filter::port(play.net.address(S), 4_000);
+            let request = SenderRequest {
+                session,
+                sender,
+                tspec: TSPEC,
+                ttl: 63,
+                interface: None,
+                share: Some(share(500_000)),
+                behind: Some(Behind::Anywhere),
+            };
+            let opened = request.clone();
+            let handle = play.net.input(A, |engine, now| engine.open_sender(now, opened)).unwrap();
+            play.net.run_ms(60_000);
+            // A takes 50 of B, and pays it 30 on the sender's behalf.
+            play.net.assert_metered(10_000, &[0, 20, 60, -80]);
+            let path = play.net.log.crossings().iter();
+            let path = path.filter(|c| c.link == TO_B && c.message_type == MessageType::Path);
+            assert!(path.clone().all(|c| c.source == sender.source), "PATH goes as the data does");
+            play.net.close(A, handle);
+            play.net.run_ms(1_000);
+            assert_eq!(play.net.sizes().1, 0);
+            // Without being asked to, nobody speaks for others.
+            let alone = SenderRequest { behind: None, ..request };
+            let refused = play.net.input(A, |engine, now| engine.open_sender(now, alone));
+            assert!(refused.unwrap_err().to_string().contains("not an address of this node"));
+        }
+    }
+}
+
+/// A group: routed by the interface that the sender is behind.
+#[test]
+fn proxies_at_both_ends_of_a_group() {
+    let mut play = Play::new(Options::default(), [Kind::Plain, Kind::Plain], Some(up_to(160)));
+    let session = group(Family::V4, 7);
+    play.net.fix_members(session, [R]);
+    let sender = Filter::port(play.net.address(S), 4_000);
+    let interface = play.net.topology.interface(A, 0);
+    let request = |behind| SenderRequest {
+        session,
+        sender,
+        tspec: TSPEC,
+        ttl: 63,
+        interface: None,
+        share: Some(SenderShare::default()),
+        behind: Some(behind),
+    };
+    let behind = request(Behind::Interface(interface));
+    play.net.input(A, |engine, now| engine.open_sender(now, behind)).unwrap();
+    play.net.run_ms(60_000);
+    let shown = play.net.node(B).engine().show_reservations(play.net.clock(B));
+    assert!(shown.len() == 1 && shown[0].proxied, "{shown:?}");
+    let paid = shown[0].charging.as_ref().unwrap();
+    assert_eq!((paid.debited, paid.status.as_str()), (160, "ACTIVE"));
+    let above = play.net.node(A).engine().show_reservations(play.net.clock(A));
+    assert_eq!(above[0].charging.as_ref().unwrap().debited, 100);
+}
+
+/// Senders of the configuration are opened when their interface is there.
+#[test]
+fn senders_of_the_configuration_are_opened_with_their_interface() {
+    let mut play = Play::new(Options::default(), [Kind::Plain, Kind::Host], None);
+    let [s, r] = [S, R].map(|node| play.net.address(node));
+    let table = |interface: &str| {
+        format!(
+            "[[sender_proxy]]\nsession = \"{r}:5000\"\nsource = \"{s}:4000\"\nrate = 125000\n\
+             interface = \"{interface}\"\n"
+        )
+    };
+    for (interface, opens) in [("to-S", true), ("eth7", false)] {
+        let proxies = Config::parse(&table(interface), "test").unwrap().sender_proxies;
+        play.net.configure(A, |config| config.sender_proxies = proxies);
+        let failed = play.net.input(A, |engine, now| engine.open_proxies(now));
+        assert_eq!(failed.is_empty(), opens);
+        play.net.run_ms(5_000);
+        assert_eq!(play.net.node(A).engine().sizes().1, usize::from(opens));
+        let again = play.net.input(A, |engine, now| engine.open_proxies(now));
+        assert!(again.is_empty(), "the operator is told once");
+    }
+}
