@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod breakings;
+pub mod cost;
 pub mod crash;
 pub mod explore;
 pub mod harness;

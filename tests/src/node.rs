@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use lcm_daemon::lab::process::die_with_parent;
 
 use crate::bench::forwarder;
-use crate::crash;
+use crate::{cost, crash};
 
 /// First argument of a process that is to be the daemon; the daemon's own arguments follow.
 pub const DAEMON: &str = "daemon";
@@ -26,6 +26,8 @@ pub const KEEP_BOOKS: &str = "keep-books";
 pub const JOURNAL_OPEN: &str = "open-journal";
 /// First argument of a process that writes a journal on a file system that is full for a while.
 pub const JOURNAL_FULL: &str = "fill-disk";
+/// First argument of a process that plays messages through an engine while valgrind counts.
+pub const SCRIPT: &str = "script";
 
 /// Plays the part that the first argument names, if it names one; to be called first of all in
 /// `main`, and its result to be returned. `None`: the program is called for its own purpose.
@@ -41,6 +43,7 @@ pub fn play_part() -> Option<ExitCode> {
         KEEP_BOOKS => crash::books::keeper,
         JOURNAL_OPEN => crash::opener,
         JOURNAL_FULL => crash::full_disk,
+        SCRIPT => cost::script::main,
         _ => return None,
     };
     if let Err(error) = die_with_parent() {

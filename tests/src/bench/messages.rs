@@ -42,6 +42,12 @@ pub(crate) fn number_of(session: &Session) -> Option<u32> {
     destination.to_bits().checked_sub(FIRST_DESTINATION.to_bits())
 }
 
+/// Where a PATH of ours goes, by its SESSION, which stands first.
+pub(crate) fn destination_of(path: &[u8]) -> Option<IpAddr> {
+    let (_, rest) = path.split_at_checked(12)?;
+    rest.first_chunk::<4>().map(|octets| Ipv4Addr::from(*octets).into())
+}
+
 /// What goes into all messages of one end, made once.
 #[derive(Debug)]
 pub(crate) struct Templates {
@@ -57,8 +63,12 @@ impl Templates {
     /// Messages of the node at `own`, of flows from `sender`.
     pub(crate) fn new(own: Ipv4Addr, sender: Ipv4Addr) -> Templates {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        // Both count from Unix seconds, in 32 bits (charging.md T17).
-        let now = u32::try_from(seconds).unwrap_or(u32::MAX / 2);
+        Templates::at(u32::try_from(seconds).unwrap_or(u32::MAX / 2), own, sender)
+    }
+
+    /// The same at an instant of the wall clock, in Unix seconds: epochs and sequences count from
+    /// them (charging.md T17).
+    pub(crate) fn at(now: u32, own: Ipv4Addr, sender: Ipv4Addr) -> Templates {
         let tspec = Tspec::new(125_000, 16_000, 64, 1500);
         let service = FlowSpec::ControlledLoad(tspec).service();
         let account = Account::new(AccountKind::from(1), b"bench-customer-1");

@@ -13,7 +13,8 @@
 
 pub mod forwarder;
 mod journal;
-mod messages;
+pub(crate) mod messages;
+mod overhead;
 mod report;
 mod router;
 mod traffic;
@@ -37,6 +38,8 @@ struct Arguments {
 enum What {
     /// The daemon as a transit router, beside a bare forwarder.
     Transit(Options),
+    /// What a message costs, counted by valgrind: charging beside passing policy elements on.
+    Overhead,
     /// The journal, beside a bare loop of appends and redb.
     Journal(journal::Options),
 }
@@ -63,6 +66,7 @@ pub(crate) struct Options {
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().what {
         What::Transit(options) => transit(&options),
+        What::Overhead => overhead::measure().map(|table| println!("{table}")).map_err(Into::into),
         What::Journal(options) => journal::measure(&options).map(|report| println!("{report}")),
     };
     if let Err(error) = result {
