@@ -164,6 +164,19 @@ fn a_neighbour_that_lost_its_state_is_told_again() {
     assert_eq!(chain.sent(chain.a, MessageType::Path), 0, "{}", chain.net.story());
 }
 
+/// What is bundled for a dead daemon reaches nobody: its kernel passes PATHs on, and no Bundles.
+#[test]
+fn a_dead_neighbour_is_sent_no_bundles() {
+    let mut chain = Chain::reserved();
+    let other = Session { destination_port: 4_001, ..chain.session };
+    chain.net.send(chain.s, other, None);
+    chain.net.run_ms(4 * R_MS);
+    chain.net.kill(chain.b);
+    chain.net.run_ms(10 * R_MS);
+    let (_, paths, _) = chain.net.node(chain.r).engine().sizes();
+    assert_eq!(paths, 2, "{}", chain.net.story());
+}
+
 #[test]
 fn hello_notices_a_neighbour_that_died_and_one_that_restarted() {
     let config = NodeConfig { reducing: Some(0), hello_ms: 1_000, ..NodeConfig::default() };

@@ -11,6 +11,9 @@ use crate::packet::TransmitMeta;
 /// Messages that wait for acknowledgements with their bytes at most; more are refreshed only.
 const KEPT_MAX: usize = 1 << 16;
 
+/// From the first sending of a message to its being given up.
+const GIVEN_UP: Span = Span::from_micros(RETRANSMIT.as_micros() * ((1 << TRANSMISSIONS) - 1));
+
 /// A message that is not acknowledged.
 #[derive(Debug, Clone)]
 pub(crate) struct Unacked {
@@ -112,9 +115,10 @@ impl Outbox {
             let understood = peer.is_some_and(|peer| peer.numbers && (peer.capable || !summary));
             if unacked.sent >= TRANSMISSIONS || !understood {
                 bump(&mut counters.reduction, "unacknowledged");
-                let key = unacked.to.peer.filter(|_| summary);
-                if let Some(peer) = key.and_then(|key| self.reduce.peers.get_mut(&key)) {
-                    // It is deaf or gone: until it is heard again it is told in whole.
+                let peer = unacked.to.peer.and_then(|key| self.reduce.peers.get_mut(&key));
+                if let Some(peer) = peer.filter(|peer| summary || peer.spoke + GIVEN_UP <= now) {
+                    // It is deaf or gone: until it is heard again it is told in whole, and by
+                    // messages of their own, which its kernel may pass on to a hop behind it.
                     peer.capable = false;
                 }
                 if self.reduce.states.contains_key(&number) {
