@@ -64,6 +64,21 @@ impl<'a> ErrorContext<'a> {
     }
 }
 
+/// The session of a message in which SESSION stands first, as in one without authentication and
+/// numbers. The rest of the message is not looked at.
+#[must_use]
+pub fn leading_session(message: &[u8]) -> Option<Session> {
+    let first = Objects::new(message.get(HEADER_LEN..)?, HEADER_LEN).next()?;
+    (first.class == class::SESSION).then(|| Session::decode(&first).ok())?
+}
+
+/// How many objects of a class a message holds, by the framing alone.
+#[must_use]
+pub fn count_objects(message: &[u8], class: u8) -> usize {
+    let objects = message.get(HEADER_LEN..).unwrap_or_default();
+    Objects::new(objects, HEADER_LEN).filter(|raw| raw.class == class).count()
+}
+
 fn keep<T>(slot: &mut Option<T>, value: Option<T>) {
     if slot.is_none() {
         *slot = value;

@@ -60,7 +60,7 @@ mod packet;
 pub mod policy;
 mod writer;
 
-pub use context::ErrorContext;
+pub use context::{ErrorContext, count_objects, leading_session};
 pub use display::{Lines, Summary};
 pub use error::{DecodeError, ErrorKind, Reaction};
 pub use iana::MessageType;

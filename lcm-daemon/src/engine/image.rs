@@ -165,14 +165,14 @@ fn write_psb(psb: &Psb, out: &mut String) -> fmt::Result {
         former,
         sent,
         sent_resv,
-        heard_number,
+        heard_by,
         seat: _,
     } = psb;
     writeln!(out, "{sender:?} {phop:?} {incoming} {refresh_ms} {expires:?} {route:?}")?;
     writeln!(out, "{facts:?}")?;
     writeln!(out, "{pinned:?} {outgoing:?} {left:?} {blockade:?} {reserved_upstream} {outdated}")?;
     writeln!(out, "{elements:?} {policy_until:?} {held_back:?} {announcer:?} {veiled}")?;
-    writeln!(out, "{former:?} {sent:?} {sent_resv:?} {heard_number:?}")?;
+    writeln!(out, "{former:?} {sent:?} {sent_resv:?} {heard_by:?}")?;
     match flow {
         Some(flow) => writeln!(out, "{:?}", flow.image()),
         None => writeln!(out, "uncharged"),

@@ -274,7 +274,7 @@ impl SessionState {
             former: None,
             sent: SentPaths::default(),
             sent_resv: None,
-            heard_number: None,
+            heard_by: None,
             seat: None,
         });
         let index = self.senders.len() - 1;

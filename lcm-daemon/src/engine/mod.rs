@@ -232,6 +232,9 @@ impl Engine {
         if !self.believes(now, meta, bytes) {
             return;
         }
+        if self.is_repeated(now, meta, bytes) {
+            return;
+        }
         let message = match Message::parse(bytes) {
             Ok(message) => message,
             Err(error) => return self.handle_malformed(meta, bytes, &error),
@@ -266,10 +269,11 @@ impl Engine {
             _ => self.handle_between_neighbours(now, meta, &message, numbered),
         }
         self.core.message.clear();
-        self.core.disbelieved.clear();
-        if let Some(numbered) = numbered {
-            self.conclude(now, meta, &message, numbered, taken);
+        match numbered {
+            Some(numbered) => self.conclude(now, meta, &message, numbered, taken),
+            None => self.note_octets(now, meta, &message, bytes, taken),
         }
+        self.core.disbelieved.clear();
     }
 
     /// Whether the neighbour that sent a message is within its rate; otherwise the limit's name.

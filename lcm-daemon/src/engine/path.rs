@@ -257,7 +257,7 @@ impl SessionState {
             former: None,
             sent: SentPaths::default(),
             sent_resv: None,
-            heard_number: None,
+            heard_by: None,
             seat: core.neighbours.seat_sender(from),
         });
         Ok(self.senders.len() - 1)
@@ -274,7 +274,7 @@ impl SessionState {
         charging::upstream_moved(core, now, psb);
         leave_flow_route(core, self.session, psb, slot);
         psb.hand_over(now.at, hop, incoming);
-        psb.heard_number = None;
+        psb.heard_by = None;
         psb.seat = core.neighbours.seat_sender((incoming, hop.address));
         if psb.route.source.is_some() && psb.route.incoming != incoming {
             let old = psb.route;

@@ -10,7 +10,7 @@ use super::blockade::Blockade;
 use super::limits::Seat;
 use super::policy::{Carried, Elements};
 use super::record::RecordId;
-use super::reduce::{Sent, SentPaths};
+use super::reduce::{Name, Sent, SentPaths};
 use super::time::{Instant, longest_gap};
 use crate::kernel::{RouteKey, Transport};
 
@@ -83,8 +83,8 @@ pub(crate) struct Psb {
     pub(crate) sent: SentPaths,
     /// The RESV that was sent last and of which this sender is the first.
     pub(crate) sent_resv: Option<Sent>,
-    /// Number of the PATH that this block is refreshed by.
-    pub(crate) heard_number: Option<u32>,
+    /// Name of the PATH that this block is refreshed by.
+    pub(crate) heard_by: Option<Name>,
     /// Counts this block as the previous hop's; `None` for a sender on this node.
     pub(crate) seat: Option<Seat>,
 }

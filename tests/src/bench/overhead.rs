@@ -14,8 +14,10 @@ const SESSIONS: u32 = 1_000;
 /// If valgrind is missing or fails.
 pub(crate) fn measure() -> Result<String, String> {
     let mut table = String::new();
-    let head = "one message                 instructions             allocations    bytes allocated";
-    let both = "                        charging ignorant  ratio  charging ignorant  charging ignorant";
+    let head =
+        "one message                 instructions             allocations    bytes allocated";
+    let both =
+        "                        charging ignorant  ratio  charging ignorant  charging ignorant";
     let _ = writeln!(table, "{head}\n{both}");
     for (name, part) in [
         ("PATH, new session", Part::Paths),

@@ -223,7 +223,7 @@ impl Engine {
         }
         self.core.config.identities = rules;
         for state in self.sessions.iter_mut() {
-            state.senders.iter_mut().for_each(|psb| psb.heard_number = None);
+            state.senders.iter_mut().for_each(|psb| psb.heard_by = None);
             state.reservations.iter_mut().for_each(|rsb| rsb.numbers = Numbers::default());
         }
     }

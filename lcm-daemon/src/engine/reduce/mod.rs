@@ -14,6 +14,7 @@
 //! taken for a refresh (section 5.5, first method). Numbers are one sequence for the whole node. What
 //! is kept of a state is its number and digest here, and its number at the receiver.
 
+mod again;
 mod bundle;
 mod hello;
 mod numbers;
@@ -28,7 +29,7 @@ mod tick;
 mod unacked;
 
 pub use hello::NeighbourNews;
-pub(crate) use numbers::Numbers;
+pub(crate) use numbers::{Name, Numbers};
 pub(crate) use peer::{PeerKey, To};
 pub(crate) use refused::refuses_numbers;
 pub(crate) use sent::{Sent, SentPaths};
@@ -41,7 +42,7 @@ use ahash::RandomState;
 use rsvp_wire::object::MessageIdAck;
 
 use super::time::{Instant, Span};
-use crate::packet::TransmitMeta;
+use crate::packet::{PacketMeta, TransmitMeta};
 use peer::Peer;
 
 /// First wait for an acknowledgement, Rf (section 6.2).
@@ -136,6 +137,13 @@ impl Reduce {
         let TransmitMeta { interface, gateway, source, destination, ttl, .. } = *meta;
         let travels = (interface, gateway, source, destination, ttl);
         self.hasher.hash_one((key, generation, travels, body))
+    }
+
+    /// What tells octets that arrived this way from others.
+    pub(crate) fn name_of(&self, meta: &PacketMeta, message: &[u8]) -> Name {
+        let PacketMeta { interface, source, destination, ttl, router_alert } = *meta;
+        let came = (interface, source, destination, ttl, router_alert);
+        Name::octets(self.hasher.hash_one((came, message)))
     }
 
     /// A PATH or RESV with this number speaks of a session.

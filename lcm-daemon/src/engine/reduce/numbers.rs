@@ -1,25 +1,62 @@
 //! By which numbers a reservation is refreshed: of one message, or where a list of senders came in
 //! several, of each.
 
+use std::fmt;
+
 use rsvp_wire::object::Filter;
 
 use super::older;
 
-/// The numbers of the messages of which a reservation block was made.
+/// What tells the message that state was made of from others of its neighbour: the number that it
+/// came with (RFC 2961), or a digest of its octets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Name(u64);
+
+/// Set in names that are digests.
+const OF_OCTETS: u64 = 1 << 63;
+
+impl Name {
+    /// Of a message with a MESSAGE_ID.
+    pub(crate) fn number(number: u32) -> Self {
+        Self(number.into())
+    }
+
+    /// Of a message without.
+    pub(crate) fn octets(digest: u64) -> Self {
+        Self(digest | OF_OCTETS)
+    }
+
+    /// The number, of a message that came with one.
+    pub(crate) fn as_number(self) -> Option<u32> {
+        u32::try_from(self.0).ok()
+    }
+}
+
+/// Nothing is decided by the digest itself, so nodes that differ in it alone print alike.
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.as_number() {
+            Some(number) => write!(f, "{number}"),
+            None => f.write_str("octets"),
+        }
+    }
+}
+
+/// The names of the messages of which a reservation block was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum Numbers {
     #[default]
     None,
     /// One message named all of it.
-    One(u32),
-    /// Several did: the number by sender.
-    Several(Box<[(Filter, u32)]>),
+    One(Name),
+    /// Several did: the name by sender.
+    Several(Box<[(Filter, Name)]>),
 }
 
 impl Numbers {
-    /// A message with this number was taken that named `named` of the senders of the block, `all`
+    /// A message with this name was taken that named `named` of the senders of the block, `all`
     /// of which there are none for a block that is not a list.
-    pub(crate) fn note(&mut self, number: u32, named: &[Filter], all: &[Filter]) {
+    pub(crate) fn note(&mut self, number: Name, named: &[Filter], all: &[Filter]) {
         if all.iter().all(|filter| named.contains(filter)) {
             *self = Self::One(number);
             return;
@@ -31,7 +68,7 @@ impl Numbers {
         *self = Self::Several(list);
     }
 
-    /// A message without a number, or one that was refused in part, named these senders; none for
+    /// A message without a name, or one that was refused in part, named these senders; none for
     /// all.
     pub(crate) fn forget(&mut self, named: &[Filter]) {
         *self = match std::mem::take(self) {
@@ -42,8 +79,8 @@ impl Numbers {
         };
     }
 
-    /// The number by which one sender's part is refreshed.
-    fn of(&self, filter: Filter) -> Option<u32> {
+    /// The name by which one sender's part is refreshed.
+    fn of(&self, filter: Filter) -> Option<Name> {
         match self {
             Self::None => None,
             Self::One(number) => Some(*number),
@@ -53,8 +90,8 @@ impl Numbers {
         }
     }
 
-    /// All numbers.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+    /// All names.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Name> + '_ {
         let (one, several): (_, &[_]) = match self {
             Self::None => (None, &[]),
             Self::One(number) => (Some(*number), &[]),
@@ -63,8 +100,8 @@ impl Numbers {
         one.into_iter().chain(several.iter().map(|(_, number)| *number))
     }
 
-    /// True if a message with this number names this sender.
-    pub(crate) fn names(&self, number: u32, filter: Filter) -> bool {
+    /// True if a message with this name names this sender.
+    pub(crate) fn names(&self, number: Name, filter: Filter) -> bool {
         self.of(filter) == Some(number)
     }
 
@@ -75,7 +112,9 @@ impl Numbers {
         named: &[Filter],
         current: impl Fn(u32) -> bool,
     ) -> bool {
-        let newer = |known: u32| older(number, known) && current(known);
+        let newer = |known: Name| {
+            known.as_number().is_some_and(|known| older(number, known) && current(known))
+        };
         match self {
             Self::Several(list) if !named.is_empty() => {
                 list.iter().any(|(filter, known)| named.contains(filter) && newer(*known))
@@ -94,22 +133,35 @@ mod tests {
         Filter { source: [10, 0, 0, last].into(), id: FlowId::Port(1) }
     }
 
+    fn name(number: u32) -> Name {
+        Name::number(number)
+    }
+
+    #[test]
+    fn digests_are_no_numbers() {
+        assert_eq!(name(7).as_number(), Some(7));
+        assert_eq!(Name::octets(7).as_number(), None);
+        assert_ne!(Name::octets(7), name(7));
+        let numbers = Numbers::One(Name::octets(9));
+        assert!(!numbers.outdates(8, &[], |_| true));
+    }
+
     #[test]
     fn a_list_that_comes_in_parts_has_a_number_for_each() {
         let all: Vec<Filter> = (1..=4).map(filter).collect();
         let mut numbers = Numbers::default();
-        numbers.note(10, &all[..2], &all);
-        numbers.note(11, &all[2..], &all);
-        assert!(numbers.names(10, all[0]) && numbers.names(11, all[3]));
-        assert!(!numbers.names(11, all[0]));
+        numbers.note(name(10), &all[..2], &all);
+        numbers.note(name(11), &all[2..], &all);
+        assert!(numbers.names(name(10), all[0]) && numbers.names(name(11), all[3]));
+        assert!(!numbers.names(name(11), all[0]));
         // The first part, sent again with its number, is no older than the second.
         assert!(!numbers.outdates(10, &all[..2], |_| true));
         assert!(numbers.outdates(9, &all[..2], |_| true));
         assert!(!numbers.outdates(9, &all[..2], |_| false), "of another epoch");
         numbers.forget(&all[..1]);
-        assert!(!numbers.names(10, all[0]) && numbers.names(10, all[1]));
-        numbers.note(12, &all, &all);
-        assert_eq!(numbers, Numbers::One(12));
+        assert!(!numbers.names(name(10), all[0]) && numbers.names(name(10), all[1]));
+        numbers.note(name(12), &all, &all);
+        assert_eq!(numbers, Numbers::One(name(12)));
         numbers.forget(&all[..1]);
         assert_eq!(numbers, Numbers::None);
     }

@@ -11,7 +11,7 @@ use super::super::rsb::Rsb;
 use super::super::session::SessionState;
 use super::super::time::Instant;
 use super::hello::Greeting;
-use super::{Numbers, PEERS_MAX, Reduce, SPARE_NUMBERS, peer_key};
+use super::{Name, Numbers, PEERS_MAX, Reduce, SPARE_NUMBERS, peer_key};
 
 /// A generator of numbers: its address, and the interface where that is a link's own.
 pub(crate) type PeerKey = (u32, IpAddr);
@@ -151,7 +151,7 @@ impl Reduce {
     pub(crate) fn disown(&mut self, rsb: &mut Rsb) {
         let key = peer_key(rsb.outgoing, rsb.next_hop);
         if let Some(peer) = self.peers.get_mut(&key) {
-            for number in rsb.numbers.iter() {
+            for number in rsb.numbers.iter().filter_map(Name::as_number) {
                 peer.states.remove(&number);
             }
         }
@@ -215,13 +215,14 @@ impl SessionState {
 
     /// True if a neighbour refreshes something of this session by this number.
     pub(super) fn is_heard_by(&self, neighbour: IpAddr, number: u32) -> bool {
+        let name = Name::number(number);
         let of_path = self
             .senders
             .iter()
-            .any(|psb| psb.heard_number == Some(number) && psb.phop_address() == Some(neighbour));
+            .any(|psb| psb.heard_by == Some(name) && psb.phop_address() == Some(neighbour));
         of_path
             || self.reservations.iter().any(|rsb| {
-                rsb.next_hop == neighbour && rsb.numbers.iter().any(|other| other == number)
+                rsb.next_hop == neighbour && rsb.numbers.iter().any(|other| other == name)
             })
     }
 }

@@ -3,19 +3,16 @@
 use std::net::IpAddr;
 
 use rsvp_wire::message::{Bundle, Srefresh};
-use rsvp_wire::object::{Filter, Hop, ListEntry, MessageId, MessageIdAck, Style};
+use rsvp_wire::object::{Filter, Hop, ListEntry, MessageId, MessageIdAck};
 use rsvp_wire::{Message, MessageType, Packet};
 
-use super::super::charging;
 use super::super::counters::bump;
 use super::super::path::may_be_source;
-use super::super::resv::descriptors;
-use super::super::rsb::Selection;
 use super::super::session::SessionState;
-use super::super::time::{Now, Span, lifetime};
+use super::super::time::{Now, Span};
 use super::super::{Core, Engine};
 use super::peer::CAPABLE;
-use super::{GROUP_ACK_DELAY, PeerKey, older, peer_key};
+use super::{GROUP_ACK_DELAY, Name, PeerKey, older, peer_key};
 use crate::packet::PacketMeta;
 
 /// What refresh reduction makes of a message before it is handled.
@@ -92,7 +89,7 @@ impl Engine {
         let path = |sender: Filter| {
             let psb = state.sender(sender).and_then(|index| state.senders.get(index));
             let heard = psb.filter(|psb| psb.phop_address() == Some(key.1));
-            let known = heard.and_then(|psb| psb.heard_number);
+            let known = heard.and_then(|psb| psb.heard_by?.as_number());
             known.is_some_and(|known| older(number, known) && current(known))
         };
         let resv = |hop: Hop, named: &[Filter]| {
@@ -150,10 +147,16 @@ impl Engine {
     ) {
         let Numbered { peer, id } = numbered;
         let number = id.map(|id| id.identifier).filter(|_| taken);
-        match message {
-            Message::Path(path) => self.note_path(now, meta, path, peer, number),
-            Message::Resv(resv) => self.note_resv(now, resv, peer, number),
-            _ => {}
+        let name = number.map(Name::number);
+        let known = match message {
+            Message::Path(path) => self.note_path(now, meta, path, name),
+            Message::Resv(resv) => self.note_resv(now, resv, name),
+            _ => None,
+        };
+        if let Some((number, slot)) = number.zip(known)
+            && let Some(peer) = self.core.outbox.reduce.peers.get_mut(&peer)
+        {
+            peer.knows(number, slot);
         }
         let Some(id) = id.filter(|id| id.flags & MessageId::ACK_DESIRED != 0) else { return };
         let MessageId { epoch, identifier, .. } = id;
@@ -164,92 +167,6 @@ impl Engine {
             reduce.later.insert((now.at + Span::from_micros(wait), identifier), (peer, ack));
         } else {
             reduce.answer(peer, ack);
-        }
-    }
-
-    /// Remembers the number of a PATH, if that is what its sender's block rests on now.
-    fn note_path(
-        &mut self,
-        now: Now,
-        meta: PacketMeta,
-        path: &rsvp_wire::message::Path<'_>,
-        key: PeerKey,
-        number: Option<u32>,
-    ) {
-        let k = u32::from(self.core.config.rsvp.lifetime_multiplier);
-        let Some(slot) = self.sessions.find(&path.session) else { return };
-        let Some(state) = self.sessions.get_mut(slot) else { return };
-        let index = state.sender(path.sender.template.0);
-        let psb = index.and_then(|index| state.senders.get_mut(index));
-        let came = psb.filter(|psb| psb.came_from(path.hop, meta.interface));
-        let Some(psb) = came else { return };
-        let fresh = psb.expires == now.at + lifetime(psb.refresh_ms, k);
-        // What outlasts refreshes that leave it out is refreshed by whole messages alone.
-        let plain = psb.policy_until <= now.at
-            && !psb.elements.is_slow()
-            && charging::was_announced(now, psb)
-            && psb.facts.carried.as_ref().is_none_or(|carried| !carried.is_slow());
-        psb.heard_number = number.filter(|_| fresh && plain);
-        if let Some(number) = psb.heard_number
-            && let Some(peer) = self.core.outbox.reduce.peers.get_mut(&key)
-        {
-            peer.knows(number, slot);
-        }
-    }
-
-    /// Remembers the number of a RESV, if all of it is what the next hop's blocks rest on now.
-    fn note_resv(
-        &mut self,
-        now: Now,
-        resv: &rsvp_wire::message::Resv<'_>,
-        key: PeerKey,
-        number: Option<u32>,
-    ) {
-        let k = u32::from(self.core.config.rsvp.lifetime_multiplier);
-        let rsvp = &self.core.config.rsvp;
-        let refresh_ms = resv.time_values.refresh_ms;
-        let refresh_ms = refresh_ms.clamp(rsvp.accept_refresh_min_ms, rsvp.accept_refresh_max_ms);
-        let expires = now.at + lifetime(refresh_ms, k);
-        let Some(slot) = self.sessions.find(&resv.session) else { return };
-        let Some(state) = self.sessions.get_mut(slot) else { return };
-        let mut complete = number.is_some();
-        let blocks: Vec<(Option<usize>, Vec<Filter>)> = descriptors(resv)
-            .into_iter()
-            .map(|(_, filters)| (state.block_of(resv.hop, resv.style, &filters), filters))
-            .collect();
-        for (at, filters) in &blocks {
-            let rsb = at.and_then(|at| state.reservations.get(at));
-            complete &= rsb.is_some_and(|rsb| {
-                let all = match &rsb.selection {
-                    Selection::Explicit(list) => filters
-                        .iter()
-                        .all(|filter| list.iter().any(|(f, at)| f == filter && *at == expires)),
-                    _ => true,
-                };
-                let slow = rsb.elements.is_slow()
-                    || rsb.carried.as_ref().is_some_and(|carried| carried.is_slow());
-                all && rsb.expires == expires
-                    && rsb.policy_until <= now.at
-                    && rsb.payers.is_empty()
-                    && !slow
-            });
-        }
-        for (at, filters) in blocks {
-            let Some(rsb) = at.and_then(|at| state.reservations.get_mut(at)) else { continue };
-            let all: Vec<Filter> = match &rsb.selection {
-                Selection::Explicit(list) => list.iter().map(|(filter, _)| *filter).collect(),
-                _ => Vec::new(),
-            };
-            let named = if all.is_empty() { &[] } else { &*filters };
-            match number.filter(|_| complete) {
-                Some(number) => rsb.numbers.note(number, named, &all),
-                None => rsb.numbers.forget(named),
-            }
-        }
-        if let Some(number) = number.filter(|_| complete)
-            && let Some(peer) = self.core.outbox.reduce.peers.get_mut(&key)
-        {
-            peer.knows(number, slot);
         }
     }
 
@@ -325,7 +242,8 @@ impl Engine {
         let peer = self.core.outbox.reduce.peers.get(&key);
         let Some(slot) = peer.and_then(|peer| peer.slot_of(number)) else { return false };
         let renew = |core: &mut Core, state: &mut SessionState| {
-            state.is_heard_by(key.1, number) && state.refresh_by(core, now, key.1, number)
+            state.is_heard_by(key.1, number)
+                && state.refresh_by(core, now, key.1, Name::number(number))
         };
         self.with_session(slot, renew).unwrap_or(false)
     }
@@ -406,21 +324,5 @@ impl Core {
         let greeted = peer.near && !greets;
         self.outbox.reduce.greet(now.at, key, if greeted { hello_ms } else { 0 });
         true
-    }
-}
-
-impl SessionState {
-    /// The block of a next hop that a flow descriptor is about.
-    fn block_of(&self, hop: Hop, style: Style, filters: &[Filter]) -> Option<usize> {
-        let of_hop = |rsb: &&super::super::rsb::Rsb| {
-            rsb.outgoing == hop.lih && rsb.next_hop == hop.address && rsb.selection.style() == style
-        };
-        self.reservations.iter().position(|rsb| {
-            let about = match &rsb.selection {
-                Selection::Fixed(only) => filters.contains(only),
-                _ => true,
-            };
-            of_hop(&rsb) && about
-        })
     }
 }

@@ -1,4 +1,4 @@
-//! A session's state refreshed by number, and said again in whole.
+//! A session's state refreshed by the name of a message, and said again in whole.
 
 use std::net::IpAddr;
 
@@ -9,23 +9,24 @@ use super::super::charging;
 use super::super::rsb::Selection;
 use super::super::session::SessionState;
 use super::super::time::{Now, lifetime};
+use super::Name;
 
 impl SessionState {
-    /// Does what the whole message with this number would do now that it says nothing new: path or
+    /// Does what the whole message with this name would do now that it says nothing new: path or
     /// reservation state lives on, and what was announced or paid is announced or paid again (T14).
     /// False if the whole message is needed: it would not simply be taken.
-    pub(super) fn refresh_by(
+    pub(crate) fn refresh_by(
         &mut self,
         core: &mut Core,
         now: Now,
         neighbour: IpAddr,
-        number: u32,
+        name: Name,
     ) -> bool {
         let mut renewed = false;
         for index in 0..self.senders.len() {
             let psb = self.senders.get(index);
             let names = psb.is_some_and(|psb| {
-                psb.heard_number == Some(number) && psb.phop_address() == Some(neighbour)
+                psb.heard_by == Some(name) && psb.phop_address() == Some(neighbour)
             });
             if names {
                 if !self.renew_path(core, now, index) {
@@ -37,10 +38,10 @@ impl SessionState {
         for at in 0..self.reservations.len() {
             let rsb = self.reservations.get(at);
             let names = rsb.is_some_and(|rsb| {
-                rsb.next_hop == neighbour && rsb.numbers.iter().any(|other| other == number)
+                rsb.next_hop == neighbour && rsb.numbers.iter().any(|other| other == name)
             });
             if names {
-                if !self.renew_reservation(core, now, at, number) {
+                if !self.renew_reservation(core, now, at, name) {
                     return false;
                 }
                 renewed = true;
@@ -62,14 +63,14 @@ impl SessionState {
         true
     }
 
-    fn renew_reservation(&mut self, core: &mut Core, now: Now, at: usize, number: u32) -> bool {
+    fn renew_reservation(&mut self, core: &mut Core, now: Now, at: usize, name: Name) -> bool {
         let session = self.session;
         let Some(rsb) = self.reservations.get(at) else { return false };
         let list = match &rsb.selection {
             Selection::Explicit(_) => true,
             Selection::Fixed(_) | Selection::Wildcard => false,
         };
-        let named = |sender: Filter| !list || rsb.numbers.names(number, sender);
+        let named = |sender: Filter| !list || rsb.numbers.names(name, sender);
         for psb in self.senders.iter_mut().filter(|psb| rsb.matches(psb) && named(psb.sender)) {
             if !charging::paid_again(core, now, session, psb, (rsb.outgoing, rsb.next_hop)) {
                 return false;
@@ -82,7 +83,7 @@ impl SessionState {
         rsb.expires = expires;
         if let Selection::Explicit(list) = &mut rsb.selection {
             let numbers = &rsb.numbers;
-            let named = list.iter_mut().filter(|(filter, _)| numbers.names(number, *filter));
+            let named = list.iter_mut().filter(|(filter, _)| numbers.names(name, *filter));
             named.for_each(|(_, until)| *until = expires);
         }
         true

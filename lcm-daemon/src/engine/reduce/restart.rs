@@ -50,7 +50,7 @@ impl SessionState {
         for index in 0..self.senders.len() {
             let Some(psb) = self.senders.get_mut(index) else { continue };
             if psb.phop_address() == Some(key.1) {
-                psb.heard_number = None;
+                psb.heard_by = None;
                 resv = true;
             }
             let Some(psb) = self.senders.get(index) else { continue };
