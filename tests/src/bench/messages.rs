@@ -91,6 +91,15 @@ impl Templates {
         }
     }
 
+    /// Has PATHs say that the payment with this sequence is in place end to end; each time that it
+    /// changes they are of a new epoch (charging.md T12, T14).
+    pub(crate) fn set_established(&mut self, sequence: Option<u32>) {
+        if self.quote.terms.established != sequence && sequence.is_some() {
+            self.quote.epoch = self.quote.epoch.wrapping_add(1);
+        }
+        self.quote.terms.established = sequence;
+    }
+
     /// Writes the sender's PATH of a session; returns its length.
     pub(crate) fn path(
         &self,
@@ -167,6 +176,13 @@ pub(crate) enum Seen {
     },
     /// A message of another type, such as an error.
     Other(MessageType),
+}
+
+/// The sequence of the payment in a RESV.
+pub(crate) fn sequence_of(resv: &[u8]) -> Option<u32> {
+    let message = Message::parse(resv).ok()?;
+    let element = message.packet().policy_data().find_map(|data| element_of(data, UCPE_PTYPE))?;
+    Ucpe::parse(element).ok().map(|ucpe| ucpe.sequence)
 }
 
 /// Reads a message that came to the generator or the sink.

@@ -8,6 +8,13 @@
 //! The messages are those of the benchmark of whole daemons (`bench/`). Time is virtual and the
 //! engine's numbers come from a seed, so two runs execute the same instructions.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a router that does not do what is counted is to stop the count"
+)]
+
 pub mod script;
 mod valgrind;
 
@@ -117,20 +124,36 @@ impl Transit {
         self.settle();
     }
 
-    /// The messages of one session, to be given to [`take`](Self::take) again and again: the PATH
-    /// as it comes, and the RESV that pays for what the router makes of that PATH.
+    /// One session, PATH through and RESV back.
     ///
     /// # Panics
     /// If the router does not pass them on as it should.
-    pub fn set_up(&mut self, session: u32) -> [Box<[u8]>; 2] {
+    pub fn set_up(&mut self, session: u32) {
         let path = self.path(session);
         self.take(Way::Down, &path);
         let resv = self.resv();
         self.take(Way::Up, &resv);
         match messages::read(&self.last) {
-            Ok(Seen::Resv { session: seen, .. }) if seen == session => [path, resv],
+            Ok(Seen::Resv { session: seen, .. }) if seen == session => {}
             other => panic!("session {session}: {other:?} came out where a RESV should"),
         }
+    }
+
+    /// One session that stands end to end; the PATH and the RESV that it is refreshed by from then
+    /// on. The previous hop says that it is established (charging.md T12), and the next hop answers
+    /// what that makes of the quote.
+    ///
+    /// # Panics
+    /// If the router does not pass messages on as it should.
+    pub fn establish(&mut self, session: u32) -> [Box<[u8]>; 2] {
+        self.set_up(session);
+        self.upstream.set_established(messages::sequence_of(&self.last));
+        let path = self.path(session);
+        self.upstream.set_established(None);
+        self.take(Way::Down, &path);
+        let resv = self.resv();
+        self.take(Way::Up, &resv);
+        [path, resv]
     }
 
     /// The PATH of a session, as the previous hop sends it.

@@ -14,9 +14,9 @@ pub enum Part {
     Paths,
     /// PATHs of new sessions and the RESVs that answer them.
     SetUps,
-    /// Set-ups, and then the PATH of each session again.
+    /// Sessions that stand, and then the PATH of each session again.
     PathRefreshes,
-    /// Set-ups, and then the RESV of each session again.
+    /// Sessions that stand, and then the RESV of each session again.
     ResvRefreshes,
 }
 
@@ -60,7 +60,11 @@ pub fn play(script: Script) {
         }
         return;
     }
-    let messages: Vec<_> = (0..sessions).map(|session| transit.set_up(session)).collect();
+    if part == Part::SetUps {
+        (0..sessions).for_each(|session| transit.set_up(session));
+        return;
+    }
+    let messages: Vec<_> = (0..sessions).map(|session| transit.establish(session)).collect();
     // What a PATH starts, such as news that waits to be told, is over.
     transit.pass_us(1_000_000);
     transit.wake();
