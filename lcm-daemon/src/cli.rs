@@ -131,28 +131,31 @@ fn secret() -> Result<[u8; 32], String> {
     Ok(secret)
 }
 
-/// At SIGHUP reads the configuration again and takes up its `[[authentication]]` and
-/// `[[identity]]` with their keys. The rest
-/// stays as it was when the daemon started; if anything is wrong, all of it does.
+/// At SIGHUP reads the configuration again and takes up its `[[authentication]]` and `[[identity]]`
+/// with their keys, and its tariffs. The rest stays as it was when the daemon started; if anything is wrong, all of it does.
 async fn reload(mut hangups: Signal, path: PathBuf, started: Config, calls: mpsc::Sender<Call>) {
     while hangups.recv().await.is_some() {
-        let mut new = match load(&path) {
+        let new = match load(&path) {
             Ok(new) => new,
             Err(errors) => {
-                tracing::error!("the keys stay as they are, since this is wrong: {errors}");
+                tracing::error!("keys and tariffs stay as they are, since this is wrong: {errors}");
                 continue;
             }
         };
-        let associations = std::mem::take(&mut new.authentication);
-        let identities = std::mem::take(&mut new.identities);
-        if new != (Config { authentication: Vec::new(), identities: Vec::new(), ..started.clone() })
-        {
+        let mut same = Config {
+            authentication: new.authentication.clone(),
+            identities: new.identities.clone(),
+            ..started.clone()
+        };
+        same.take_tariffs(&new);
+        if new != same {
             tracing::warn!(
-                "more than [[authentication]] and [[identity]] changed in {}; restart the daemon for the rest",
+                "more than [[authentication]], [[identity]] and tariffs changed in {}; restart the \
+                 daemon for the rest",
                 path.display()
             );
         }
-        if calls.send(Call::Authentication(associations, identities)).await.is_err() {
+        if calls.send(Call::Configuration(Box::new(new))).await.is_err() {
             return;
         }
     }

@@ -21,3 +21,4 @@ pub mod packet;
 mod page;
 pub mod purse;
 mod runtime;
+pub mod tariff;

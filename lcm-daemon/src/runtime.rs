@@ -294,7 +294,7 @@ impl Node {
 
     fn serve(&mut self, call: Call) {
         match call {
-            Call::Ask(request, reply, notices) => self.ask(request, reply, notices),
+            Call::Ask(request, reply, notices) => self.ask(*request, reply, notices),
             Call::Gone(handles) => {
                 for handle in handles {
                     self.listeners.remove(&handle);
@@ -302,11 +302,17 @@ impl Node {
                     let _ = self.engine.close(now(), handle);
                 }
             }
-            Call::Authentication(associations, identities) => {
+            Call::Configuration(config) => {
+                let tariffs = self.engine.set_tariffs(now(), &config);
+                let Config { authentication: associations, identities, .. } = *config;
                 let keys = associations.iter().map(|one| one.keys.len()).sum::<usize>();
                 self.engine.set_authentication(now(), associations);
                 self.engine.set_identities(identities);
                 tracing::info!(keys, "keys were read again");
+                for (interface, tariff) in tariffs {
+                    let version = tariff.version();
+                    tracing::info!(interface, version, "new prices: {tariff}");
+                }
             }
             Call::Metrics(reply) => {
                 let drops = self.socket.get_ref().kernel_drops().unwrap_or_default();

@@ -22,7 +22,8 @@ impl Flow {
             return Ok(Heard::Stale);
         }
         let valid = old.epoch.is_some() && clock.now <= old.expires;
-        let above = valid && next.total > old.max_total;
+        // A maximum is for what is reserved or asked for: it may be exceeded by more of that.
+        let above = valid && next.total > old.max_total && next.quantity <= old.quantity;
         next.max_total = next.max_total.max(old.max_total);
         let same_epoch = old.epoch == next.epoch;
         // Once the old price is no longer valid, whatever is said is an offer of its own.

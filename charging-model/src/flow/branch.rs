@@ -1,5 +1,6 @@
 //! Upstream charging state: one installed branch (paper 3.3, three fields and ours).
 
+use super::asked::Asked;
 use super::charge::{Charge, Member, Target};
 use super::messages::{Account, BranchView, Mismatch, Payment, Price};
 use crate::meter::Meter;
@@ -72,6 +73,8 @@ pub(super) struct Branch {
     pub(super) carries_unit: bool,
     pub(super) receivers_below: u32,
     pub(super) quantity: u64,
+    /// L of what it reserves; `None` where the interface has one price for all.
+    pub(super) price: Option<Rate>,
 
     // The last accepted UCPE.
     pub(super) ceiling: Rate,
@@ -120,6 +123,7 @@ impl Branch {
             carries_unit: false,
             receivers_below: 0,
             quantity: 0,
+            price: None,
             ceiling: Rate::ZERO,
             announced_total: Rate::ZERO,
             sender_payment: Rate::ZERO,
@@ -240,7 +244,13 @@ impl Branch {
 
     /// This branch as a member of the split.
     pub(super) fn member(&self, group: Option<&Group>) -> Member {
-        Member::new(self.facts(), group)
+        Member::new(self.facts(), group, self.price)
+    }
+
+    /// This branch as a member if it reserved what it asked for.
+    pub(super) fn member_as_asked(&self, group: Option<&Group>, asked: &Asked) -> Member {
+        let facts = BranchFacts { quantity: asked.quantity, ..self.facts() };
+        Member::new(facts, group, Some(asked.local))
     }
 
     fn facts(&self) -> BranchFacts {

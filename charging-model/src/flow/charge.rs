@@ -34,16 +34,17 @@ pub(super) struct Terms {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member {
     pub(super) facts: BranchFacts,
-    /// L of its interface, which all branches there share.
+    /// L of what it reserves. The branches of an interface share the dearest of theirs.
     pub(super) price: Rate,
     /// Sender payments are refused there: r := 0 from here on.
     pub(super) cut: bool,
 }
 
 impl Member {
-    /// A branch on `group`.
-    pub(super) fn new(facts: BranchFacts, group: Option<&Group>) -> Self {
-        let price = group.map_or(Rate::ZERO, |g| g.price.local);
+    /// A branch on `group`, for which what it reserves has a price of its own, or that of the
+    /// interface.
+    pub(super) fn new(facts: BranchFacts, group: Option<&Group>, own: Option<Rate>) -> Self {
+        let price = own.unwrap_or_else(|| group.map_or(Rate::ZERO, |g| g.price.local));
         Self { facts, price, cut: group.is_some_and(|g| g.refused) }
     }
 }
@@ -123,10 +124,11 @@ fn carried_parts(terms: &Terms, members: &[Member], policy: &dyn SplitPolicy) ->
     shares.into_iter().map(Rate).collect()
 }
 
-/// The L of each interface, divided equally among its branches: a lone next hop has it all.
+/// The L of each interface, which is that of the dearest reservation on it, divided equally among
+/// its branches: a lone next hop has it all.
 fn locals(members: &[Member]) -> impl Iterator<Item = Rate> {
     members.chunk_by(|a, b| a.facts.key.group == b.facts.key.group).flat_map(|run| {
-        let price = run.first().map_or(0, |m| m.price.0);
+        let price = run.iter().map(|m| m.price.0).max().unwrap_or(0);
         equal_parts(price, run.len()).map(Rate)
     })
 }

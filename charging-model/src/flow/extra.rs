@@ -1,6 +1,7 @@
 //! What most flows have none of most of the time: kept in one box, so that the others stay small.
 
 use super::FlowConfig;
+use super::asked::Asked;
 use super::audit::Suspicion;
 use super::branch::{Group, Offered};
 use super::charge::Charge;
@@ -44,6 +45,8 @@ struct Content {
     echoes: Vec<(BranchKey, Limits)>,
     /// When the node last woke up: no gap is billed from before.
     woke: Millis,
+    /// What was asked for and not paid for.
+    asked: Vec<Asked>,
 }
 
 impl Content {
@@ -57,6 +60,7 @@ impl Content {
             && self.findings.is_empty()
             && self.echoes.is_empty()
             && self.woke == Millis(0)
+            && self.asked.is_empty()
     }
 }
 
@@ -140,6 +144,42 @@ impl Extra {
     /// When the node last woke up.
     pub(super) fn woke(&self) -> Millis {
         self.0.as_deref().map(|content| content.woke).unwrap_or_default()
+    }
+
+    pub(super) fn asked(&self) -> &[Asked] {
+        self.0.as_deref().map(|content| content.asked.as_slice()).unwrap_or_default()
+    }
+
+    /// What this branch asked for beyond what stands.
+    pub(super) fn asked_by(&self, key: BranchKey) -> Option<&Asked> {
+        self.asked().iter().find(|asked| asked.key == key)
+    }
+
+    /// Keeps what a branch asked for, instead of what it asked for before.
+    pub(super) fn ask(&mut self, asked: Asked) {
+        let all = &mut self.content().asked;
+        match all.iter_mut().find(|old| old.key == asked.key) {
+            Some(old) => *old = asked,
+            None => all.push(asked),
+        }
+    }
+
+    /// What the branch is quoted for what stands, beside what it asked for.
+    pub(super) fn set_stands(&mut self, key: BranchKey, charge: Charge) {
+        let all = self.0.as_deref_mut().map(|c| c.asked.as_mut_slice()).unwrap_or_default();
+        if let Some(asked) = all.iter_mut().find(|asked| asked.key == key) {
+            asked.stands = Some(charge);
+        }
+    }
+
+    /// Forgets what is not to be kept; true if there was any.
+    pub(super) fn retain_asked(&mut self, keep: impl Fn(&Asked) -> bool) -> bool {
+        let Some(content) = &mut self.0 else { return false };
+        let before = content.asked.len();
+        content.asked.retain(keep);
+        let fewer = content.asked.len() < before;
+        self.tidy();
+        fewer
     }
 
     /// The limits that a branch echoed last.

@@ -241,7 +241,9 @@ pub enum Verdict {
         new: bool,
     },
     /// An installed branch that does not cover the newest quote keeps its old rate: answer with an
-    /// InPlace RESVERR that requires `required` (T5).
+    /// InPlace RESVERR that requires `required` (T5). So does one that asks for a larger
+    /// reservation than it pays for, and what it reserves stays as it is
+    /// ([`Flow::unpaid`](super::Flow::unpaid)).
     Kept {
         /// RP of the newest quote.
         required: Rate,

@@ -11,6 +11,7 @@
 //! [`Flow::next_deadline`] when to call [`Flow::tick`]. Instants passed in must not run backwards.
 
 mod announce;
+mod asked;
 mod audit;
 mod branch;
 mod charge;
@@ -44,11 +45,15 @@ pub use turns::{Turn, Turned};
 
 use crate::equations::max_total_charge;
 use crate::money::{Overflow, Rate};
-use crate::split::{BranchFacts, BranchKey};
+use crate::split::BranchKey;
 use crate::time::{Clock, Millis, serial_newer};
 
 fn equal_or_newer(a: u32, b: u32) -> bool {
     a == b || serial_newer(a, b)
+}
+
+fn own_price(locals: &[(BranchKey, Rate)], key: BranchKey) -> Option<Rate> {
+    locals.iter().find(|(of, _)| *of == key).map(|(_, local)| *local)
 }
 
 /// The charging state of one (session, sender) at one node.
@@ -87,14 +92,28 @@ impl Flow {
 
     // ---- interfaces ----
 
-    /// The PATH is forwarded on `group` at this price; also for a new price of a known group.
+    /// The PATH is forwarded on `group` at this price, whatever is reserved; also for a new price
+    /// of a known group.
     pub fn set_group(&mut self, clock: Clock, group: u32, price: Price) -> Result<(), Overflow> {
+        self.reprice(clock, group, price, &[])
+    }
+
+    /// As [`set_group`](Self::set_group), where what is reserved has prices of its own: `price` is
+    /// for a hop that joins, `locals` are for the branches there, each for what it reserves.
+    pub fn reprice(
+        &mut self,
+        clock: Clock,
+        group: u32,
+        price: Price,
+        locals: &[(BranchKey, Rate)],
+    ) -> Result<(), Overflow> {
         let place = self.groups.binary_search_by_key(&group, |g| g.id);
         let mut next = price;
         next.max_local = next.max_local.max(next.local);
         if let Some(old) = place.ok().and_then(|i| self.groups.get(i)) {
             next.max_local = next.max_local.max(old.price.max_local);
-            if old.price == next {
+            let mut here = self.branches.iter().filter(|b| b.key.group == group);
+            if old.price == next && here.all(|b| b.price == own_price(locals, b.key)) {
                 return Ok(());
             }
         }
@@ -113,8 +132,17 @@ impl Flow {
         }
         let (total, max) =
             self.down.as_ref().map_or_else(Default::default, |d| (d.total, d.max_total));
-        self.check_bounds(total, max, &groups, None)?;
+        let dearer = |group: &Group| {
+            let here = locals.iter().filter(|(key, _)| key.group == group.id);
+            here.map(|(_, local)| *local).fold(self.dearest(group), Rate::max)
+        };
+        self.check_prices(total, max, &groups, None, dearer)?;
         self.groups = groups;
+        for b in self.branches.iter_mut().filter(|b| b.key.group == group) {
+            b.price = own_price(locals, b.key);
+        }
+        // What was asked for is asked for again, and has the new price then.
+        self.forget_asked(|asked| asked.key.group != group);
         self.settle(clock, Why::Terms);
         Ok(())
     }
@@ -166,7 +194,8 @@ impl Flow {
     /// A hop that nobody knows yet, in the first place of its group.
     fn anyone_in(&self, group: &Group) -> Member {
         let key = BranchKey { group: group.id, hop: IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
-        Member::new(BranchFacts { key, quantity: 0, receivers_below: 1 }, Some(group))
+        let (facts, own) = self.facts_of_anyone(key);
+        Member::new(facts, Some(group), own)
     }
 
     fn epoch_for(&self, key: BranchKey) -> Option<u32> {
@@ -229,11 +258,28 @@ impl Flow {
         groups: &[Group],
         joining: Option<&Branch>,
     ) -> Result<(), Overflow> {
+        let own = |group: &Group| {
+            let here = joining.filter(|b| b.key.group == group.id).and_then(|b| b.price);
+            here.map_or_else(|| self.dearest(group), |own| own.max(self.dearest(group)))
+        };
+        self.check_prices(total, max_total, groups, joining, own)
+    }
+
+    /// As [`check_bounds`](Self::check_bounds), at the `dearest` price of each interface.
+    fn check_prices(
+        &self,
+        total: Rate,
+        max_total: Rate,
+        groups: &[Group],
+        joining: Option<&Branch>,
+        dearest: impl Fn(&Group) -> Rate,
+    ) -> Result<(), Overflow> {
         let mut prices = 0;
         for group in groups {
-            total.plus(group.price.local, "C_k = c + L")?;
-            max_total_charge(max_total, group.price.max_local)?;
-            prices += group.price.local.wide();
+            let local = dearest(group);
+            total.plus(local, "C_k = c + L")?;
+            max_total_charge(max_total, group.price.max_local.max(local))?;
+            prices += local.wide();
         }
         let replaced = joining.map(|b| b.key);
         let kept = self.branches.iter().filter(|b| Some(b.key) != replaced);
@@ -262,6 +308,6 @@ mod tests {
     #[test]
     fn the_state_of_one_flow_is_small() {
         let sizes = (size_of::<Flow>(), size_of::<Branch>(), size_of::<Group>());
-        assert!(sizes.0 + sizes.1 + sizes.2 <= 752, "{sizes:?}");
+        assert!(sizes.0 + sizes.1 + sizes.2 <= 768, "{sizes:?}");
     }
 }

@@ -43,15 +43,24 @@ impl Flow {
     pub fn quote(&self, group: u32) -> Option<Quote> {
         let place = self.group(group)?;
         match self.first_branch(group) {
-            Some(b) => self.make_quote(place, &b.offered, b.quantity),
-            None => self.make_quote(place, &place.join, 0),
+            Some(b) => self.make_quote(place, &b.offered, self.quoted_quantity(b)),
+            None => self.make_quote(place, &place.join, self.join_quantity(group)),
         }
     }
 
     /// The quote for an installed branch: for a PATH addressed to it where several share a group.
     pub fn quote_for(&self, key: BranchKey) -> Option<Quote> {
         let b = self.find(key)?;
-        self.make_quote(self.group(key.group)?, &b.offered, b.quantity)
+        self.make_quote(self.group(key.group)?, &b.offered, self.quoted_quantity(b))
+    }
+
+    /// What a branch is quoted for: what it asked for, or what it reserves.
+    fn quoted_quantity(&self, b: &Branch) -> u64 {
+        self.extra.asked_by(b.key).map_or(b.quantity, |asked| asked.quantity)
+    }
+
+    fn join_quantity(&self, group: u32) -> u64 {
+        self.asked_to_join(group).map_or(0, |asked| asked.quantity)
     }
 
     /// The quote for one more hop on `group`, which may have installed ones: the unaddressed DCPE
@@ -72,8 +81,9 @@ impl Flow {
                 self.last_epoch = Some(epoch);
             }
         }
+        let quantity = self.join_quantity(group);
         let group = self.group(group)?;
-        self.make_quote(group, &group.join, 0)
+        self.make_quote(group, &group.join, quantity)
     }
 
     /// The newest epoch that a branch of a group was told.
@@ -128,7 +138,8 @@ impl Flow {
             limits.max_hops = limits.max_hops.map(|hops| hops.saturating_sub(1));
         }
         let charge = &offered.charge;
-        let max = max_total_charge(down.max_total, group.price.max_local);
+        let max_local = group.price.max_local.max(charge.local);
+        let max = max_total_charge(down.max_total, max_local);
         Some(Quote {
             total: charge.total(),
             max_total: max.unwrap_or(Rate::MAX),

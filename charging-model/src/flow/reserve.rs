@@ -12,33 +12,101 @@ use crate::time::{Clock, Millis, serial_newer};
 
 impl Flow {
     /// A RESV brought the UCPE of a next hop: new, changed, or the same again (also by Srefresh).
+    /// What it reserves costs what the interface does, or what it cost so far.
     pub fn on_ucpe(&mut self, clock: Clock, key: BranchKey, payment: &Payment) -> Verdict {
+        self.on_ucpe_at(clock, key, payment, None)
+    }
+
+    /// As [`on_ucpe`](Self::on_ucpe), for a reservation whose local price is `local`. One that a
+    /// payment does not cover is not installed, and an installed one stays as it is; both are
+    /// quoted what was asked for (see the verdict).
+    pub fn on_ucpe_at(
+        &mut self,
+        clock: Clock,
+        key: BranchKey,
+        payment: &Payment,
+        local: Option<Rate>,
+    ) -> Verdict {
         match self.find(key) {
             Some(b) if serial_newer(b.sequence, payment.sequence) => Verdict::Stale,
-            Some(b) if b.instance == payment.instance => self.renew(clock, key, payment),
-            Some(_) => self.replace(clock, key, payment),
-            None => self.install(clock, key, payment),
+            Some(b) if b.instance == payment.instance => self.grow(clock, key, payment, local),
+            Some(_) => self.replace(clock, key, payment, local),
+            None => self.install(clock, key, payment, local),
+        }
+    }
+
+    /// A UCPE of an installed instance, whose flowspec may be another one than before.
+    fn grow(
+        &mut self,
+        clock: Clock,
+        key: BranchKey,
+        payment: &Payment,
+        local: Option<Rate>,
+    ) -> Verdict {
+        let (Some(b), Some(local)) = (self.find(key), local) else {
+            return self.renew(clock, key, payment, None);
+        };
+        match self.pays_for(b, payment, local) {
+            Ok(()) => {
+                if self.extra.retain_asked(|asked| asked.key != key) {
+                    // Quoted as it stands again, and judged by that.
+                    self.settle(clock, Why::Terms);
+                }
+                self.renew(clock, key, payment, Some(local))
+            }
+            Err(asked) => {
+                let stands = Payment { quantity: b.quantity, ..payment.clone() };
+                self.keep_asked(clock, asked, payment);
+                let verdict = self.renew(clock, key, &stands, None);
+                self.settle(clock, Why::Terms);
+                match (verdict, self.find(key)) {
+                    (Verdict::Accepted { .. }, Some(b)) => kept(b, payment, true),
+                    (Verdict::Kept { extended, .. }, Some(b)) => kept(b, payment, extended),
+                    (other, _) => other,
+                }
+            }
         }
     }
 
     /// A new instance takes the place of the installed one, if it can be admitted; otherwise the
     /// installed one, which is paid for, stays.
-    fn replace(&mut self, clock: Clock, key: BranchKey, payment: &Payment) -> Verdict {
+    fn replace(
+        &mut self,
+        clock: Clock,
+        key: BranchKey,
+        payment: &Payment,
+        local: Option<Rate>,
+    ) -> Verdict {
         let mut without = self.clone();
         without.remove_branch(clock, key, Cause::Replaced);
-        if let Err((reason, required)) = without.admit(clock, key, payment) {
+        if let Err((reason, required)) = without.admit(clock, key, payment, local) {
+            if let (Reason::PaymentTooLow, Some(local)) = (reason, local) {
+                self.keep_asked(clock, Self::wish(key, payment, local), payment);
+                self.settle(clock, Why::Terms);
+            }
             return Verdict::Refused(self.refusal(key, payment, reason, required));
         }
         self.remove_branch(clock, key, Cause::Replaced);
-        self.install(clock, key, payment)
+        self.install(clock, key, payment, local)
     }
 
-    fn install(&mut self, clock: Clock, key: BranchKey, payment: &Payment) -> Verdict {
-        match self.admit(clock, key, payment) {
+    fn install(
+        &mut self,
+        clock: Clock,
+        key: BranchKey,
+        payment: &Payment,
+        local: Option<Rate>,
+    ) -> Verdict {
+        match self.admit(clock, key, payment, local) {
             Err((reason, required)) => {
+                if let (Reason::PaymentTooLow, Some(local)) = (reason, local) {
+                    self.keep_asked(clock, Self::wish(key, payment, local), payment);
+                    self.settle(clock, Why::Terms);
+                }
                 Verdict::Refused(self.refusal(key, payment, reason, required))
             }
             Ok(branch) => {
+                self.extra.retain_asked(|asked| asked.key != key);
                 let grown = payment.quantity > self.up.carried || self.up.sent.is_none();
                 let place = self.branches.partition_point(|b| b.key < key);
                 insert_snug(&mut self.branches, place, branch);
@@ -56,6 +124,7 @@ impl Flow {
         clock: Clock,
         key: BranchKey,
         payment: &Payment,
+        local: Option<Rate>,
     ) -> Result<Branch, (Reason, Rate)> {
         let nothing = Rate::ZERO;
         if self.extra.is_buried(key, payment.instance) {
@@ -68,22 +137,29 @@ impl Flow {
             quantity: payment.quantity,
             receivers_below: payment.receivers_below,
         };
-        let joiner = Member::new(facts, Some(group));
+        let joiner = Member::new(facts, Some(group), local);
         let charge = self
             .charge_joining(down, down.newest(), &self.members(), joiner)
             .map_err(|overflow| (Reason::Overflow(overflow), nothing))?;
         let charge = charge.charge;
         let required = charge.receiver_payment();
         let mut branch = Branch::new(key, payment, charge, clock.now);
+        branch.price = local;
         if !self.has_branch(key.group) {
             branch.offered = group.join;
+            if local.is_some() {
+                // It is quoted for what it reserves, and was for something else.
+                branch.offered.epoch = None;
+            }
         }
         if clock.now > down.expires {
             return Err((Reason::AnnouncementExpired, required));
         }
         if payment.payment < required {
             let honoured = self.extra.honoured(key.group, payment.epoch_echo, clock.now);
-            let old = honoured.filter(|old| payment.payment >= old.receiver_payment());
+            let old = honoured.filter(|old| {
+                payment.payment >= old.receiver_payment() && local.is_none_or(|l| l <= old.local)
+            });
             branch.agree(old.ok_or((Reason::PaymentTooLow, required))?);
         }
         self.check_bounds(down.total, down.max_total, &self.groups, Some(&branch))
@@ -104,7 +180,13 @@ impl Flow {
     }
 
     /// A UCPE of an installed instance.
-    fn renew(&mut self, clock: Clock, key: BranchKey, payment: &Payment) -> Verdict {
+    fn renew(
+        &mut self,
+        clock: Clock,
+        key: BranchKey,
+        payment: &Payment,
+        local: Option<Rate>,
+    ) -> Verdict {
         let Some(b) = self.find(key) else { return Verdict::Stale };
         let required = b.offered.charge.receiver_payment();
         let due = match b.status {
@@ -116,13 +198,19 @@ impl Flow {
             return kept(b, payment, false);
         }
         let same_echo = self.extra.echo(key) == payment.limits;
-        if clock.now <= self.branch_ends(b).0 && b.is_repeated_by(payment) && same_echo {
+        let same_price = local.is_none() || local == b.price;
+        let in_time = clock.now <= self.branch_ends(b).0;
+        if in_time && b.is_repeated_by(payment) && same_echo && same_price {
             // The common case: the approval runs anew and nothing else changes.
             if let Some(b) = self.find_mut(key) {
                 b.approve(payment, clock.now);
             }
         } else {
             let mut next = b.clone();
+            next.price = local.or(next.price);
+            if next.price.is_some() && next.quantity != payment.quantity {
+                next.offered.epoch = None;
+            }
             next.approve(payment, clock.now);
             if let Err(overflow) = self.bounds_with(&next) {
                 let refusal = self.refusal(key, payment, Reason::Overflow(overflow), required);
@@ -214,18 +302,18 @@ impl Flow {
         self.post_branch(key, b.account, rp, sp);
         self.extra.bury(key, b.instance);
         self.extra.set_echo(key, Limits::default());
+        self.extra.retain_asked(|asked| asked.key != key);
         if let Some(group) = self.groups.iter_mut().find(|g| g.id == key.group) {
             // Whatever is quoted here next is not older than what any branch was told.
             let newer = |told: u32| group.join.epoch.is_some_and(|own| serial_newer(own, told));
             let epoch = b.offered.epoch.filter(|told| !newer(*told));
             group.join = Offered { epoch, ..b.offered };
-            // A single branch is told what all on the interface hear: again not what is older.
-            let mut left = self.branches.iter_mut().filter(|b| b.key.group == key.group);
-            if let (Some(only), None) = (left.next(), left.next())
-                && let (Some(own), Some(heard)) = (only.offered.epoch, group.join.epoch)
-                && serial_newer(heard, own)
+            self.tell_only_branch_anew(key.group);
+            // What was said was for what it reserved, and what is said next is not.
+            if let Some(group) = self.groups.iter_mut().find(|g| g.id == key.group)
+                && b.price.is_some()
             {
-                only.offered.epoch = None;
+                group.join.epoch = None;
             }
         }
         if self.branches.is_empty() {
@@ -279,6 +367,9 @@ impl Flow {
         } else if clock.now >= self.up.deadline.before(self.config.margin) {
             self.settle(clock, Why::Terms);
         }
+        if self.forget_asked(|asked| clock.now < asked.until) {
+            self.settle(clock, Why::Terms);
+        }
         self.audit_due(clock.now);
         happenings.extend(self.overdue().map(Happening::Inconsistent));
         happenings
@@ -299,6 +390,8 @@ impl Flow {
         let first = self.branches.iter().map(of_branch).min().unwrap_or(NEVER);
         let first = first.min(own).min(self.withdrawn_at());
         let first = first.min(self.audit_deadline().unwrap_or(NEVER)).min(self.next_lapse());
+        let forgotten = self.extra.asked().iter().map(|asked| asked.until).min();
+        let first = first.min(forgotten.unwrap_or(NEVER));
         (first != NEVER).then_some(first)
     }
 }

@@ -4,6 +4,7 @@
 //! itself approved there. A branch whose target is covered by its ceiling agrees at once; any
 //! other keeps what it agreed to, a deadline runs, and this hop carries U_j (T4, T5, T7, T8).
 
+use super::asked::Asked;
 use super::branch::{Branch, Group, NEVER, Status, Sums};
 use super::charge::{Charge, Claim, Member, Target, charges};
 use super::downstream::Downstream;
@@ -11,6 +12,7 @@ use super::{Flow, equal_or_newer};
 use crate::equations::{sender_payment, sender_take};
 use crate::ledger::Entry;
 use crate::money::{Overflow, Rate};
+use crate::split::BranchKey;
 use crate::time::{Clock, Millis, next_serial};
 
 /// Why the flow settles anew.
@@ -152,12 +154,17 @@ impl Flow {
         let force = why == Why::AllQuotes;
         let epoch = next_serial(self.last_epoch, clock.unix_s);
         let mut used = false;
+        let asked = self.quotes_as_asked(down);
         for index in 0..self.branches.len() {
             let established = self.branches.get(index).and_then(|b| self.established_for(b));
             let Some(b) = self.branches.get_mut(index) else { continue };
             let Some(quote) = quotes.get(index) else { continue };
-            let before = b.offered.charge.receiver_payment();
-            let changed = b.offered.update(quote, established, force);
+            let wish = asked.iter().find(|(key, _)| *key == b.key).map(|(_, target)| target);
+            let before = match self.extra.asked_by(b.key).and_then(|asked| asked.stands) {
+                Some(stands) => stands.receiver_payment(),
+                None => b.offered.charge.receiver_payment(),
+            };
+            let changed = b.offered.update(wish.unwrap_or(quote), established, force);
             if changed {
                 b.offered.epoch = Some(epoch);
                 used = true;
@@ -165,6 +172,9 @@ impl Flow {
             let key = b.key;
             if b.status != Status::Lapsed {
                 judge(b, &quote.charge, before, clock.now, why);
+            }
+            if wish.is_some() {
+                self.extra.set_stands(key, quote.charge);
             }
             if changed {
                 self.mark_dirty(key.group);
@@ -178,7 +188,8 @@ impl Flow {
                 // That nothing stands any more is no news to the hop that ended it. A PATH at once
                 // might call it back from another way, to which its data went (RFC 2205 section
                 // 3.6).
-                let ended = old.established.is_some() && old.charges_as(&target) && !force;
+                let same = old.charges_as(&target) || old.epoch.is_none();
+                let ended = old.established.is_some() && same && !force;
                 group.dirty |= !ended;
                 used = true;
                 self.extra.remember_quote(&self.config, clock.now, group, old);
@@ -188,6 +199,21 @@ impl Flow {
             self.last_epoch = Some(epoch);
         }
         Ok(quotes)
+    }
+
+    /// What the branches that asked for more than they pay for would be charged for it.
+    fn quotes_as_asked(&self, down: &Downstream) -> Vec<(BranchKey, Target)> {
+        let quote = |asked: &Asked| {
+            let b = self.find(asked.key)?;
+            Some((asked.key, self.charge_as_asked(down, b, asked).ok()?))
+        };
+        self.extra.asked().iter().filter_map(quote).collect()
+    }
+
+    /// Whether a branch covers what it is quoted for what stands.
+    fn covers_quote(&self, b: &Branch) -> bool {
+        let stands = self.extra.asked_by(b.key).and_then(|asked| asked.stands);
+        b.covers(&stands.unwrap_or(b.offered.charge))
     }
 
     /// The join charges of the interfaces that have no installed branch, in their order.
@@ -229,7 +255,7 @@ impl Flow {
             (!in_place || late) && !counted().all(|b| b.key.is_local())
         };
         let covered = self.up.ceiling().is_some_and(|ceiling| claim <= ceiling)
-            || counted().all(|b| b.covers(&b.offered.charge))
+            || counted().all(|b| self.covers_quote(b))
             || carries();
         if covered {
             self.up.approved = Some(newest);

@@ -12,9 +12,10 @@ use super::raw;
 use super::{
     DEFAULT_INTERFACE_BUNDLE, DEFAULT_INTERFACE_CHARGING, DEFAULT_INTERFACE_HELLO_MS,
     DEFAULT_INTERFACE_NON_RSVP_HOP, DEFAULT_INTERFACE_REFRESH_REDUCTION, DEFAULT_INTERFACE_ROLE,
-    DEFAULT_INTERFACE_RSVP, Interface, LinkRole, NO_LIMIT, REFRESH_MS_MAX, REFRESH_MS_MIN, Tariff,
-    VALIDITY_MS_MAX,
+    DEFAULT_INTERFACE_RSVP, Interface, LinkRole, NO_LIMIT, REFRESH_MS_MAX, REFRESH_MS_MIN,
+    VALIDITY_MS_MAX, tariff,
 };
+use crate::tariff::{Class, Tariff};
 
 /// Longest interface name in bytes: `IFNAMSIZ` less its closing zero (netdevice(7)).
 const NAME_BYTES_MAX: usize = 15;
@@ -54,7 +55,8 @@ struct Settings {
     role: LinkRole,
     /// Where one of the first two periods was set last.
     timing_place: Option<Range<usize>>,
-    tariff: Option<Tariff>,
+    tariff: Option<Class>,
+    guaranteed_tariff: Option<Class>,
 }
 
 /// Checks `[default_interface]` and every `[[interface]]`.
@@ -77,6 +79,7 @@ pub(super) fn check(
         role: DEFAULT_INTERFACE_ROLE,
         timing_place: inherited.timing_place.clone(),
         tariff: None,
+        guaranteed_tariff: None,
     };
     let default_place = default.as_ref().map(Spanned::span);
     let raw_default = default.map(Spanned::into_inner).unwrap_or_default();
@@ -138,7 +141,12 @@ impl Settings {
             non_rsvp_hop: self.non_rsvp_hop,
             reservable_bits_per_s: self.reservable_bits_per_s,
             charging,
-            tariff: self.tariff.unwrap_or(Tariff::FREE),
+            tariff: match self.tariff {
+                Some(controlled_load) => {
+                    Tariff { controlled_load, guaranteed: self.guaranteed_tariff }
+                }
+                None => Tariff::free(),
+            },
             validity_ms: self.validity_ms,
             refresh_ms: self.refresh_ms,
             refresh_reduction: self.refresh_reduction,
@@ -190,37 +198,17 @@ fn settings(base: &Settings, raw: &raw::Interface, problems: &mut Problems<'_>) 
         timing_place: validity
             .or(refresh)
             .map_or_else(|| base.timing_place.clone(), |given| Some(given.span())),
-        tariff: raw
-            .tariff
-            .as_ref()
-            .map_or_else(|| base.tariff.clone(), |given| Some(tariff(given, problems))),
+        tariff: match &raw.tariff {
+            Some(given) => Some(tariff::class(given, problems)),
+            None => base.tariff.clone(),
+        },
+        // Whoever gives a price to one class gives it to both, unless the other has its own.
+        guaranteed_tariff: match (&raw.guaranteed_tariff, &raw.tariff) {
+            (Some(given), _) => Some(tariff::class(given, problems)),
+            (None, Some(_)) => None,
+            (None, None) => base.guaranteed_tariff.clone(),
+        },
     }
-}
-
-fn tariff(given: &Spanned<raw::Tariff>, problems: &mut Problems<'_>) -> Tariff {
-    let raw = given.get_ref();
-    let raw::TariffKind::Flat =
-        raw.kind.as_ref().map_or(raw::TariffKind::Flat, |kind| *kind.get_ref());
-    let Some(price) = &raw.price_pico_per_s else {
-        problems.at(
-            given.span(),
-            "a flat tariff needs a price".to_owned(),
-            "add price_pico_per_s = N, in 10^-12 currency units per second".to_owned(),
-        );
-        return Tariff::FREE;
-    };
-    let price_pico_per_s = *price.get_ref();
-    let most = raw.max_price_pico_per_s.as_ref();
-    let max_price_pico_per_s = most.map_or(price_pico_per_s, |most| *most.get_ref());
-    if price_pico_per_s > max_price_pico_per_s {
-        problems.at(
-            price.span(),
-            format!("above max_price_pico_per_s, {max_price_pico_per_s}"),
-            "the most that may be charged is announced to payers: raise it or lower the price"
-                .to_owned(),
-        );
-    }
-    Tariff::Flat { price_pico_per_s, max_price_pico_per_s }
 }
 
 /// The interface's name, if it is one.

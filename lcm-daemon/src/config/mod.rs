@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::de::DeTable;
 
+use crate::tariff::Tariff;
+
 mod account;
 mod accounts;
 mod authentication;
@@ -39,6 +41,7 @@ mod read;
 mod render;
 #[cfg(test)]
 mod shipped_tests;
+mod tariff;
 #[cfg(test)]
 mod tests;
 mod when;
@@ -392,39 +395,6 @@ pub struct Interface {
     pub role: LinkRole,
 }
 
-/// How the local price of an interface (L of the charging model) is found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Tariff {
-    /// So much per second, whatever is reserved.
-    Flat {
-        /// L, in 10⁻¹² currency units per second.
-        price_pico_per_s: u64,
-        /// Lmax, the most that L will ever be while this tariff stands; not below the price.
-        max_price_pico_per_s: u64,
-    },
-}
-
-impl Tariff {
-    /// The tariff that charges nothing.
-    pub const FREE: Tariff = Tariff::Flat { price_pico_per_s: 0, max_price_pico_per_s: 0 };
-
-    /// L, in 10⁻¹² currency units per second.
-    #[must_use]
-    pub fn price_pico_per_s(&self) -> u64 {
-        match self {
-            Tariff::Flat { price_pico_per_s, .. } => *price_pico_per_s,
-        }
-    }
-
-    /// Lmax, in 10⁻¹² currency units per second.
-    #[must_use]
-    pub fn max_price_pico_per_s(&self) -> u64 {
-        match self {
-            Tariff::Flat { max_price_pico_per_s, .. } => *max_price_pico_per_s,
-        }
-    }
-}
-
 impl Config {
     /// Reads and checks a configuration file of at most [`CONFIG_BYTES_MAX`] bytes.
     ///
@@ -490,6 +460,21 @@ impl Config {
     #[must_use]
     pub fn interface(&self, name: &str) -> &Interface {
         self.interfaces.get(name).unwrap_or(&self.default_interface)
+    }
+
+    /// Takes the tariffs of another configuration, for the interfaces that this one knows; returns
+    /// the interfaces whose tariff changed, by name.
+    pub fn take_tariffs(&mut self, from: &Config) -> Vec<String> {
+        let mut changed = Vec::new();
+        for (name, settings) in &mut self.interfaces {
+            let tariff = &from.interface(name).tariff;
+            if settings.tariff != *tariff {
+                settings.tariff = tariff.clone();
+                changed.push(name.clone());
+            }
+        }
+        self.default_interface.tariff = from.default_interface.tariff.clone();
+        changed
     }
 
     /// Every effective setting as a configuration file, which parses back to the same.

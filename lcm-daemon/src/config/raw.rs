@@ -98,6 +98,7 @@ pub(super) struct Interface {
     pub(super) hello_ms: Given<u64>,
     pub(super) role: Given<super::LinkRole>,
     pub(super) tariff: Given<Tariff>,
+    pub(super) guaranteed_tariff: Given<Tariff>,
 }
 
 /// `tariff = { kind = "flat", … }`
@@ -110,13 +111,20 @@ pub(super) struct Tariff {
     pub(super) kind: Given<TariffKind>,
     pub(super) price_pico_per_s: Given<u64>,
     pub(super) max_price_pico_per_s: Given<u64>,
+    pub(super) per_mbit_pico_per_s: Given<u64>,
+    pub(super) per_kbyte_pico_per_s: Given<u64>,
+    pub(super) half_price_slack_us: Given<u64>,
+    pub(super) max_percent: Given<u64>,
 }
 
-/// The ways to set a price.
+/// The ways to find a price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum TariffKind {
     Flat,
+    Rate,
+    Bucket,
+    Guaranteed,
 }
 
 /// A currency by its ISO 4217 letters or number.

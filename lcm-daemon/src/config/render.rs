@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use super::{
-    Account, Config, Contract, Interface, Tariff, accounts, authentication, choice, diagnostics,
-    identity, ledger, limits, proxy,
+    Account, Config, Contract, Interface, accounts, authentication, choice, diagnostics, identity,
+    ledger, limits, proxy,
 };
 
 /// Every effective setting of a configuration, as TOML.
@@ -115,12 +115,7 @@ fn interface(out: &mut String, settings: &Interface) -> fmt::Result {
     writeln!(out, "bundle = {}", settings.bundle)?;
     writeln!(out, "hello_ms = {}", settings.hello_ms)?;
     writeln!(out, "role = {}", quoted(settings.role.name()))?;
-    let Tariff::Flat { price_pico_per_s, max_price_pico_per_s } = settings.tariff;
-    writeln!(
-        out,
-        "tariff = {{ kind = \"flat\", price_pico_per_s = {price_pico_per_s}, \
-         max_price_pico_per_s = {max_price_pico_per_s} }}"
-    )
+    writeln!(out, "{}", settings.tariff)
 }
 
 fn account_table(account: &Account) -> String {

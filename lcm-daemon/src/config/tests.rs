@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::tariff::{Bucket, Class, Flat, Guaranteed, Most, Rate};
 
 /// A router that charges, complete.
 const CHARGING: &str = r#"[charging]
@@ -42,7 +43,7 @@ fn empty_text_is_a_plain_router_with_the_defaults() {
     assert_eq!(config.charging, None);
     assert!(config.interface("eth7").rsvp);
     assert!(!config.interface("eth7").charging);
-    assert_eq!(config.interface("eth7").tariff, Tariff::FREE);
+    assert_eq!(config.interface("eth7").tariff, Tariff::free());
 }
 
 #[test]
@@ -181,7 +182,7 @@ tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pic
         non_rsvp_hop: true,
         reservable_bits_per_s: 64_000,
         charging: true,
-        tariff: Tariff::Flat { price_pico_per_s: u64::MAX - 1, max_price_pico_per_s: u64::MAX },
+        tariff: Tariff::flat(u64::MAX - 1, u64::MAX),
         validity_ms: 500,
         refresh_ms: 200,
         refresh_reduction: true,
@@ -471,6 +472,22 @@ fn contradictions_are_refused() {
             "interface[eth1].tariff.price_pico_per_s",
         ),
         (interface("tariff = { max_price_pico_per_s = 4 }"), 3, "interface[eth1].tariff"),
+        (interface("tariff = { kind = \"rate\" }"), 3, "interface[eth1].tariff"),
+        (
+            interface("guaranteed_tariff = { kind = \"bucket\" }"),
+            3,
+            "interface[eth1].guaranteed_tariff",
+        ),
+        (
+            interface("tariff = { price_pico_per_s = 1, per_mbit_pico_per_s = 4 }"),
+            3,
+            "interface[eth1].tariff.per_mbit_pico_per_s",
+        ),
+        (
+            interface("tariff = { kind = \"rate\", per_mbit_pico_per_s = 4, max_percent = 99 }"),
+            3,
+            "interface[eth1].tariff.max_percent",
+        ),
         (interface("[[interface]]\nname = \"eth1\""), 4, "interface[eth1].name"),
         (interface("[[interface]]\nname = \"a/b\""), 4, "interface[a/b].name"),
         (
@@ -593,8 +610,7 @@ prop_compose! {
         non_rsvp_hop in any::<bool>(),
         reservable_bits_per_s in any::<u64>(),
         charging in any::<bool>(),
-        price_pico_per_s in any::<u64>(),
-        above in any::<u64>(),
+        tariff in any_tariff(),
         refresh_ms in REFRESH_MS_MIN..=REFRESH_MS_MAX,
         spare_ms in 0_u32..1000,
         (refresh_reduction, bundle) in any::<(bool, bool)>(),
@@ -605,10 +621,7 @@ prop_compose! {
             non_rsvp_hop,
             reservable_bits_per_s,
             charging: charging && charges,
-            tariff: Tariff::Flat {
-                price_pico_per_s,
-                max_price_pico_per_s: price_pico_per_s.saturating_add(above),
-            },
+            tariff,
             validity_ms: refresh_ms + refresh_ms / 2 + spare_ms,
             refresh_ms,
             refresh_reduction,
@@ -617,6 +630,33 @@ prop_compose! {
             role: if hello_ms % 2 == 0 { LinkRole::Edge } else { LinkRole::Interior },
         }
     }
+}
+
+fn any_class() -> impl Strategy<Value = Class> {
+    let shape = (0..4_u8, any::<[u64; 3]>(), 100..=1_000_000_u32);
+    shape.prop_map(|(kind, [base, per_mbit_pico_per_s, third], percent)| {
+        let (price_pico_per_s, most) = (base, Most::Percent(percent));
+        match kind {
+            0 => Class::new(Flat { price_pico_per_s }, Most::Price(base.saturating_add(third))),
+            1 => Class::new(Rate { price_pico_per_s, per_mbit_pico_per_s }, most),
+            2 => {
+                let per_kbyte_pico_per_s = third;
+                let shape = Bucket { price_pico_per_s, per_mbit_pico_per_s, per_kbyte_pico_per_s };
+                Class::new(shape, most)
+            }
+            _ => {
+                let half_price_slack_us = third.max(1);
+                let shape =
+                    Guaranteed { price_pico_per_s, per_mbit_pico_per_s, half_price_slack_us };
+                Class::new(shape, most)
+            }
+        }
+    })
+}
+
+fn any_tariff() -> impl Strategy<Value = Tariff> {
+    let classes = (any_class(), proptest::option::of(any_class()));
+    classes.prop_map(|(controlled_load, guaranteed)| Tariff { controlled_load, guaranteed })
 }
 
 fn any_account() -> impl Strategy<Value = Account> {

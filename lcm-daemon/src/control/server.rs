@@ -12,7 +12,6 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::protocol::{NoticeLine, Reply, Request};
-use crate::config::{Authentication, IdentityRule};
 use crate::engine::Handle;
 
 /// Longest request line in bytes; a longer one ends the connection.
@@ -28,11 +27,11 @@ pub(crate) const MAX_CALLS: usize = 256;
 #[derive(Debug)]
 pub(crate) enum Call {
     /// A request, with where its reply and later notices go.
-    Ask(Request, oneshot::Sender<Reply>, mpsc::Sender<NoticeLine>),
+    Ask(Box<Request>, oneshot::Sender<Reply>, mpsc::Sender<NoticeLine>),
     /// A connection ended: these registrations go with it.
     Gone(Vec<Handle>),
-    /// Other keys than before, and other identities.
-    Authentication(Vec<Authentication>, Vec<IdentityRule>),
+    /// The configuration was read again: its keys, identities and tariffs hold from now on.
+    Configuration(Box<crate::config::Config>),
     /// The metrics page.
     Metrics(oneshot::Sender<Result<String, String>>),
 }
@@ -140,7 +139,7 @@ async fn answer(
         _ => true,
     };
     let (reply, answer) = oneshot::channel();
-    if calls.send(Call::Ask(request, reply, notices.clone())).await.is_err() {
+    if calls.send(Call::Ask(Box::new(request), reply, notices.clone())).await.is_err() {
         return Reply::Error("the daemon is stopping".to_owned());
     }
     let reply = answer.await.unwrap_or(Reply::Error("the daemon is stopping".to_owned()));

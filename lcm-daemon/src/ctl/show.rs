@@ -221,6 +221,7 @@ fn interfaces(list: &[InterfaceState]) -> Table {
         "CHARGING",
         "PRICE",
         "MAX",
+        "TARIFF",
         "ADDRESSES",
     ]);
     let yes = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
@@ -234,6 +235,7 @@ fn interfaces(list: &[InterfaceState]) -> Table {
             yes(interface.charging),
             interface.price.to_string(),
             interface.max_price.to_string(),
+            format!("{:08x}", interface.tariff_version),
             interface.addresses.join(" "),
         ]);
     }

@@ -5,16 +5,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::slew::Ramp;
 use super::time::Instant;
-use crate::config::{self, Tariff};
+use crate::config;
 use crate::kernel::Interface;
+use crate::tariff::Tariff;
 
 /// One interface with its settings.
 #[derive(Debug, Clone)]
 pub(crate) struct Port {
     pub(crate) kernel: Interface,
     pub(crate) settings: config::Interface,
-    /// How often the price was set, the configuration's being the first: the tariff's version.
-    pub(crate) price_version: u32,
+    /// The version of the tariff in force, as consents record it.
+    pub(crate) tariff_version: u32,
     /// A price that takes effect when the next reservation is admitted here (T6).
     pub(crate) price_at_admission: Option<u64>,
     /// What is reserved here in all.
@@ -59,11 +60,15 @@ impl Port {
         self.refresh.at(self.settings.refresh_ms, percent, now)
     }
 
-    /// Changes the local price.
+    /// Changes the local price, to one for whatever is reserved.
     pub(crate) fn set_price(&mut self, price: u64, max_price: u64) {
-        self.price_version = self.price_version.saturating_add(1);
-        self.settings.tariff =
-            Tariff::Flat { price_pico_per_s: price, max_price_pico_per_s: max_price };
+        self.set_tariff(Tariff::flat(price, max_price));
+    }
+
+    /// Changes how the local price is found.
+    pub(crate) fn set_tariff(&mut self, tariff: Tariff) {
+        self.tariff_version = tariff.version();
+        self.settings.tariff = tariff;
     }
 
     /// Whether an address lies on the link.
@@ -184,8 +189,8 @@ impl Interfaces {
             // A renamed interface takes the settings of its new name.
             None => Port {
                 kernel,
+                tariff_version: settings.tariff.version(),
                 settings,
-                price_version: 1,
                 price_at_admission: None,
                 reserved_bits_per_s,
                 refresh: Ramp::default(),

@@ -24,8 +24,9 @@ use super::session::SessionState;
 use super::time::{Instant, Now};
 use super::upstream::own_address;
 use super::{Core, Engine};
-use crate::config::{REFRESH_MS_MAX, REFRESH_MS_MIN};
+use crate::config::{Config, REFRESH_MS_MAX, REFRESH_MS_MIN};
 use crate::kernel::RouteKey;
+use crate::tariff::Tariff;
 
 /// A change of the local price on an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +138,51 @@ impl Engine {
             return Ok(());
         }
         port.set_price(change.price, most);
+        let interface = port.kernel.index;
+        self.core.repriced.push(interface);
+        self.requote_repriced(now);
+        Ok(())
+    }
+
+    /// Takes the tariffs of a configuration that was read again; returns those that are new, by
+    /// interface. A price that an operator set holds until the configuration has another tariff.
+    pub fn set_tariffs(&mut self, now: Now, config: &Config) -> Vec<(String, Tariff)> {
+        let before = self.core.config.clone();
+        self.core.config.take_tariffs(config);
+        let ports = self.core.interfaces.iter();
+        let names: Vec<String> = ports.map(|port| port.kernel.name.clone()).collect();
+        let tariff = |name: String| {
+            let tariff = self.core.config.interface(&name).tariff.clone();
+            (tariff != before.interface(&name).tariff).then_some((name, tariff))
+        };
+        let changed: Vec<_> = names.into_iter().filter_map(tariff).collect();
+        for (name, tariff) in &changed {
+            // Each was found by its name just now.
+            let _ = self.set_tariff(now, name, tariff.clone());
+        }
+        changed
+    }
+
+    /// Changes how the local price of an interface is found; sessions that go out there are quoted
+    /// anew at once.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such interface.
+    pub fn set_tariff(
+        &mut self,
+        now: Now,
+        interface: &str,
+        tariff: Tariff,
+    ) -> Result<(), LocalError> {
+        let now = self.core.believable(now);
+        let port = self
+            .core
+            .interfaces
+            .by_name_mut(interface)
+            .ok_or_else(|| LocalError::UnknownInterface(interface.to_owned()))?;
+        port.price_at_admission = None;
+        port.set_tariff(tariff);
         let interface = port.kernel.index;
         self.core.repriced.push(interface);
         self.requote_repriced(now);

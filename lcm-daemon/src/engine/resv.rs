@@ -205,6 +205,7 @@ impl SessionState {
         request.policy.payments.for_senders(senders.len());
         let (admitted, mut refusals) = self.settle_payments(core, now, &request, &senders);
         refusals.extend(crowded_out);
+        self.leave_unpaid(&mut request, &admitted);
         if admitted.is_empty() {
             return refusals;
         }
@@ -265,6 +266,18 @@ impl SessionState {
         request.confirm = None;
         fault.in_place = true;
         Ok(Some((None, fault)))
+    }
+
+    /// What was asked for and not paid for is not reserved: what stands stays (T4).
+    fn leave_unpaid(&self, request: &mut Request, admitted: &[Filter]) {
+        let known = self.reservation(request.outgoing, request.next_hop, &request.selection);
+        let Some(stands) = known.and_then(|at| self.reservations.get(at)) else { return };
+        let mut senders = self.senders.iter().filter(|psb| admitted.contains(&psb.sender));
+        let outgoing = request.outgoing;
+        if senders.any(|psb| charging::is_unpaid(psb, outgoing, stands.origins(psb.sender))) {
+            request.flowspec = stands.flowspec;
+            request.confirm = None;
+        }
     }
 
     /// Everything that can refuse a reservation but its payment; otherwise the senders that it is

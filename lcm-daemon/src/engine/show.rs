@@ -41,6 +41,10 @@ pub struct InterfaceState {
     pub max_price: u64,
     /// Price that takes effect with the next admission.
     pub price_at_admission: Option<u64>,
+    /// How the price is found, as the configuration says it; absent where it is flat.
+    pub tariff: Option<String>,
+    /// Which tariff that is, as consents record it.
+    pub tariff_version: u32,
     /// Refresh period in milliseconds.
     pub refresh_ms: u32,
     /// What may be reserved in all, in bits per second; absent without a limit.
@@ -351,6 +355,8 @@ impl Engine {
                 price: port.settings.tariff.price_pico_per_s(),
                 max_price: port.settings.tariff.max_price_pico_per_s(),
                 price_at_admission: port.price_at_admission,
+                tariff: port.settings.tariff.by_demand().then(|| port.settings.tariff.to_string()),
+                tariff_version: port.tariff_version,
                 refresh_ms: self.core.interfaces.refresh_ms_on(port.kernel.index, now.at),
                 reservable_bits_per_s: Some(port.settings.reservable_bits_per_s)
                     .filter(|most| *most != NO_LIMIT),

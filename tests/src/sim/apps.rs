@@ -9,6 +9,7 @@ use lcm_daemon::engine::{
 use rsvp_wire::object::{Filter, Session, Style, Tspec};
 
 use super::net::Net;
+use super::node::tariff;
 use super::topology::{Family, LinkId, NodeId};
 
 /// Traffic of all simulated senders: 1 Mbit/s.
@@ -123,6 +124,14 @@ impl Net {
         let interface = self.topology.interface_name(id, link);
         let change = PriceChange { interface, price, max_price: None, at_admission };
         self.input(id, |engine, now| engine.set_price(now, &change))
+            .unwrap_or_else(|error| panic!("node {id}: {error}"));
+    }
+
+    /// Sets how a node's price for sending over a link is found, as a new configuration does.
+    pub fn set_tariff(&mut self, id: NodeId, link: LinkId, price: (u64, u64), usage: (u64, u64)) {
+        let interface = self.topology.interface_name(id, link);
+        let tariff = tariff(price, usage);
+        self.input(id, |engine, now| engine.set_tariff(now, &interface, tariff))
             .unwrap_or_else(|error| panic!("node {id}: {error}"));
     }
 

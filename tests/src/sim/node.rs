@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use lcm_daemon::config::{
     Account, Accounts, Authentication, Charges, Config, Contract, Handshake,
     Interface as InterfaceSettings, Key, KeyUse, Limits, LinkRole, MissingPayment, NO_LIMIT,
-    OnInconsistency, Prefix, Role, Secret, Tariff,
+    OnInconsistency, Prefix, Role, Secret,
 };
 use lcm_daemon::engine::{
     Alarm, Disbelieved, Engine, Notice, RecordId, Spending, TraceView, TrafficChange,
@@ -16,6 +16,7 @@ use lcm_daemon::engine::{
 use lcm_daemon::kernel::Interface;
 use lcm_daemon::ledger::record::{Body, Neighbour};
 use lcm_daemon::ledger::replay::Replay;
+use lcm_daemon::tariff::{Bucket, Class, Most, Tariff};
 
 use rsvp_wire::digest::Algorithm;
 use rsvp_wire::object::{Filter, Session};
@@ -387,6 +388,16 @@ fn contracts(topology: &Topology, id: NodeId, with: NodeId, general: &Contract) 
     [Family::V4, Family::V6].map(|family| (address(family), contract.clone())).into()
 }
 
+/// A flat price, or one by what is reserved; see [`LinkSpec::usage`](super::topology::LinkSpec).
+pub(crate) fn tariff((price, max): (u64, u64), usage: (u64, u64)) -> Tariff {
+    let (per_mbit_pico_per_s, per_kbyte_pico_per_s) = usage;
+    if usage == (0, 0) {
+        return Tariff::flat(price, max);
+    }
+    let shape = Bucket { price_pico_per_s: price, per_mbit_pico_per_s, per_kbyte_pico_per_s };
+    Tariff { controlled_load: Class::new(shape, Most::Percent(150)), guaranteed: None }
+}
+
 type Contracts = BTreeMap<IpAddr, Contract>;
 
 pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Option<Config> {
@@ -433,12 +444,12 @@ pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Opt
             (rng.u8(0..4) > 0, rng.bool())
         }
     };
-    let settings = |(price, max): (u64, u64), reservable: Option<u64>| InterfaceSettings {
+    let settings = |tariff: Tariff, reservable: Option<u64>| InterfaceSettings {
         rsvp: true,
         non_rsvp_hop: false,
         reservable_bits_per_s: reservable.unwrap_or(NO_LIMIT),
         charging: charges,
-        tariff: Tariff::Flat { price_pico_per_s: price, max_price_pico_per_s: max },
+        tariff,
         validity_ms: shared.validity_ms,
         refresh_ms: shared.refresh_ms,
         refresh_reduction: reduces,
@@ -446,14 +457,14 @@ pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Opt
         hello_ms: if reduces { shared.hello_ms } else { 0 },
         role: LinkRole::Edge,
     };
-    config.default_interface = settings((0, 0), None);
+    config.default_interface = settings(Tariff::free(), None);
     for link in topology.links_of(id) {
         let spec = &topology.links[link];
         let side = spec.side(id);
         let name = topology.interface_name(id, link);
         let within = [id, spec.other(id)].iter().all(|node| shared.house.contains(node));
         let role = if within { LinkRole::Interior } else { LinkRole::Edge };
-        let settings = settings(spec.prices[side], spec.reservable[side]);
+        let settings = settings(tariff(spec.prices[side], spec.usage[side]), spec.reservable[side]);
         config.interfaces.insert(name, InterfaceSettings { role, ..settings });
     }
     Some(config)

@@ -50,11 +50,20 @@ pub struct LinkSpec {
     pub ends: [NodeId; 2],
     /// L and Lmax that each end asks for sending over it.
     pub prices: [(u64, u64); 2],
+    /// What is asked for on top of L by what is reserved: for each Mbit/s and each 1,000 bytes of
+    /// bucket depth. Lmax is half as much again then.
+    pub usage: [(u64, u64); 2],
     /// What may be reserved for data that each end sends, in bits per second.
     pub reservable: [Option<u64>; 2],
 }
 
 impl LinkSpec {
+    /// A link that costs nothing.
+    fn between(a: NodeId, b: NodeId) -> Self {
+        let none = (0, 0);
+        Self { ends: [a, b], prices: [none; 2], usage: [none; 2], reservable: [None; 2] }
+    }
+
     /// Which of the two ends `node` is.
     pub fn side(&self, node: NodeId) -> usize {
         usize::from(self.ends[1] == node)
@@ -84,13 +93,13 @@ impl Topology {
 
     /// Adds a link; `price` is L and Lmax of `a` for sending to `b`.
     pub fn link(&mut self, a: NodeId, b: NodeId, price: (u64, u64)) -> LinkId {
-        self.links.push(LinkSpec { ends: [a, b], prices: [price, (0, 0)], reservable: [None; 2] });
+        self.links.push(LinkSpec { prices: [price, (0, 0)], ..LinkSpec::between(a, b) });
         self.links.len() - 1
     }
 
     /// Adds a link with the prices of both ends, each for sending to the other.
     pub fn two_way(&mut self, a: NodeId, b: NodeId, prices: [(u64, u64); 2]) -> LinkId {
-        self.links.push(LinkSpec { ends: [a, b], prices, reservable: [None; 2] });
+        self.links.push(LinkSpec { prices, ..LinkSpec::between(a, b) });
         self.links.len() - 1
     }
 

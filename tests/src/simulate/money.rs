@@ -1,6 +1,7 @@
 //! What must be announced and paid: the charging hops of each sender's reservations, as one tree
 //! that `charging_model::tree` solves as a whole (charging.md section 1).
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use charging_model::flow::Limits;
@@ -8,7 +9,7 @@ use charging_model::tree::{Link, LinkCharges, Tree};
 use charging_model::{Ppm, Rate};
 use rsvp_wire::object::Style;
 
-use super::reference::{At, Branch, Expected};
+use super::reference::{Asked, At, Branch, Expected};
 use super::world::{Sending, World};
 use crate::sim::{Kind, LinkId, NodeId};
 
@@ -81,9 +82,7 @@ impl Growth<'_> {
             let place = group.iter().position(|other| *other == position).unwrap_or(0);
             let topology = &self.world.net.topology;
             let Some(payer) = topology.owner(*address) else { continue };
-            let side = topology.links[*link].side(node);
-            let (price, max_price) = self.world.prices[*link][side];
-            let price = self.share_of(node, *link, price);
+            let (price, max_price) = self.price(node, *link);
             let count = group.len() as u64;
             let part = |sum: u64| Rate(sum / count + u64::from((place as u64) < sum % count));
             let receives = topology.nodes[payer].kind == Kind::Host;
@@ -146,15 +145,70 @@ impl Growth<'_> {
         }
     }
 
-    /// Senders that share a reservation on a link share its price: ℓ = L / n.
-    fn share_of(&self, node: NodeId, link: LinkId, price: u64) -> u64 {
-        if self.world.topics[self.topic].style == Style::FixedFilter {
-            return price;
-        }
+    /// L and Lmax of a link. Senders that share a reservation share the price of the dearest, each
+    /// by what it would cost for that sender alone: ℓ_s = L · L_s / ΣL_s.
+    fn price(&self, node: NodeId, link: LinkId) -> (u64, u64) {
         let name = self.world.net.topology.interface_name(node, link);
-        let reserved = self.expected.reservations.iter().filter(|((at, topic, _), branches)| {
-            (*at, *topic) == (node, self.topic) && branches.keys().any(|(on, _)| *on == name)
-        });
-        price / (reserved.count().max(1) as u64)
+        let reserved = |((at, topic, sender), branches): (&At, &BTreeMap<Branch, Asked>)| {
+            let here = (*at, *topic) == (node, self.topic);
+            // Next hops behind one interface cost what the dearest of them does.
+            let asked = branches.iter().filter(|((on, _), _)| here && *on == name);
+            let prices = asked.map(|(_, asked)| self.alone(node, link, *sender, asked));
+            Some((*sender, prices.max()?))
+        };
+        let mut prices: Vec<_> = self.expected.reservations.iter().filter_map(reserved).collect();
+        prices.sort_by_key(|(sender, _)| self.world.net.sender(*sender));
+        let place = prices.iter().position(|(sender, _)| *sender == self.sender);
+        let most = Asked::of(&self.world.senders[&(self.topic, self.sender)].tspec);
+        let max_price = self.largest(node, link, &most);
+        match place {
+            Some(at) if self.world.topics[self.topic].style == Style::FixedFilter => {
+                (prices[at].1, max_price)
+            }
+            Some(at) => {
+                let each: Vec<u64> = prices.iter().map(|(_, price)| *price).collect();
+                (in_proportion(&each)[at], max_price)
+            }
+            None => (0, max_price),
+        }
     }
+
+    /// What a reservation costs one sender, which uses no more of it than it sends.
+    fn alone(&self, node: NodeId, link: LinkId, sender: NodeId, asked: &Asked) -> u64 {
+        let sent = Asked::of(&self.world.senders[&(self.topic, sender)].tspec);
+        let side = self.world.net.topology.links[link].side(node);
+        let (per_mbit, per_kbyte) = self.world.usage[link][side];
+        let bits = asked.rate.min(sent.rate) * 8;
+        let bytes = asked.bucket.min(sent.bucket);
+        let (flat, _) = self.world.prices[link][side];
+        flat + bits * per_mbit / 1_000_000 + bytes * per_kbyte / 1_000
+    }
+
+    /// Lmax: as set, or half as much again as all that the sender sends would cost.
+    fn largest(&self, node: NodeId, link: LinkId, sent: &Asked) -> u64 {
+        let side = self.world.net.topology.links[link].side(node);
+        match self.world.usage[link][side] {
+            (0, 0) => self.world.prices[link][side].1,
+            _ => self.alone(node, link, self.sender, sent) * 3 / 2,
+        }
+    }
+}
+
+/// The greatest of these, divided in proportion to them: whole units, what is left over to the
+/// largest remainders, the first of equals.
+fn in_proportion(prices: &[u64]) -> Vec<u64> {
+    let (most, sum) = (prices.iter().copied().max().unwrap_or(0), prices.iter().sum::<u64>());
+    if sum == 0 {
+        return prices.to_vec();
+    }
+    let mut parts: Vec<u64> = prices.iter().map(|price| most * price / sum).collect();
+    let mut left = most - parts.iter().sum::<u64>();
+    let mut order: Vec<usize> = (0..prices.len()).collect();
+    order.sort_by_key(|at| std::cmp::Reverse(most * prices[*at] % sum));
+    for at in order {
+        if left > 0 {
+            (parts[at], left) = (parts[at] + 1, left - 1);
+        }
+    }
+    parts
 }

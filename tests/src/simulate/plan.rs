@@ -61,7 +61,8 @@ pub(super) struct Ground {
 pub(super) fn build(plan: Plan) -> Ground {
     let mut rng = fastrand::Rng::with_seed(plan.seed ^ 0x5EED_0F51_3A7E_0001);
     let charging = rng.u8(0..4) > 0;
-    let (topology, hosts) = topology(&mut rng, plan.nodes.max(4), charging);
+    let (mut topology, hosts) = topology(&mut rng, plan.nodes.max(4), charging);
+    price_by_quantity(plan, &mut topology);
     let slow = if rng.u8(0..3) == 0 { (100, 9_000) } else { (0, 0) };
     // Routers of one network differ in what they can do.
     let reducing = (plan.seed % 3 == 1).then_some(plan.seed);
@@ -147,6 +148,28 @@ fn topology(rng: &mut fastrand::Rng, nodes: usize, charging: bool) -> (Topology,
 pub(super) fn price(rng: &mut fastrand::Rng) -> (u64, u64) {
     let price = if rng.u8(0..5) == 0 { 0 } else { rng.u64(0..20) * EVEN };
     (price, price + rng.u64(0..20) * EVEN)
+}
+
+/// Tariffs by what is reserved, in a third of the networks on every other link; again not drawn
+/// from what feeds the other choices.
+fn price_by_quantity(plan: Plan, topology: &mut Topology) {
+    let mut rng = fastrand::Rng::with_seed(plan.seed ^ 0x7A81_FF5A_0000_7007);
+    if rng.u8(0..3) > 0 {
+        return;
+    }
+    for link in &mut topology.links {
+        for side in 0..2 {
+            let charges = topology.nodes[link.ends[side]].kind == Kind::Router;
+            if charges && rng.bool() {
+                link.usage[side] = usage(&mut rng);
+            }
+        }
+    }
+}
+
+/// Prices for each Mbit/s and each 1,000 bytes of bucket depth; sometimes none.
+pub(super) fn usage(rng: &mut fastrand::Rng) -> (u64, u64) {
+    (rng.u64(0..6) * 1_000, rng.u64(0..4) * 15)
 }
 
 /// A wall clock that is up to a day off, a monotonic clock that drifts.

@@ -34,7 +34,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    fn of(tspec: &Tspec) -> Self {
+    pub(super) fn of(tspec: &Tspec) -> Self {
         Self {
             rate: tspec.rate.to_integer(),
             bucket: tspec.bucket.to_integer(),

@@ -50,6 +50,8 @@ pub struct World {
     pub receivers: BTreeMap<(usize, NodeId), Receiving>,
     /// L and Lmax of each link's ends, as operators set them last.
     pub prices: Vec<[(u64, u64); 2]>,
+    /// What they ask for by what is reserved.
+    pub usage: Vec<[(u64, u64); 2]>,
     /// When a session last had a receiver, in microseconds.
     pub wanted: Vec<Option<u64>>,
     /// A wall clock went back since the network was last at rest.
@@ -71,6 +73,7 @@ impl World {
         let intruder =
             secured.map(|secured| Intruder::new(plan.seed, secured.handshake != Handshake::Off));
         let prices = net.topology.links.iter().map(|link| link.prices).collect();
+        let usage = net.topology.links.iter().map(|link| link.usage).collect();
         let wanted = vec![None; topics.len()];
         Self {
             plan,
@@ -80,6 +83,7 @@ impl World {
             senders: BTreeMap::new(),
             receivers: BTreeMap::new(),
             prices,
+            usage,
             wanted,
             clock_went_back: false,
             faults: BTreeMap::new(),
@@ -252,12 +256,25 @@ impl World {
         if !charges || !self.runs(node) {
             return;
         }
+        if self.usage[link][side] != (0, 0) {
+            return self.set_tariff(node, link, side);
+        }
         let (price, _) = plan::price(&mut self.rng);
         self.net.set_price(node, link, price, false);
         let most = &mut self.prices[link][side];
         *most = (price, most.1.max(price));
         let what = format!("{} asks {price} on link {link}", self.name(node));
         self.note("price changes", what);
+    }
+
+    /// An operator's new tariff, which may be flat.
+    fn set_tariff(&mut self, node: NodeId, link: LinkId, side: usize) {
+        let price = plan::price(&mut self.rng);
+        let usage = plan::usage(&mut self.rng);
+        self.net.set_tariff(node, link, price, usage);
+        (self.prices[link][side], self.usage[link][side]) = (price, usage);
+        let what = format!("{} has {price:?} and {usage:?} for link {link}", self.name(node));
+        self.note("changes of tariffs", what);
     }
 
     /// A daemon dies, and its kernel goes on; or one comes back.
@@ -288,6 +305,7 @@ impl World {
             if spec.ends.contains(&id) {
                 let side = spec.side(id);
                 self.prices[link][side] = spec.prices[side];
+                self.usage[link][side] = spec.usage[side];
             }
         }
         if self.rng.u8(0..8) == 0 {

@@ -38,6 +38,7 @@ mod routes;
 mod shared;
 mod signed_elements;
 mod support;
+mod tariffs;
 mod traffic;
 mod trees;
 mod veiled;

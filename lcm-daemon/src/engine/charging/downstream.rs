@@ -4,8 +4,7 @@ use std::net::IpAddr;
 
 use charging_model::equations::sponsored;
 use charging_model::flow::{
-    Account as ModelAccount, Announcement, Downstream, Flow, Heard, Inconsistency, Limits, Price,
-    Quote,
+    Account as ModelAccount, Announcement, Downstream, Flow, Heard, Inconsistency, Limits, Quote,
 };
 use charging_model::{BranchKey, Ppm, Rate, Span};
 use rsvp_wire::charging::{Account, ChargingFlags, Dcpe, Terms};
@@ -20,7 +19,7 @@ use super::super::psb::Psb;
 use super::super::time::{Now, lifetime};
 use super::audit::{AlarmKind, Link, note};
 use super::upstream::SERVICE;
-use super::{Accounts, Context, Fault, charges_on, clock, journal, serials};
+use super::{Accounts, Context, Fault, Priced, charges_on, clock, journal, pricing, serials};
 use crate::ledger::record::Neighbour;
 
 /// What a PATH says about charges.
@@ -342,12 +341,12 @@ pub(crate) fn upstream_moved(core: &mut Core, now: Now, psb: &mut Psb) {
 }
 
 /// Prices the interfaces that a sender's PATH goes out on, and forgets the others.
-pub(crate) fn sync_groups(core: &mut Core, now: Now, psb: &mut Psb, wanted: &[(u32, Price)]) {
+pub(crate) fn sync_groups(core: &mut Core, now: Now, psb: &mut Psb, wanted: &[Priced]) {
     let Some(flow) = psb.flow.as_mut() else { return };
     let gone: Vec<u32> = flow
         .groups()
         .map(|(group, _)| group)
-        .filter(|group| !wanted.iter().any(|(kept, _)| kept == group))
+        .filter(|group| !wanted.iter().any(|priced| priced.interface == *group))
         .collect();
     if !gone.is_empty() {
         serials::remember(&mut core.unused_serial, now, flow);
@@ -357,8 +356,8 @@ pub(crate) fn sync_groups(core: &mut Core, now: Now, psb: &mut Psb, wanted: &[(u
         flow.remove_group(clock(now), group);
         torn.push(group);
     }
-    for (group, price) in wanted {
-        if flow.set_group(clock(now), *group, *price).is_err() {
+    for Priced { interface, price, locals } in wanted {
+        if flow.reprice(clock(now), *interface, *price, locals).is_err() {
             core.counters.drop("price_overflow");
         }
     }
@@ -366,15 +365,6 @@ pub(crate) fn sync_groups(core: &mut Core, now: Now, psb: &mut Psb, wanted: &[(u
     for group in torn {
         core.purses.forget_interface(now, psb.number, group);
     }
-}
-
-pub(super) fn price(core: &Core, interface: u32) -> Option<Price> {
-    let settings = &core.interfaces.get(interface)?.settings;
-    Some(Price {
-        local: Rate(settings.tariff.price_pico_per_s()),
-        max_local: Rate(settings.tariff.max_price_pico_per_s()),
-        validity: Span(u64::from(settings.validity_ms)),
-    })
 }
 
 /// The DCPEs for one interface: one for each who pays where there are several, or may be behind a
@@ -390,10 +380,12 @@ pub(super) fn downstream_elements(
     if !charges_on(core, psb, interface) {
         return Vec::new();
     }
+    let told = pricing::goes_by_quantity(core, psb, interface);
     let Some(flow) = psb.flow.as_mut() else { return Vec::new() };
     let hops: Vec<_> =
         flow.branches().map(|branch| branch.key).filter(|key| key.group == interface).collect();
-    let alone = hops.is_empty() || (hops.len() == 1 && !psb.veiled);
+    let others = psb.veiled || flow.asks_to_join(interface);
+    let alone = hops.is_empty() || (hops.len() == 1 && !others);
     let quotes: Vec<(Option<Hop>, Option<Quote>)> = if alone {
         vec![(None, flow.quote(interface))]
     } else {
@@ -406,7 +398,10 @@ pub(super) fn downstream_elements(
     let only = hops.first().filter(|_| hops.len() == 1).map(|key| key.hop);
     let element = |(to, quote): (Option<Hop>, Option<Quote>)| {
         let neighbour = to.map(|hop| hop.address).or(only);
-        Some((to, dcpe_of(context, psb, neighbour, &quote?)))
+        let quote = quote?;
+        let mut dcpe = dcpe_of(context, psb, neighbour, &quote);
+        dcpe.terms.quantity = told.then_some(quote.quantity);
+        Some((to, dcpe))
     };
     quotes.into_iter().filter_map(element).collect()
 }

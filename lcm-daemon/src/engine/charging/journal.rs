@@ -98,7 +98,7 @@ fn declare(core: &mut Core, now: Now, session: Session, psb: &mut Psb) {
             epoch: view.epoch_echo,
             sequence: view.sequence,
             instance: view.instance,
-            tariff: core.interfaces.get(view.key.group).map_or(0, |port| port.price_version),
+            tariff: core.interfaces.get(view.key.group).map_or(0, |port| port.tariff_version),
             digest: [0; 16],
         }));
     }
@@ -234,7 +234,7 @@ pub(super) fn consented(
         epoch: payment.epoch_echo,
         sequence: payment.sequence,
         instance: payment.instance,
-        tariff: core.interfaces.get(key.group).map_or(0, |port| port.price_version),
+        tariff: core.interfaces.get(key.group).map_or(0, |port| port.tariff_version),
         digest,
     }));
     // Where more is approved than stood, what rests on it is our own offer, if that rises too.

@@ -11,6 +11,7 @@ mod downstream;
 mod fault;
 mod handler;
 mod journal;
+mod pricing;
 mod purses;
 mod repeat;
 mod report;
@@ -28,22 +29,23 @@ pub use context::wire_account;
 pub(crate) use downstream::{Announced, acceptable, asked, originate, sync_groups, upstream_moved};
 pub(crate) use fault::{ChargingFault, Fault, blames_others, charging_error, write_fault};
 pub(crate) use journal::stop_spending;
+pub(crate) use pricing::Priced;
 pub(crate) use purses::{Account as PurseAccount, Denied, Purses, User};
 pub(crate) use repeat::{announced_again, paid_again, was_announced};
 pub(crate) use report::report;
 pub(crate) use unwritten::Unwritten;
 pub(crate) use upstream::{
-    Admission, Payments, approved_until, due_of, is_paid, new_flow, own_refused, release,
-    renew_local, sender_refused, settle,
+    Admission, Payments, approved_until, due_of, is_paid, is_unpaid, new_flow, own_refused,
+    release, renew_local, sender_refused, settle,
 };
 pub(crate) use view::{show_downstream, show_upstream};
 
 use std::net::IpAddr;
 
-use charging_model::flow::{Happening, Price};
-use charging_model::{BranchKey, Clock, Millis, Rate, shared_local_prices};
+use charging_model::flow::Happening;
+use charging_model::{BranchKey, Clock, Millis};
 use rsvp_wire::PolicyOptions;
-use rsvp_wire::object::{Filter, FilterSpec, Hop, Style};
+use rsvp_wire::object::{FilterSpec, Hop, Style};
 
 use super::counters::bump;
 use super::local::NoticeEvent;
@@ -146,41 +148,6 @@ impl SessionState {
         for index in 0..self.senders.len() {
             self.after_charging(core, now, index);
         }
-    }
-
-    /// The local prices of a sender on its outgoing interfaces. Where several senders share a
-    /// reservation, they share the price of one: of the dearest, by weights (charging.md
-    /// section 1). A sender that nobody pays for yet is quoted the price of a reservation of its
-    /// own, which it can only undercut.
-    pub(crate) fn prices(&self, core: &Core, psb: &Psb, outgoing: &[u32]) -> Vec<(u32, Price)> {
-        let mut prices: Vec<(u32, Price)> = outgoing
-            .iter()
-            .filter(|interface| charges_on(core, psb, **interface))
-            .filter_map(|interface| Some((*interface, downstream::price(core, *interface)?)))
-            .collect();
-        if self.style().is_some_and(|style| style != Style::FixedFilter) {
-            for (interface, price) in &mut prices {
-                price.local = self.shared_price(psb, *interface, price.local);
-            }
-        }
-        if self.receiver.is_some() {
-            prices.push((LOCAL, Price::default()));
-        }
-        prices
-    }
-
-    fn shared_price(&self, psb: &Psb, interface: u32, own: Rate) -> Rate {
-        let paid = |psb: &Psb| {
-            let flow = psb.flow.as_ref();
-            flow.is_some_and(|flow| flow.branches().any(|b| b.key.group == interface))
-        };
-        let sharing: Vec<Filter> =
-            self.senders.iter().filter(|psb| paid(psb)).map(|psb| psb.sender).collect();
-        let Some(place) = sharing.iter().position(|sender| *sender == psb.sender) else {
-            return own;
-        };
-        let shares = shared_local_prices(&vec![own; sharing.len()]);
-        shares.get(place).copied().unwrap_or(own)
     }
 
     /// After a join or leave: senders that share a reservation on an interface share its price

@@ -41,7 +41,7 @@ pub(crate) fn paid_again(
     let Some(payment) = psb.flow.as_ref().and_then(|flow| flow.last_payment(key)) else {
         return false;
     };
-    match pay(core, now, session, psb, key, payment) {
+    match pay(core, now, session, psb, key, payment, None) {
         Ok(Some(Verdict::Accepted { .. })) => {
             core.counters.payments_accepted += 1;
             true

@@ -20,15 +20,14 @@ use super::super::resv::Request;
 use super::super::rsb::Rsb;
 use super::super::time::{Instant, Now};
 use super::audit::{self, AlarmKind, Link, note};
-use super::downstream::price;
 use super::{
-    Accounts, ChargingFault, Context, Denied, Fault, branch, charges_on, clock, journal, serials,
-    unwritten, wire_account,
+    Accounts, ChargingFault, Context, Denied, Fault, branch, charges_on, clock, journal, pricing,
+    serials, unwritten, wire_account,
 };
 use crate::config::MissingPayment;
 use crate::ledger::record::Neighbour;
 
-/// Service number of prices: controlled load (RFC 2211), the only one that is priced so far.
+/// Service number of prices that are not for a reservation: controlled load (RFC 2211).
 pub(super) const SERVICE: u16 = 5;
 
 /// What a request for a reservation offers, for each sender.
@@ -167,6 +166,18 @@ pub(crate) fn is_paid(psb: &Psb, outgoing: u32, origins: impl IntoIterator<Item 
     origins.into_iter().any(pays)
 }
 
+/// True if all of these hops that pay for this sender ask for more than they pay for.
+pub(crate) fn is_unpaid(
+    psb: &Psb,
+    outgoing: u32,
+    origins: impl IntoIterator<Item = IpAddr>,
+) -> bool {
+    let Some(flow) = &psb.flow else { return false };
+    let keys = origins.into_iter().map(|hop| branch(outgoing, hop));
+    let mut paying = keys.filter(|key| flow.branch(*key).is_some()).peekable();
+    paying.peek().is_some() && paying.all(|key| flow.unpaid(key))
+}
+
 /// When what a next hop approved for one sender ends, or ended.
 pub(crate) fn approved_until(psb: &Psb, outgoing: u32, next_hop: IpAddr) -> Option<Instant> {
     let branch = psb.flow.as_ref()?.branch(branch(outgoing, next_hop))?;
@@ -210,8 +221,7 @@ pub(super) fn admit(
     let (mut stands, mut faults) = (false, Vec::new());
     for (hop, offered) in offers {
         let key = BranchKey { hop, ..key };
-        let quantity = bits(request);
-        match take_payment(core, now, session, psb, key, offered, quantity) {
+        match take_payment(core, now, session, psb, key, offered, request) {
             Ok(Admission::Taken) => stands = true,
             Ok(Admission::Kept(missing)) => {
                 stands = true;
@@ -229,7 +239,7 @@ pub(super) fn admit(
     }
 }
 
-/// Takes the UCPE of one of those who pay for a sender; `quantity` is what is reserved, in bit/s.
+/// Takes the UCPE of one of those who pay for a sender.
 fn take_payment(
     core: &mut Core,
     now: Now,
@@ -237,7 +247,7 @@ fn take_payment(
     psb: &mut Psb,
     key: BranchKey,
     offered: &Offered,
-    quantity: u64,
+    request: &Request,
 ) -> Result<Admission, Fault> {
     let Offered { ucpe, refresh_ms, .. } = offered;
     if !may_join(core, psb, key) {
@@ -247,7 +257,8 @@ fn take_payment(
     if let Some(flow) = psb.flow.as_mut() {
         flow.set_upstream_veiled(psb.announcer.is_some());
     }
-    let payment = payment_of(&mut core.accounts, ucpe, *refresh_ms, quantity);
+    let payment = payment_of(&mut core.accounts, ucpe, *refresh_ms, bits(request));
+    let local = pricing::of_request(core, psb, request);
     let link = Link::to(key, session, psb.sender);
     let known = psb.flow.as_ref().and_then(|flow| flow.branch(key)).map(|b| b.sequence);
     if let Err(denied) = may_pay(core, now, psb, key, &payment) {
@@ -255,7 +266,7 @@ fn take_payment(
         bump(&mut core.counters.payments_refused, fault.reason);
         return Err(fault);
     }
-    let verdict = pay(core, now, session, psb, key, payment)?;
+    let verdict = pay(core, now, session, psb, key, payment, local)?;
     match verdict {
         Some(Verdict::Kept { required, .. }) => {
             core.counters.payments_kept += 1;
@@ -356,7 +367,8 @@ fn bits_of(style: Style, flowspec: &FlowSpec) -> u64 {
     }
 }
 
-/// Hands a payment to the model, and records the consent if it differs from what stood.
+/// Hands a payment to the model, and records the consent if it differs from what stood. `local` is
+/// what the reservation costs here, where that goes by what is reserved.
 pub(super) fn pay(
     core: &mut Core,
     now: Now,
@@ -364,11 +376,12 @@ pub(super) fn pay(
     psb: &mut Psb,
     key: BranchKey,
     mut payment: Payment,
+    local: Option<Rate>,
 ) -> Result<Option<Verdict>, Fault> {
     payment.payment = unwritten::acceptable(core, psb, key, &payment)?;
     let Some(flow) = psb.flow.as_mut() else { return Ok(None) };
     let before = flow.branch(key);
-    let verdict = flow.on_ucpe(clock(now), key, &payment);
+    let verdict = flow.on_ucpe_at(clock(now), key, &payment, local);
     journal::consented(core, now, session, psb, before.as_ref(), (key, &payment));
     journal::take(core, now, psb);
     Ok(Some(verdict))
@@ -385,7 +398,7 @@ fn reprice_at_admission(core: &mut Core, now: Now, psb: &mut Psb, key: BranchKey
     let max = port.settings.tariff.max_price_pico_per_s().max(new);
     port.set_price(new, max);
     core.repriced.push(key.group);
-    if let Some(price) = price(core, key.group)
+    if let Some(price) = pricing::quoted(core, key.group, &psb.facts.tspec)
         && flow.set_group(clock(now), key.group, price).is_err()
     {
         core.counters.drop("price_overflow");
@@ -467,7 +480,7 @@ fn renew(
         ucpe
     };
     let ucpe = ucpe();
-    match pay(core, now, session, psb, key, offered)? {
+    match pay(core, now, session, psb, key, offered, None)? {
         Some(Verdict::Refused(refusal)) => Err(Fault::refused(core, psb, key, &refusal, &ucpe)),
         Some(Verdict::Kept { required, .. }) => {
             Ok(Admission::Kept(vec![Fault::kept(core, psb, key, required.0, &ucpe)]))

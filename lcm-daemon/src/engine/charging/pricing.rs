@@ -1,0 +1,128 @@
+//! What a sender's reservations cost on each interface, by its tariff and what is reserved.
+
+use charging_model::flow::Price;
+use charging_model::{BranchKey, Rate, Span, shared_local_prices};
+use rsvp_wire::object::{Style, Tspec};
+
+use super::super::Core;
+use super::super::psb::Psb;
+use super::super::resv::Request;
+use super::super::rsb::{LOCAL, Rsb};
+use super::super::session::SessionState;
+use super::charges_on;
+use crate::tariff::Demand;
+
+/// The price of an interface for one sender.
+#[derive(Debug, Clone)]
+pub(crate) struct Priced {
+    pub(crate) interface: u32,
+    /// For a hop that joins.
+    pub(crate) price: Price,
+    /// For each branch, where that goes by what it reserves.
+    pub(crate) locals: Vec<(BranchKey, Rate)>,
+}
+
+/// The price of an interface for whoever would reserve all that a sender sends, and the most that
+/// it may become for whatever is likely to be asked for (T6).
+pub(super) fn quoted(core: &Core, interface: u32, tspec: &Tspec) -> Option<Price> {
+    let settings = &core.interfaces.get(interface)?.settings;
+    let (tariff, quoted) = (&settings.tariff, Demand::quoted(tspec));
+    let most = tariff.most(&quoted).max(tariff.most(&Demand::most(tspec)));
+    Some(Price {
+        local: Rate(tariff.price(&quoted)),
+        max_local: Rate(most),
+        validity: Span(u64::from(settings.validity_ms)),
+    })
+}
+
+/// Whether what a sender's next hops are quoted goes by what they reserve: here, or further up.
+/// Then PATH says for what the price is (QUANTITY).
+pub(super) fn goes_by_quantity(core: &Core, psb: &Psb, interface: u32) -> bool {
+    let down = psb.flow.as_ref().and_then(|flow| flow.downstream());
+    let told = down.is_some_and(|down| down.epoch.is_some() && down.quantity > 0);
+    let port = core.interfaces.get(interface);
+    told || port.is_some_and(|port| port.settings.tariff.by_demand())
+}
+
+/// What a request for a reservation costs, where that goes by what it reserves. Shared reservations
+/// are priced as a whole, when they stand.
+pub(super) fn of_request(core: &Core, psb: &Psb, request: &Request) -> Option<Rate> {
+    let interface = request.outgoing;
+    if request.selection.style() != Style::FixedFilter || interface == LOCAL {
+        return None;
+    }
+    let port = core.interfaces.get(interface).filter(|_| goes_by_quantity(core, psb, interface))?;
+    let demand = Demand::of(&request.flowspec, &psb.facts.tspec);
+    Some(Rate(port.settings.tariff.price(&demand)))
+}
+
+impl SessionState {
+    /// The local prices of a sender on its outgoing interfaces. Where several senders share a
+    /// reservation, they share the price of the dearest, by weights (charging.md section 1). A
+    /// sender that nobody pays for yet is quoted the price of a reservation of its own, which it
+    /// can only undercut.
+    pub(crate) fn prices(&self, core: &Core, psb: &Psb, outgoing: &[u32]) -> Vec<Priced> {
+        let shared = self.style().is_some_and(|style| style != Style::FixedFilter);
+        let price_on = |interface: &u32| {
+            let interface = *interface;
+            let mut price = quoted(core, interface, &psb.facts.tspec)?;
+            let mut locals = Vec::new();
+            if shared {
+                price.local = self.shared_price(core, psb, interface).unwrap_or(price.local);
+            } else if goes_by_quantity(core, psb, interface) {
+                locals = self.own_prices(core, psb, interface);
+            }
+            Some(Priced { interface, price, locals })
+        };
+        let charging = outgoing.iter().filter(|interface| charges_on(core, psb, **interface));
+        let mut prices: Vec<Priced> = charging.filter_map(price_on).collect();
+        if self.receiver.is_some() {
+            let (price, locals) = (Price::default(), Vec::new());
+            prices.push(Priced { interface: LOCAL, price, locals });
+        }
+        prices
+    }
+
+    /// What each branch of a sender costs on an interface, by what it reserves.
+    fn own_prices(&self, core: &Core, psb: &Psb, interface: u32) -> Vec<(BranchKey, Rate)> {
+        let Some(port) = core.interfaces.get(interface) else { return Vec::new() };
+        let branches = psb.flow.as_ref().into_iter().flat_map(|flow| flow.branches());
+        let here = branches.map(|branch| branch.key).filter(|key| key.group == interface);
+        here.filter_map(|key| {
+            let mut reserved = self.reservations.iter().filter(|rsb| pays_for(rsb, psb, key));
+            let demand = Demand::of(&reserved.next()?.flowspec, &psb.facts.tspec);
+            Some((key, Rate(port.settings.tariff.price(&demand))))
+        })
+        .collect()
+    }
+
+    /// A sender's part of the price of what it shares with others on an interface: l_s = L * L_s /
+    /// sum of L_s, where L_s is what the shared reservation would cost for s alone, which uses no
+    /// more of it than it sends. `None` where nobody pays for it yet.
+    fn shared_price(&self, core: &Core, psb: &Psb, interface: u32) -> Option<Rate> {
+        let port = core.interfaces.get(interface)?;
+        let paid = |psb: &&Psb| {
+            let flow = psb.flow.as_ref();
+            flow.is_some_and(|flow| flow.branches().any(|b| b.key.group == interface))
+        };
+        let mut sharing: Vec<&Psb> = self.senders.iter().filter(paid).collect();
+        // The order decides who has the odd unit, and must not be that of their arrival.
+        sharing.sort_unstable_by_key(|psb| psb.sender);
+        let place = sharing.iter().position(|other| other.sender == psb.sender)?;
+        let own = |psb: &&Psb| {
+            let here = self.reservations.iter().filter(|rsb| rsb.outgoing == interface);
+            let selected = here.filter(|rsb| rsb.selects(psb.sender));
+            let demand = |rsb: &Rsb| Demand::of(&rsb.flowspec, &psb.facts.tspec);
+            let prices = selected.map(|rsb| port.settings.tariff.price(&demand(rsb)));
+            Rate(prices.max().unwrap_or_default())
+        };
+        let prices: Vec<Rate> = sharing.iter().map(own).collect();
+        shared_local_prices(&prices).get(place).copied()
+    }
+}
+
+/// Whether a branch pays for this reservation of a sender's data.
+fn pays_for(rsb: &Rsb, psb: &Psb, key: BranchKey) -> bool {
+    let named = || rsb.payers.iter().any(|p| p.sender == psb.sender && p.origin == key.hop);
+    rsb.outgoing == key.group && rsb.selects(psb.sender) && (rsb.next_hop == key.hop || named())
+}

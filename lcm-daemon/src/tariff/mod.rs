@@ -1,0 +1,284 @@
+//! Tariffs: what a reservation on an interface costs (L of the charging model).
+//!
+//! Mechanism apart from strategy: the charging model takes prices as numbers and knows nothing of
+//! where they come from; here each way to find one is a file of its own that implements [`Shape`],
+//! chosen and given its numbers by the configuration. A [`Tariff`] has a shape for each service
+//! class, and a version that consents record.
+
+mod bucket;
+mod flat;
+mod guaranteed;
+mod rate;
+
+use std::fmt;
+use std::sync::Arc;
+
+use rsvp_wire::object::{FlowSpec, Tspec};
+use sha2::{Digest, Sha256};
+
+pub use bucket::Bucket;
+pub use flat::Flat;
+pub use guaranteed::Guaranteed;
+pub use rate::Rate;
+
+/// Bits per second in the unit that prices by rate are given for, a Mbit/s.
+const MBIT: u128 = 1_000_000;
+/// Bytes in the unit that prices by bucket depth are given for.
+const KBYTE: u128 = 1_000;
+
+/// A service class (RFC 2210).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Service {
+    /// RFC 2211.
+    ControlledLoad,
+    /// RFC 2212.
+    Guaranteed,
+}
+
+impl Service {
+    /// The service number of RFC 2210.
+    #[must_use]
+    pub fn number(self) -> u16 {
+        match self {
+            Service::ControlledLoad => 5,
+            Service::Guaranteed => 2,
+        }
+    }
+}
+
+/// What is reserved, as tariffs see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Demand {
+    /// The service class.
+    pub service: Service,
+    /// Token rate r, bit/s; not above what the sender says that it sends.
+    pub rate: u64,
+    /// Bucket depth b, bytes; not above what the sender says.
+    pub bucket: u64,
+    /// What traffic control sets aside, bit/s: R of guaranteed service, else the token rate.
+    pub reserved: u64,
+    /// Slack S of guaranteed service, microseconds.
+    pub slack_us: u32,
+}
+
+impl Demand {
+    /// What a flowspec takes of an interface, where the sender sends `tspec`: traffic control
+    /// reserves no more for it than the sender uses (RFC 2205 section 2.2, TC_Flowspec).
+    #[must_use]
+    pub fn of(flowspec: &FlowSpec, tspec: &Tspec) -> Self {
+        let asked = flowspec.tspec();
+        let rate = asked.rate.min(tspec.rate).to_integer().saturating_mul(8);
+        let bucket = asked.bucket.min(tspec.bucket).to_integer();
+        match flowspec {
+            FlowSpec::ControlledLoad(_) => {
+                Self { service: Service::ControlledLoad, rate, bucket, reserved: rate, slack_us: 0 }
+            }
+            FlowSpec::Guaranteed { rate: reserved, slack, .. } => Self {
+                service: Service::Guaranteed,
+                rate,
+                bucket,
+                reserved: reserved.to_integer().saturating_mul(8).max(rate),
+                slack_us: *slack,
+            },
+        }
+    }
+
+    /// What is quoted before anybody reserves: controlled load for all that the sender sends.
+    #[must_use]
+    pub fn quoted(tspec: &Tspec) -> Self {
+        Self::of(&FlowSpec::ControlledLoad(*tspec), tspec)
+    }
+
+    /// The most that is likely to be asked for: guaranteed service at the peak rate, without
+    /// slack. More than that is quoted when it is asked for.
+    #[must_use]
+    pub fn most(tspec: &Tspec) -> Self {
+        let rate = if tspec.peak.is_finite() { tspec.peak.max(tspec.rate) } else { tspec.rate };
+        Self::of(&FlowSpec::Guaranteed { tspec: *tspec, rate, slack: 0 }, tspec)
+    }
+}
+
+/// A way to find a price: pure, and never less for more of the same.
+pub trait Shape: fmt::Debug + Send + Sync {
+    /// The word for it in the configuration.
+    fn kind(&self) -> &'static str;
+
+    /// L in 10⁻¹² currency units per second; what does not fit is the greatest number.
+    fn price(&self, demand: &Demand) -> u64;
+
+    /// Whether the price goes by what is reserved.
+    fn by_demand(&self) -> bool;
+
+    /// Its settings by name, as the configuration has them.
+    fn settings(&self) -> Vec<(&'static str, u64)>;
+}
+
+/// A price for one service class, and the most that it may become.
+#[derive(Debug, Clone)]
+pub struct Class {
+    shape: Arc<dyn Shape>,
+    most: Most,
+}
+
+/// The most that a price may become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Most {
+    /// So much, whatever is reserved, in 10⁻¹² currency units per second.
+    Price(u64),
+    /// So many percent of the price.
+    Percent(u32),
+}
+
+impl Class {
+    /// A price found in this way.
+    #[must_use]
+    pub fn new(shape: impl Shape + 'static, most: Most) -> Self {
+        Self { shape: Arc::new(shape), most }
+    }
+
+    /// L.
+    #[must_use]
+    pub fn price(&self, demand: &Demand) -> u64 {
+        self.shape.price(demand)
+    }
+
+    /// Lmax; never below the price.
+    #[must_use]
+    pub fn most(&self, demand: &Demand) -> u64 {
+        let price = self.price(demand);
+        match self.most {
+            Most::Price(most) => most.max(price),
+            Most::Percent(percent) => percent_of(price, percent).max(price),
+        }
+    }
+
+    /// How the price is found.
+    #[must_use]
+    pub fn shape(&self) -> &dyn Shape {
+        &*self.shape
+    }
+}
+
+impl PartialEq for Class {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { shape, most } = self;
+        (shape.kind(), shape.settings(), *most)
+            == (other.shape.kind(), other.shape.settings(), other.most)
+    }
+}
+
+impl Eq for Class {}
+
+impl fmt::Display for Class {
+    /// As a table of the configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{ kind = \"{}\"", self.shape.kind())?;
+        for (name, value) in self.shape.settings() {
+            write!(f, ", {name} = {value}")?;
+        }
+        match self.most {
+            Most::Price(most) => write!(f, ", max_price_pico_per_s = {most} }}"),
+            Most::Percent(percent) => write!(f, ", max_percent = {percent} }}"),
+        }
+    }
+}
+
+/// How the local price of an interface is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tariff {
+    /// For controlled load, and for what is quoted before anybody reserves.
+    pub controlled_load: Class,
+    /// For guaranteed service; `None` is as for controlled load.
+    pub guaranteed: Option<Class>,
+}
+
+impl Tariff {
+    /// So much per second, whatever is reserved, and at most that much.
+    #[must_use]
+    pub fn flat(price_pico_per_s: u64, max_price_pico_per_s: u64) -> Self {
+        let class = Class::new(Flat { price_pico_per_s }, Most::Price(max_price_pico_per_s));
+        Self { controlled_load: class, guaranteed: None }
+    }
+
+    /// The tariff that charges nothing.
+    #[must_use]
+    pub fn free() -> Self {
+        Self::flat(0, 0)
+    }
+
+    fn class(&self, service: Service) -> &Class {
+        match (service, &self.guaranteed) {
+            (Service::Guaranteed, Some(class)) => class,
+            _ => &self.controlled_load,
+        }
+    }
+
+    /// L, in 10⁻¹² currency units per second.
+    #[must_use]
+    pub fn price(&self, demand: &Demand) -> u64 {
+        self.class(demand.service).price(demand)
+    }
+
+    /// Lmax, the most that L may become for this demand while the tariff stands.
+    #[must_use]
+    pub fn most(&self, demand: &Demand) -> u64 {
+        self.class(demand.service).most(demand)
+    }
+
+    /// Whether the price goes by what is reserved.
+    #[must_use]
+    pub fn by_demand(&self) -> bool {
+        let other = self.guaranteed.as_ref();
+        // Where the classes have each a price of their own, what is reserved decides too.
+        self.controlled_load.shape.by_demand() || other.is_some()
+    }
+
+    /// What identifies it in records: the same for the same settings, also after a restart, and
+    /// almost surely another for others. The first 32 bits of the SHA-256 of its text.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        match Sha256::digest(self.to_string()).first_chunk() {
+            Some(first) => u32::from_be_bytes(*first),
+            None => 0,
+        }
+    }
+
+    /// L of a demand that takes nothing: all of a flat price, the base of another one.
+    #[must_use]
+    pub fn price_pico_per_s(&self) -> u64 {
+        self.controlled_load.price(&NOTHING)
+    }
+
+    /// Lmax of a demand that takes nothing.
+    #[must_use]
+    pub fn max_price_pico_per_s(&self) -> u64 {
+        self.controlled_load.most(&NOTHING)
+    }
+}
+
+const NOTHING: Demand =
+    Demand { service: Service::ControlledLoad, rate: 0, bucket: 0, reserved: 0, slack_us: 0 };
+
+impl fmt::Display for Tariff {
+    /// As keys of a table of the configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tariff = {}", self.controlled_load)?;
+        match &self.guaranteed {
+            Some(class) => write!(f, "\nguaranteed_tariff = {class}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `amount` units at `price` for `unit` of them: never more than the exact product.
+fn linear(amount: u64, price: u64, unit: u128) -> u64 {
+    let product = u128::from(amount).saturating_mul(price.into());
+    u64::try_from(product.checked_div(unit).unwrap_or(0)).unwrap_or(u64::MAX)
+}
+
+fn percent_of(price: u64, percent: u32) -> u64 {
+    linear(price, percent.into(), 100)
+}
+
+#[cfg(test)]
+mod tests;

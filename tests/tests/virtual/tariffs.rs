@@ -1,0 +1,196 @@
+//! Prices by what is reserved, and by service class.
+
+use lcm_daemon::engine::{NoticeEvent, ReceiverRequest, SenderShare};
+use lcm_daemon::tariff::{Class, Flat, Guaranteed, Most, Rate, Tariff};
+use lcm_tests::sim::{Kind, LinkId, Net, NodeId, Options, Topology, group, reserve_up_to};
+use rsvp_wire::object::{Float, FlowSpec, Tspec};
+
+/// What a Mbit/s costs on each link of the chain.
+const PER_MBIT: [u64; 2] = [1_000, 3_000];
+
+/// What the sender sends: 1 Mbit/s.
+const SENT: Tspec = Tspec::new(125_000, 10_000, 64, 1500);
+
+struct Chain {
+    net: Net,
+    sender: NodeId,
+    routers: [NodeId; 2],
+    receiver: NodeId,
+}
+
+impl Chain {
+    /// A sender, two routers that charge by rate, and a receiver.
+    fn new() -> Self {
+        let mut topology = Topology::default();
+        let sender = topology.node("S", Kind::Host);
+        let routers = ["A", "B"].map(|name| topology.node(name, Kind::Router));
+        let receiver = topology.node("R", Kind::Host);
+        topology.link(sender, routers[0], (0, 0));
+        topology.link(routers[0], routers[1], (0, 0));
+        topology.link(routers[1], receiver, (0, 0));
+        let mut net = Net::new(topology, Options::default());
+        for (at, per_mbit) in PER_MBIT.into_iter().enumerate() {
+            net.set_tariff(routers[at], at + 1, (0, 0), (per_mbit, 0));
+        }
+        Self { net, sender, routers, receiver }
+    }
+
+    fn send(&mut self) {
+        let session = group(self.net.family(), 1);
+        self.net.send_traffic(self.sender, session, SENT, Some(SenderShare::default()));
+    }
+
+    fn reserve(&mut self, flowspec: FlowSpec) -> lcm_daemon::engine::Handle {
+        let session = group(self.net.family(), 1);
+        let request = ReceiverRequest { flowspec: Some(flowspec), ..reserve_up_to(session, None) };
+        self.net.receive_as(self.receiver, request)
+    }
+
+    fn set(&mut self, at: usize, tariff: Tariff) {
+        let link: LinkId = at + 1;
+        let name = self.net.topology.interface_name(self.routers[at], link);
+        self.net
+            .input(self.routers[at], |engine, now| engine.set_tariff(now, &name, tariff))
+            .unwrap();
+    }
+
+    /// What everybody earns in a second.
+    fn rates(&mut self) -> Vec<i128> {
+        self.net.run_ms(200_000);
+        self.net.rates_over(1_000)
+    }
+
+    /// What the receiver was quoted last.
+    fn quoted(&self) -> u64 {
+        let now = self.net.clock(self.receiver);
+        let sessions = self.net.node(self.receiver).engine().show_sessions(now);
+        sessions[0].senders[0].charging.as_ref().unwrap().total_charge
+    }
+}
+
+fn half() -> FlowSpec {
+    FlowSpec::ControlledLoad(Tspec::new(62_500, 10_000, 64, 1500))
+}
+
+fn all() -> FlowSpec {
+    FlowSpec::ControlledLoad(SENT)
+}
+
+fn guaranteed(rate: u64) -> FlowSpec {
+    FlowSpec::Guaranteed { tspec: SENT, rate: Float::from_integer(rate), slack: 0 }
+}
+
+#[test]
+fn r056_twice_the_bandwidth_costs_twice_as_much() {
+    for (flowspec, times) in [(half(), 1), (all(), 2)] {
+        let mut chain = Chain::new();
+        chain.send();
+        chain.reserve(flowspec);
+        assert_eq!(chain.rates(), [0, 500 * times, 1_500 * times, -2_000 * times]);
+        chain.net.assert_promise();
+    }
+}
+
+#[test]
+fn r035_controlled_load_and_guaranteed_service_have_prices_of_their_own() {
+    let mut rates = Vec::new();
+    for flowspec in [all(), guaranteed(125_000), guaranteed(250_000)] {
+        let mut chain = Chain::new();
+        let controlled_load = Class::new(
+            Rate { price_pico_per_s: 0, per_mbit_pico_per_s: 1_000 },
+            Most::Percent(100),
+        );
+        let by_rate = Guaranteed {
+            price_pico_per_s: 7,
+            per_mbit_pico_per_s: 5_000,
+            half_price_slack_us: 1_000,
+        };
+        let own = Some(Class::new(by_rate, Most::Percent(100)));
+        chain.set(0, Tariff { controlled_load, guaranteed: own });
+        chain.send();
+        chain.reserve(flowspec);
+        rates.push(chain.rates()[1]);
+        // It was quoted less than guaranteed service costs, and told before it was billed.
+        chain.net.assert_promise();
+    }
+    assert_eq!(rates, [1_000, 5_007, 10_007]);
+}
+
+/// What was quoted for what the sender sends does not cover what was asked for: refused, quoted
+/// anew by one hop after the other, and never billed for less than it agreed to.
+#[test]
+fn t5_more_than_was_quoted_for_is_quoted_by_every_hop() {
+    let mut chain = Chain::new();
+    chain.send();
+    chain.net.run_ms(40_000);
+    chain.reserve(guaranteed(500_000));
+    assert_eq!(chain.rates(), [0, 4_000, 12_000, -16_000]);
+    assert_eq!(chain.quoted(), 16_000);
+    chain.net.assert_promise();
+}
+
+#[test]
+fn t4_a_reservation_grows_when_the_whole_way_is_paid_for() {
+    let mut chain = Chain::new();
+    chain.send();
+    let first = chain.reserve(half());
+    assert_eq!(chain.rates(), [0, 500, 1_500, -2_000]);
+    chain.net.close(chain.receiver, first);
+    chain.reserve(all());
+    assert_eq!(chain.rates(), [0, 1_000, 3_000, -4_000]);
+    chain.net.assert_promise();
+}
+
+/// Two policies side by side, each with its node.
+#[test]
+fn r001_each_node_prices_by_a_policy_of_its_own() {
+    let mut chain = Chain::new();
+    let flat = Class::new(Flat { price_pico_per_s: 250 }, Most::Price(400));
+    chain.set(1, Tariff { controlled_load: flat, guaranteed: None });
+    chain.send();
+    chain.reserve(half());
+    assert_eq!(chain.rates(), [0, 500, 250, -750]);
+}
+
+/// A configuration that is read again: what is dearer waits for approval, what is cheaper does not;
+/// and the consents name the tariff.
+#[test]
+fn t4_a_tariff_that_is_read_again_holds_at_once_and_debits_what_is_approved() {
+    let mut chain = Chain::new();
+    chain.send();
+    let session = group(chain.net.family(), 1);
+    let bounded = ReceiverRequest { flowspec: Some(all()), ..reserve_up_to(session, Some(5_000)) };
+    chain.net.receive_as(chain.receiver, bounded);
+    assert_eq!(chain.rates(), [0, 1_000, 3_000, -4_000]);
+    let node = chain.routers[1];
+    let name = chain.net.topology.interface_name(node, 2);
+    let read_again = |chain: &mut Chain, tariff: &Tariff| {
+        let mut config = lcm_daemon::config::Config::parse("", "none").unwrap();
+        let of = lcm_daemon::config::Interface {
+            tariff: tariff.clone(),
+            ..config.default_interface.clone()
+        };
+        config.interfaces.insert(name.clone(), of);
+        chain.net.input(node, |engine, now| engine.set_tariffs(now, &config))
+    };
+    let by_rate = |per_mbit_pico_per_s| {
+        let shape = Rate { price_pico_per_s: 0, per_mbit_pico_per_s };
+        Tariff { controlled_load: Class::new(shape, Most::Percent(100)), guaranteed: None }
+    };
+    let changed = read_again(&mut chain, &by_rate(2_000));
+    assert_eq!(changed, [(name.clone(), by_rate(2_000))]);
+    assert_eq!(read_again(&mut chain, &by_rate(2_000)), []);
+    chain.net.run_ms(1_000);
+    assert_eq!(chain.net.rates_over(1_000), [0, 1_000, 2_000, -3_000]);
+    // Above its maximum: it pays the old price until it is given up.
+    read_again(&mut chain, &by_rate(9_000));
+    chain.net.run_ms(5_000);
+    assert_eq!(chain.net.rates_over(1_000), [0, 1_000, 2_000, -3_000]);
+    let declined = |n: &lcm_daemon::engine::Notice| {
+        matches!(n.event, NoticeEvent::Declined { due: 10_000, .. })
+    };
+    assert!(chain.net.node(chain.receiver).notices().iter().any(declined));
+    chain.net.run_ms(60_000);
+    assert_eq!(chain.net.rates_over(1_000), [0, 0, 0, 0]);
+    chain.net.assert_promise();
+}
