@@ -246,6 +246,7 @@ fn charging(
             .map(|given| refused(given, problems))
             .unwrap_or_default(),
         role: None,
+        exchange: None,
     };
     let neighbours = neighbours::check(&general, neighbours, problems);
     let p_types = raw.p_types.map_or(DEFAULT_P_TYPES, |given| p_types(&given, problems));
@@ -278,7 +279,10 @@ fn charging(
     })
 }
 
-fn currency(given: &Spanned<raw::CurrencyCode>, problems: &mut Problems<'_>) -> Option<Currency> {
+pub(super) fn currency(
+    given: &Spanned<raw::CurrencyCode>,
+    problems: &mut Problems<'_>,
+) -> Option<Currency> {
     let found = match given.get_ref() {
         raw::CurrencyCode::Letters(letters) => Currency::from_alphabetic(letters),
         raw::CurrencyCode::Number(number) => {

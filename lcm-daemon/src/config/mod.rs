@@ -28,6 +28,7 @@ mod authentication;
 mod check;
 mod choice;
 mod diagnostics;
+mod exchange;
 mod identity;
 mod interfaces;
 mod keys;
@@ -59,6 +60,7 @@ pub use choice::{
 pub use diagnostics::{
     Charges, DEFAULT_ANSWER, DEFAULT_CHARGES, DEFAULT_MAX_PER_S, Diagnostics, Prefix,
 };
+pub use exchange::Exchange;
 pub use identity::{
     Admitted, Credential, Demand, IDENTITY_BYTES_MAX, IdentityKey, IdentityKind, IdentityRule,
     name_fault,
@@ -114,6 +116,8 @@ pub struct Contract {
     pub refused_sender_accounts: Vec<Account>,
     /// Whether it is another party; by its interface where nothing is said.
     pub role: Option<LinkRole>,
+    /// The currency in which it announces prices and is paid, if that is not ours.
+    pub exchange: Option<Exchange>,
 }
 
 impl Charging {

@@ -8,8 +8,8 @@ use toml::Spanned;
 
 use super::check::{account, refused};
 use super::problem::Problems;
-use super::raw;
 use super::{Contract, MissingPayment};
+use super::{exchange, raw};
 
 /// Checks every `[[neighbour]]`; what a table leaves out is as in `general`.
 pub(super) fn check(
@@ -24,6 +24,7 @@ pub(super) fn check(
         let own = raw.account.and_then(|given| account(given, problems));
         let missing: Option<MissingPayment> = raw.on_missing_payment.map(Spanned::into_inner);
         let refused = raw.refused_sender_accounts.map(|given| refused(given, problems));
+        let exchange = raw.exchange.and_then(|given| exchange::check(given, problems));
         let Some(given) = raw.address else {
             problems.missing(
                 place,
@@ -47,6 +48,7 @@ pub(super) fn check(
             refused_sender_accounts: refused
                 .unwrap_or_else(|| general.refused_sender_accounts.clone()),
             role: raw.role.map(Spanned::into_inner),
+            exchange,
         };
         match neighbours.entry(address) {
             Entry::Vacant(free) => drop(free.insert(contract)),

@@ -60,6 +60,7 @@ pub(super) struct Neighbour {
     pub(super) on_missing_payment: Given<super::MissingPayment>,
     pub(super) refused_sender_accounts: Given<Vec<Spanned<String>>>,
     pub(super) role: Given<super::LinkRole>,
+    pub(super) exchange: Given<super::exchange::Raw>,
 }
 
 /// `account = { kind = …, id = … }`

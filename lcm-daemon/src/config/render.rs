@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use super::{
-    Account, Config, Contract, Interface, accounts, authentication, choice, diagnostics, identity,
-    ledger, limits, proxy,
+    Account, Config, Contract, Interface, accounts, authentication, choice, diagnostics, exchange,
+    identity, ledger, limits, proxy,
 };
 
 /// Every effective setting of a configuration, as TOML.
@@ -98,8 +98,11 @@ fn contract(out: &mut String, contract: &Contract) -> fmt::Result {
     let refused = contract.refused_sender_accounts.iter();
     let refused: Vec<String> = refused.map(|a| quoted(&a.to_string())).collect();
     writeln!(out, "refused_sender_accounts = [{}]", refused.join(", "))?;
-    match contract.role {
-        Some(role) => writeln!(out, "role = {}", quoted(role.name())),
+    if let Some(role) = contract.role {
+        writeln!(out, "role = {}", quoted(role.name()))?;
+    }
+    match &contract.exchange {
+        Some(exchange) => exchange::render(out, exchange),
         None => Ok(()),
     }
 }

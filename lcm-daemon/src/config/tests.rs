@@ -158,6 +158,7 @@ tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pic
             Account::new(AccountKind::Nai, "a@b.example").unwrap(),
         ],
         role: None,
+        exchange: None,
     };
     let charging = Charging {
         currency: Currency::from_alphabetic("EUR").unwrap(),
@@ -678,8 +679,15 @@ prop_compose! {
         refused_sender_accounts in proptest::collection::vec(any_account(), 0..3),
     ) -> Contract {
         let on_missing_payment = if free { MissingPayment::Free } else { MissingPayment::Reject };
-        let role = None;
-        Contract { account: Some(account), on_missing_payment, refused_sender_accounts, role }
+        let role = free.then_some(LinkRole::Interior);
+        let exchange = free.then(|| Exchange {
+            currency: Currency::from_numeric(840).unwrap(),
+            ours: 9,
+            theirs: 10,
+            version: 3,
+            gateway_price_pico_per_s: Some(7).filter(|_| refused_sender_accounts.is_empty()),
+        });
+        Contract { account: Some(account), on_missing_payment, refused_sender_accounts, role, exchange }
     }
 }
 
@@ -696,7 +704,7 @@ prop_compose! {
     ) -> Charging {
         Charging {
             currency: Currency::from_numeric(756).unwrap(),
-            general: Contract { account, ..general },
+            general: Contract { account, role: None, exchange: None, ..general },
             neighbours,
             validity_ms,
             honour_quote,

@@ -159,6 +159,7 @@ fn write_psb(psb: &Psb, out: &mut String) -> fmt::Result {
         elements,
         policy_until,
         held_back,
+        traded,
         number: _,
         // As far as it is not durable, a message waits for it in the outbox.
         needs: _,
@@ -171,7 +172,7 @@ fn write_psb(psb: &Psb, out: &mut String) -> fmt::Result {
     writeln!(out, "{sender:?} {phop:?} {incoming} {refresh_ms} {expires:?} {route:?}")?;
     writeln!(out, "{facts:?}")?;
     writeln!(out, "{pinned:?} {outgoing:?} {left:?} {blockade:?} {reserved_upstream} {outdated}")?;
-    writeln!(out, "{elements:?} {policy_until:?} {held_back:?} {announcer:?} {veiled}")?;
+    writeln!(out, "{elements:?} {policy_until:?} {held_back:?} {announcer:?} {veiled} {traded:?}")?;
     writeln!(out, "{former:?} {sent:?} {sent_resv:?} {heard_by:?}")?;
     match flow {
         Some(flow) => writeln!(out, "{:?}", flow.image()),

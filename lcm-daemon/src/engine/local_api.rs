@@ -315,6 +315,7 @@ impl SessionState {
             elements: Elements::default(),
             policy_until: Instant::default(),
             held_back: false,
+            traded: None,
             number: 0,
             needs: RecordId::default(),
             former: None,

@@ -7,6 +7,7 @@ use rsvp_wire::object::{Filter, FlowId, Hop, Session, Tspec};
 
 use super::Core;
 use super::blockade::Blockade;
+use super::charging::Traded;
 use super::limits::Seat;
 use super::policy::{Carried, Elements};
 use super::record::RecordId;
@@ -73,6 +74,8 @@ pub(crate) struct Psb {
     /// The previous hop refused our last payment for a reason that no other payment mends: it is
     /// offered again with the next refresh, not sooner (T18).
     pub(crate) held_back: bool,
+    /// How it stands where the previous hop is paid in another currency.
+    pub(crate) traded: Option<Box<Traded>>,
     /// Number of this flow in the records, 0 while it is in none.
     pub(crate) number: u64,
     /// The record that must be durable before a RESV speaks of this sender.

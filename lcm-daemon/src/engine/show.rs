@@ -307,6 +307,25 @@ pub struct AccountView {
     pub carried: String,
     /// The balance of all five.
     pub amount: String,
+    /// What stands with it in its own currency, if that is not ours: the sums here are then those of
+    /// the conversion account, what its currency came to in ours.
+    #[serde(default)]
+    pub foreign: Option<ForeignView>,
+}
+
+/// What stands with a neighbour in its own currency, in 10⁻¹⁵ of its units.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignView {
+    /// ISO 4217 letters.
+    pub currency: String,
+    /// Version of the rate in force.
+    pub version: u32,
+    /// Receiver payments that we owe it.
+    pub receiver_payments_out: String,
+    /// Sender payments that it owes us.
+    pub sender_payments_in: String,
+    /// The balance of both.
+    pub amount: String,
 }
 
 /// An account of a customer or a neighbour. Amounts are decimal currency units.
@@ -457,7 +476,8 @@ impl Engine {
         let Core { charging, interfaces, books, .. } = &mut self.core;
         let internal =
             |who| charging.as_ref().is_some_and(|context| context.is_internal(interfaces, who));
-        books.read(now, senders, internal)
+        let border = |psb: &Psb| charging::Border::of(charging.as_ref(), psb);
+        books.read(now, senders, border, internal)
     }
 
     /// What there is against neighbours that contradicted themselves or us.

@@ -52,6 +52,8 @@ pub enum Body {
     Period(Period),
     /// An operator did something.
     Operator(Operator),
+    /// A rate that this node approved upstream, in the currency of the previous hop.
+    Exchange(Exchange),
 }
 
 /// A daemon started.
@@ -391,4 +393,28 @@ impl std::fmt::Display for Action {
             Self::Did(what) => f.write_str(what),
         }
     }
+}
+
+/// What was approved upstream at a border between currencies: at which rate of exchange, by which
+/// version of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// When.
+    pub at_ms: u64,
+    /// For which flow.
+    pub flow: u64,
+    /// Whom it pays.
+    pub payee: Neighbour,
+    /// The payee's currency, ISO 4217 numeric.
+    pub currency: u16,
+    /// Version of the rate of exchange.
+    pub version: u32,
+    /// So much of our currency
+    pub ours: u64,
+    /// is so much of the payee's.
+    pub theirs: u64,
+    /// What is approved, in our currency: no more than `foreign_rate` comes to.
+    pub rate: u64,
+    /// What the payee debits, in its currency.
+    pub foreign_rate: u64,
 }

@@ -38,7 +38,7 @@ pub use apps::{TSPEC, group, reserve_up_to, sender_port};
 pub use books::{Metered, Pair};
 pub use log::{Crossing, Fate, Log};
 pub use net::{Net, Options, UNIX_START};
-pub use node::{Node, NodeConfig, Reserved, Secured, key};
+pub use node::{Border, Node, NodeConfig, Reserved, Secured, key};
 pub use topology::{Family, Kind, LinkId, LinkSpec, NodeId, NodeSpec, Topology};
 pub use tree::{Branching, TreeNet};
 pub use weather::Weather;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 
 use lcm_daemon::config::{
-    Account, Accounts, Authentication, Charges, Config, Contract, Handshake,
+    Account, Accounts, Authentication, Charges, Config, Contract, Currency, Exchange, Handshake,
     Interface as InterfaceSettings, Key, KeyUse, Limits, LinkRole, MissingPayment, NO_LIMIT,
     OnInconsistency, Prefix, Role, Secret,
 };
@@ -51,6 +51,10 @@ pub struct NodeConfig {
     pub house: &'static [NodeId],
     /// Accounts of who pays, on all nodes that charge.
     pub accounts: Option<Accounts>,
+    /// Nodes whose currency is the dollar; all others have the euro.
+    pub abroad: &'static [NodeId],
+    /// A node with a previous hop abroad.
+    pub border: Option<Border>,
     /// How all messages are authenticated, if they are: all daemons share the keys.
     pub secured: Option<Secured>,
     /// What those who ask see of charges.
@@ -58,6 +62,10 @@ pub struct NodeConfig {
     /// Who may ask from wherever.
     pub requesters: Option<Prefix>,
 }
+
+/// A node and its previous hop abroad; so many of its euros are so many dollars; and a price that
+/// is charged there without being announced.
+pub type Border = (NodeId, NodeId, (u64, u64), Option<u64>);
 
 /// How a network is authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +143,8 @@ impl Default for NodeConfig {
             agreed: None,
             house: &[],
             accounts: None,
+            abroad: &[],
+            border: None,
             secured: None,
             charges: Charges::Own,
             requesters: None,
@@ -398,6 +408,10 @@ pub(crate) fn tariff((price, max): (u64, u64), usage: (u64, u64)) -> Tariff {
     Tariff { controlled_load: Class::new(shape, Most::Percent(150)), guaranteed: None }
 }
 
+fn dollar() -> Currency {
+    Currency::from_numeric(840).expect("a currency")
+}
+
 type Contracts = BTreeMap<IpAddr, Contract>;
 
 pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Option<Config> {
@@ -430,6 +444,22 @@ pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Opt
         }
         if let Some((_, with)) = shared.agreed.filter(|(node, _)| *node == id) {
             charging.neighbours = contracts(topology, id, with, &charging.general);
+        }
+    }
+    if let (Some(charging), true) = (&mut config.charging, shared.abroad.contains(&id)) {
+        charging.currency = dollar();
+    }
+    let border = shared.border.filter(|(node, ..)| *node == id);
+    if let (Some(charging), Some((_, with, (ours, theirs), gateway_price_pico_per_s))) =
+        (&mut config.charging, border)
+    {
+        let exchange =
+            Exchange { currency: dollar(), ours, theirs, version: 7, gateway_price_pico_per_s };
+        charging.neighbours = contracts(topology, id, with, &charging.general);
+        for agreed in charging.neighbours.values_mut() {
+            agreed.account = charging.general.account.clone();
+            agreed.on_missing_payment = charging.general.on_missing_payment;
+            agreed.exchange = Some(exchange);
         }
     }
     if let Some(secured) = shared.secured {

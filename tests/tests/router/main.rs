@@ -10,6 +10,7 @@
 )]
 
 mod blockade;
+mod border;
 mod chain;
 mod choice;
 mod conference;
@@ -33,6 +34,7 @@ use lcm_tests::harness;
 fn main() -> ExitCode {
     harness::main(&[
         ("r034_unicast_r030_r039_r041_r095_chain_hop_by_hop", chain::hop_by_hop),
+        ("r038_a_currency_border_in_the_figure", border::in_the_figure),
         ("r048_two_providers_compete_for_a_multihomed_receiver", choice::two_providers),
         ("resvconf_comes_back_to_the_receiver", chain::confirmation),
         ("r037_r107_unicast_over_a_plain_router", plain::unicast),

@@ -292,7 +292,10 @@ impl Play {
             let compared = metered(&before, &now).and_then(|()| {
                 let fit = if pairs { fit(&owners, &now) } else { Ok(()) };
                 let sum: i64 = now.values().map(|view| view.rate).sum();
-                let nothing = !everybody || sum == 0;
+                // Of two currencies there is no sum.
+                let mut accounts = now.values().flat_map(|view| &view.accounts);
+                let border = accounts.any(|account| account.foreign.is_some());
+                let nothing = !everybody || border || sum == 0;
                 fit.and(if nothing { Ok(()) } else { Err(format!("all earn {sum} together")) })
             });
             if let Err(differ) = &compared {
@@ -345,14 +348,24 @@ fn fit(
     now: &BTreeMap<String, AccountsView>,
 ) -> Result<(), String> {
     let mut rates: BTreeMap<(&String, &String), i64> = BTreeMap::new();
+    // Across a border between currencies the rates are those of two of them.
+    let mut borders: BTreeSet<[&String; 2]> = BTreeSet::new();
     for (name, view) in now {
         for account in &view.accounts {
+            if account.foreign.is_some()
+                && let Some(owner) = owners.get(&account.neighbour)
+            {
+                borders.extend([[name, owner], [owner, name]]);
+            }
             if let Some(owner) = owners.get(&account.neighbour).filter(|o| now.contains_key(*o)) {
                 *rates.entry((name, owner)).or_default() += account.rate;
             }
         }
     }
     for ((name, other), rate) in &rates {
+        if borders.contains(&[*name, *other]) {
+            continue;
+        }
         let back = rates.get(&(*other, *name)).copied().unwrap_or_default();
         if rate + back != 0 {
             return Err(format!("{name} earns {rate} from {other}, who earns {back} from it"));
@@ -373,16 +386,20 @@ fn note(
     view: &AccountsView,
 ) -> Result<(), Box<dyn Error>> {
     for account in &view.accounts {
-        let AccountView { neighbour, .. } = account;
+        let AccountView { neighbour, foreign, .. } = account;
+        // What the other one meters is in its own currency.
+        let (owed, due) = match foreign {
+            Some(foreign) => (&foreign.receiver_payments_out, &foreign.sender_payments_in),
+            None => (&account.receiver_payments_out, &account.sender_payments_in),
+        };
         let owner = owners.get(neighbour).ok_or_else(|| format!("{name} charges {neighbour}"))?;
         let (to_us, to_them) = ((name.to_owned(), owner.clone()), (owner.clone(), name.to_owned()));
         let receivers = &mut books.receivers;
         receivers.entry(to_us.clone()).or_default().metered +=
             account.receiver_payments_in.parse::<u128>()?;
-        receivers.entry(to_them.clone()).or_default().believed +=
-            account.receiver_payments_out.parse::<u128>()?;
+        receivers.entry(to_them.clone()).or_default().believed += owed.parse::<u128>()?;
         let senders = &mut books.senders;
-        senders.entry(to_us).or_default().metered += account.sender_payments_in.parse::<u128>()?;
+        senders.entry(to_us).or_default().metered += due.parse::<u128>()?;
         senders.entry(to_them).or_default().believed +=
             account.sender_payments_out.parse::<u128>()?;
     }

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod audit;
+mod border;
 mod choice;
 mod contracts;
 mod detours;

@@ -79,6 +79,10 @@ const RECORDS: &[&str] = &[
     "period",
     "public_key",
     "signature",
+    "version",
+    "ours",
+    "theirs",
+    "foreign_rate",
 ];
 
 /// Columns of postings; docs/ledger.md.
@@ -250,6 +254,17 @@ fn by_hand(row: Row, body: &Body) -> Row {
             .number("uid", operator.by.uid)
             .text("by", &operator.by.name)
             .text("action", &operator.action),
+        Body::Exchange(exchange) => row
+            .text("kind", "exchange")
+            .number("at_ms", exchange.at_ms)
+            .number("flow", exchange.flow)
+            .neighbour(&exchange.payee)
+            .number("currency", exchange.currency)
+            .number("version", exchange.version)
+            .text("ours", exchange.ours)
+            .text("theirs", exchange.theirs)
+            .text("rate", exchange.rate)
+            .text("foreign_rate", exchange.foreign_rate),
         _ => row,
     }
 }

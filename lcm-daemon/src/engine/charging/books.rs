@@ -8,9 +8,11 @@ use charging_model::{Amount, Entry, Posting};
 
 use super::super::psb::Psb;
 use super::super::rsb::LOCAL;
-use super::super::show::{AccountView, AccountsView};
+use super::super::show::{AccountView, AccountsView, ForeignView};
 use super::super::time::Now;
 use super::clock;
+use super::exchange::Border;
+use crate::config::Exchange;
 use crate::ledger::record::Neighbour;
 
 /// Sums with one neighbour, in ledger units.
@@ -26,6 +28,16 @@ struct Account {
     rate: i128,
     /// Number of the last posting.
     last: u64,
+    /// What stands with it in its own currency.
+    foreign: Option<Abroad>,
+}
+
+/// What stands with a neighbour in its own currency, in 10⁻¹⁵ of its units.
+#[derive(Debug, Clone, Copy)]
+struct Abroad {
+    exchange: Exchange,
+    receiver_payments_out: Amount,
+    sender_payments_in: Amount,
 }
 
 impl Account {
@@ -40,6 +52,21 @@ impl Account {
         }
     }
 
+    fn trade(&mut self, border: &Border, entry: Entry, amount: Amount) {
+        let exchange = border.exchange;
+        let abroad = self.foreign.get_or_insert(Abroad {
+            exchange,
+            receiver_payments_out: Amount(0),
+            sender_payments_in: Amount(0),
+        });
+        abroad.exchange = exchange;
+        let sum = match entry {
+            Entry::ReceiverPaymentToUpstream => &mut abroad.receiver_payments_out,
+            _ => &mut abroad.sender_payments_in,
+        };
+        *sum = add(*sum, amount);
+    }
+
     fn balance(&self) -> Amount {
         let received = add(self.receiver_payments_in, self.sender_payments_in);
         let paid = add(self.receiver_payments_out, self.sender_payments_out);
@@ -49,6 +76,19 @@ impl Account {
 
 /// An account: the neighbour, and whether it is of the same house.
 type Party = (IpAddr, bool);
+
+impl Abroad {
+    fn view(&self) -> ForeignView {
+        let owed = self.sender_payments_in.0.saturating_sub(self.receiver_payments_out.0);
+        ForeignView {
+            currency: self.exchange.currency.alphabetic().to_owned(),
+            version: self.exchange.version,
+            receiver_payments_out: self.receiver_payments_out.0.to_string(),
+            sender_payments_in: self.sender_payments_in.0.to_string(),
+            amount: owed.to_string(),
+        }
+    }
+}
 
 /// The settled part of all accounts.
 ///
@@ -93,11 +133,17 @@ impl Books {
         &mut self,
         payee: Option<Neighbour>,
         flow: &mut Flow,
+        border: Option<Border>,
         internal: impl Fn(Neighbour) -> bool,
     ) {
         for posting in flow.take_postings() {
-            if let Some(who) = neighbour(payee, posting.entry) {
-                self.post((who.address, internal(who)), &posting);
+            let Some(who) = neighbour(payee, posting.entry) else { continue };
+            let party = (who.address, internal(who));
+            self.post(party, &posting);
+            let abroad = border.and_then(|border| Some((border, border.foreign(&posting)?)));
+            if let (Some((border, amount)), Some(account)) = (abroad, self.accounts.get_mut(&party))
+            {
+                account.trade(&border, posting.entry, amount);
             }
         }
     }
@@ -141,14 +187,16 @@ impl Books {
         &mut self,
         now: Now,
         senders: impl Iterator<Item = &'a mut Psb>,
+        border: impl Fn(&Psb) -> Option<Border>,
         internal: impl Fn(Neighbour) -> bool,
     ) -> AccountsView {
         let mut rates: BTreeMap<Party, i128> = BTreeMap::new();
         for psb in senders {
             let payee = psb.previous();
+            let border = border(psb);
             let Some(flow) = psb.flow.as_mut() else { continue };
             flow.checkpoint(clock(now).now);
-            self.take(payee, flow, &internal);
+            self.take(payee, flow, border, &internal);
             for (who, rate) in running(now, payee, flow) {
                 *rates.entry((who.address, internal(who))).or_default() += rate;
             }
@@ -218,6 +266,7 @@ fn view(
                 sender_payments_in: account.sender_payments_in.0.to_string(),
                 sender_payments_out: account.sender_payments_out.0.to_string(),
                 carried: account.carried.0.to_string(),
+                foreign: account.foreign.as_ref().map(Abroad::view),
                 amount: account.balance().0.to_string(),
             })
             .collect(),
@@ -268,7 +317,7 @@ mod tests {
         let apart: i128 = books.accounts.values().map(|account| account.balance().0).sum();
         assert_eq!(apart + books.folded.balance().0, 1_001_000);
         let now = Now { at: Default::default(), unix_s: 0 };
-        let view = books.read(now, std::iter::empty(), |_| false);
+        let view = books.read(now, std::iter::empty(), |_| None, |_| false);
         assert_eq!(view.amount, "1001000");
         assert_eq!(view.folded_accounts + view.accounts.len() as u64, 1_001);
     }

@@ -10,7 +10,7 @@ use rsvp_wire::charging::{Account, AccountKind};
 
 use super::super::Core;
 use super::super::interfaces::Interfaces;
-use crate::config::{self, Config, LinkRole, MissingPayment, OnInconsistency, PTypes};
+use crate::config::{self, Config, Exchange, LinkRole, MissingPayment, OnInconsistency, PTypes};
 use crate::ledger::record::Neighbour;
 
 /// Charging settings in the shape in which messages need them.
@@ -38,6 +38,8 @@ pub(crate) struct Contract {
     pub(crate) refused_sender_accounts: Box<[Account]>,
     /// What it is to this node, where that is not as its interface says.
     role: Option<LinkRole>,
+    /// The currency in which it announces and is paid, if that is not ours.
+    pub(crate) exchange: Option<Exchange>,
 }
 
 impl Contract {
@@ -52,6 +54,7 @@ impl Contract {
                 .map(wire_account)
                 .collect(),
             role: agreed.role,
+            exchange: agreed.exchange,
         }
     }
 }

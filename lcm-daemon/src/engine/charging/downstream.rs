@@ -18,6 +18,7 @@ use super::super::policy::{Addressee, Object};
 use super::super::psb::Psb;
 use super::super::time::{Now, lifetime};
 use super::audit::{AlarmKind, Link, note};
+use super::exchange::{self, Foreign};
 use super::upstream::SERVICE;
 use super::{Accounts, Context, Fault, Priced, charges_on, clock, journal, pricing, serials};
 use crate::ledger::record::Neighbour;
@@ -42,6 +43,8 @@ pub(crate) struct Said {
     refresh_ms: u32,
     /// Who says it: Originating RSVP_HOP.
     origin: Option<IpAddr>,
+    /// What was said, where that was in another currency.
+    foreign: Option<Foreign>,
 }
 
 /// Finds the DCPE that is meant for us: one addressed to us wins over an unaddressed one, one
@@ -77,14 +80,21 @@ pub(super) fn read_announcement(
                 if found.as_ref().is_none_or(|(other, _)| addressed && !other) {
                     let origin = object.data.originating_hop().map(|hop| hop.address);
                     let refresh_ms = object.refresh_ms;
-                    found = Some((addressed, Said { dcpe, refresh_ms, origin }));
+                    found = Some((addressed, Said { dcpe, refresh_ms, origin, foreign: None }));
                 }
             }
             Err(error) => Fault::of_element(&error)?,
         }
     }
     match found {
-        Some((_, said)) if said.dcpe.currency != context.currency => Err(Fault::FOREIGN_CURRENCY),
+        Some((_, mut said)) if said.dcpe.currency != context.currency => {
+            let agreed = context.contract(said.origin).exchange;
+            let agreed = agreed.filter(|rate| rate.currency.numeric() == said.dcpe.currency);
+            let rate = agreed.ok_or(Fault::FOREIGN_CURRENCY)?;
+            let foreign = exchange::buy(&rate, &mut said.dcpe, context.currency);
+            said.foreign = Some(foreign.ok_or(Fault::CHARGE_OVERFLOW)?);
+            Ok(Announced::Dcpe(Box::new(said)))
+        }
         Some((_, said)) => Ok(Announced::Dcpe(Box::new(said))),
         None if disbelieved => Err(Fault::POLICY_INTEGRITY),
         // The previous hop charges, and says nothing new to us: we are not the first (T6).
@@ -186,6 +196,7 @@ pub(super) fn announce(
                     let slow = *refresh_ms > arrived.refresh_ms;
                     let held = if slow { lifetime(*refresh_ms, k) } else { Default::default() };
                     psb.policy_until = now.at + held;
+                    exchange::keep(psb, said.foreign);
                 }
                 Ok(Heard::Stale) => {
                     core.counters.drop("stale_announcement");
@@ -338,6 +349,7 @@ pub(crate) fn upstream_moved(core: &mut Core, now: Now, psb: &mut Psb) {
         journal::take(core, now, psb);
     }
     psb.announcer = None;
+    psb.traded = None;
 }
 
 /// Prices the interfaces that a sender's PATH goes out on, and forgets the others.

@@ -14,6 +14,7 @@ use super::super::rsb::LOCAL;
 use super::super::time::{Instant, Now};
 use super::super::{Core, Engine};
 use super::clock;
+use super::exchange::Border;
 use super::unwritten::{Opening, Waiting};
 use crate::ledger::record;
 use crate::ledger::record::{
@@ -24,6 +25,7 @@ use crate::ledger::record::{
 /// turns into records.
 pub(super) fn take(core: &mut Core, now: Now, psb: &mut Psb) {
     let (number, phop) = (psb.number, psb.previous());
+    let border = Border::of(core.charging.as_ref(), psb);
     let Some(flow) = psb.flow.as_mut() else { return };
     for turn in flow.take_turns(clock(now).now) {
         let body = of_turn(number, phop, &turn);
@@ -40,7 +42,7 @@ pub(super) fn take(core: &mut Core, now: Now, psb: &mut Psb) {
     let Core { charging, interfaces, books, .. } = core;
     let internal =
         |who| charging.as_ref().is_some_and(|context| context.is_internal(interfaces, who));
-    books.take(phop, flow, internal);
+    books.take(phop, flow, border, internal);
 }
 
 impl Engine {

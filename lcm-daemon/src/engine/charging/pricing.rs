@@ -72,6 +72,10 @@ impl SessionState {
             } else if goes_by_quantity(core, psb, interface) {
                 locals = self.own_prices(core, psb, interface);
             }
+            let gateway = gateway_price(core, psb);
+            price.local = add(price.local, gateway);
+            price.max_local = add(price.max_local, gateway);
+            locals.iter_mut().for_each(|(_, local)| *local = add(*local, gateway));
             Some(Priced { interface, price, locals })
         };
         let charging = outgoing.iter().filter(|interface| charges_on(core, psb, **interface));
@@ -125,4 +129,20 @@ impl SessionState {
 fn pays_for(rsb: &Rsb, psb: &Psb, key: BranchKey) -> bool {
     let named = || rsb.payers.iter().any(|p| p.sender == psb.sender && p.origin == key.hop);
     rsb.outgoing == key.group && rsb.selects(psb.sender) && (rsb.next_hop == key.hop || named())
+}
+
+/// What the previous hop of a sender charges by a scheme of its own, which announces nothing here,
+/// as a part of our local prices (paper section 3: other charging schemes).
+fn gateway_price(core: &Core, psb: &Psb) -> Rate {
+    let mapped = || {
+        let down = psb.flow.as_ref()?.downstream()?;
+        psb.phop.filter(|_| down.epoch.is_none())?;
+        let exchange = core.charging.as_ref()?.contract(psb.phop_address()).exchange?;
+        exchange.ours_of(exchange.gateway_price_pico_per_s?)
+    };
+    Rate(mapped().unwrap_or_default())
+}
+
+fn add(a: Rate, b: Rate) -> Rate {
+    Rate(a.0.saturating_add(b.0))
 }

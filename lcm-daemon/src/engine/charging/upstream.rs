@@ -21,8 +21,8 @@ use super::super::rsb::Rsb;
 use super::super::time::{Instant, Now};
 use super::audit::{self, AlarmKind, Link, note};
 use super::{
-    Accounts, ChargingFault, Context, Denied, Fault, branch, charges_on, clock, journal, pricing,
-    serials, unwritten, wire_account,
+    Accounts, ChargingFault, Context, Denied, Fault, branch, charges_on, clock, exchange, journal,
+    pricing, serials, unwritten, wire_account,
 };
 use crate::config::MissingPayment;
 use crate::ledger::record::Neighbour;
@@ -541,7 +541,10 @@ pub(super) fn own_payment(core: &mut Core, now: Now, psb: &mut Psb) -> Option<Uc
         journal::offered(core, now, psb, before, paid);
     }
     journal::take(core, now, psb);
-    Some(ucpe_of(core.charging.as_ref()?, psb.payee(), &paid?))
+    let paid = paid?;
+    let mut ucpe = ucpe_of(core.charging.as_ref()?, psb.payee(), &paid);
+    exchange::sell(core, now, psb, &paid, &mut ucpe);
+    Some(ucpe)
 }
 
 /// The previous hop refused what we offered (T5, T18): unless our old reservation stays in place,
@@ -564,7 +567,9 @@ pub(crate) fn own_refused(
         // It is about an offer that we have changed since.
         return core.counters.drop("refusal_of_an_older_payment");
     }
-    flow.on_own_refused(clock(now), Rate(charging.required));
+    let required = exchange::required(core.charging.as_ref(), psb, charging.required);
+    let Some(flow) = psb.flow.as_mut() else { return };
+    flow.on_own_refused(clock(now), Rate(required));
     psb.outdated = charging.reason == policy::EXPIRED;
     psb.held_back = ![policy::EXPIRED, policy::EXCEED].contains(&charging.reason);
     journal::take(core, now, psb);

@@ -170,12 +170,24 @@ pub enum Wrong {
     NotHeld,
     /// A sum that does not fit 127 bits.
     Overflow,
+    /// A rate that is not what the payee's comes to, rounded down.
+    Exchange {
+        /// Ours.
+        rate: u64,
+        /// The payee's.
+        foreign_rate: u64,
+    },
 }
 
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Number { expected } => write!(f, "record {expected} must come here"),
+            Self::Exchange { rate, foreign_rate } => write!(
+                f,
+                "{rate} is approved where {foreign_rate} of the payee's currency are due, which do \
+                 not come to that at the rate of exchange"
+            ),
             Self::NotRunning => f.write_str(
                 "no daemon ran here: the last start was followed by a stop, or is missing",
             ),

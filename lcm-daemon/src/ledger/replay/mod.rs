@@ -36,8 +36,8 @@ use self::posting::Postings;
 use self::purses::Purses;
 use self::run::Run;
 use super::record::{
-    Body, Cause, Closed, Consent, Contra, Dispute, Gap, Meter, Neighbour, Offer, Payment, Period,
-    Runs, Stamp, Started,
+    Body, Cause, Closed, Consent, Contra, Dispute, Exchange, Gap, Meter, Neighbour, Offer, Payment,
+    Period, Runs, Stamp, Started,
 };
 use crate::purse::Holder;
 
@@ -147,6 +147,7 @@ impl Replay {
             Body::Dispute(dispute) => self.dispute(dispute)?,
             Body::Period(period) => self.period(period)?,
             Body::Operator(operator) => self.purses.ordered(number, &operator.action)?,
+            Body::Exchange(exchange) => self.exchange(exchange)?,
         }
         Ok(Applied::default())
     }
@@ -530,6 +531,18 @@ impl Replay {
         Ok(())
     }
 
+    /// Customers were asked for no more than what the payee's price comes to, and for less than a
+    /// unit less.
+    fn exchange(&mut self, exchange: &Exchange) -> Result<(), Wrong> {
+        let Exchange { at_ms, flow, ours, theirs, rate, foreign_rate, .. } = *exchange;
+        self.running()?.opens_at(at_ms)?;
+        self.flows.get(flow).ok_or(Wrong::UnknownFlow)?;
+        let exact = u128::from(foreign_rate) * u128::from(ours);
+        let bought = u128::from(rate) * u128::from(theirs);
+        let fair = bought <= exact && exact < bought.saturating_add(theirs.into());
+        if fair { Ok(()) } else { Err(Wrong::Exchange { rate, foreign_rate }) }
+    }
+
     fn dispute(&mut self, dispute: &Dispute) -> Result<(), Wrong> {
         self.postings.dispute(dispute)
     }
@@ -712,6 +725,7 @@ fn about(body: &Body) -> (Option<u64>, Option<Neighbour>) {
             (Some(meter.flow), Some(meter.neighbour))
         }
         Body::Closed(closed) => (Some(closed.flow), Some(closed.payer)),
+        Body::Exchange(exchange) => (Some(exchange.flow), Some(exchange.payee)),
         _ => (None, None),
     }
 }
