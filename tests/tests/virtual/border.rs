@@ -86,11 +86,11 @@ fn r038_what_costs_dollars_is_passed_on_in_euros_and_paid_in_dollars() {
     for (currency, sum) in sums {
         assert!(sum.abs() < 100_000, "{currency}: {sum}");
     }
-    let exchanges = play.net.node(B).records().iter().filter_map(|(_, body)| match &**body {
+    let mut exchanges = play.net.node(B).records().iter().filter_map(|(_, body)| match &**body {
         Body::Exchange(exchange) => Some(exchange.clone()),
         _ => None,
     });
-    let last = exchanges.last().unwrap();
+    let last = exchanges.next_back().unwrap();
     let Exchange { currency, version, ours, theirs, rate, foreign_rate, .. } = last;
     assert_eq!((currency, version, ours, theirs, rate, foreign_rate), (840, 7, 9, 10, 63, 70));
     assert!(play.net.node(A_NODE).alarms().is_empty(), "{:?}", play.net.node(A_NODE).alarms());
