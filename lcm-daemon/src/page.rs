@@ -144,6 +144,9 @@ impl Page {
         for (why, count) in &counters.ways_taken {
             m.ways_taken.set([why], *count);
         }
+        for (how, count) in &counters.preempted {
+            m.preempted.set([how], *count);
+        }
         for (event, count) in &counters.diagnostics {
             m.diagnostics.set([event], *count);
         }

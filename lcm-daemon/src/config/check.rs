@@ -14,10 +14,11 @@ use super::{
     Account, Charging, Config, Contract, Currency, DEFAULT_ACCEPT_REFRESH_MAX_MS,
     DEFAULT_ACCEPT_REFRESH_MIN_MS, DEFAULT_CHARGING_ENABLED, DEFAULT_CONTROL_SOCKET,
     DEFAULT_HONOUR_QUOTE, DEFAULT_LIFETIME_MULTIPLIER, DEFAULT_LOG_LEVEL, DEFAULT_NAME,
-    DEFAULT_ON_INCONSISTENCY, DEFAULT_ON_MISSING_PAYMENT, DEFAULT_P_TYPES, DEFAULT_REFRESH_MS,
-    DEFAULT_REQUIRE_ESTABLISHED, DEFAULT_ROLE, DEFAULT_SLEW_MAX_PERCENT, DEFAULT_VALIDITY_MS,
-    Daemon, PTypes, REFRESH_MS_MAX, REFRESH_MS_MIN, Role, Rsvp, VALIDITY_MS_MAX, accounts,
-    authentication, choice, diagnostics, identity, interfaces, ledger, limits, neighbours, proxy,
+    DEFAULT_ON_INCONSISTENCY, DEFAULT_ON_MISSING_PAYMENT, DEFAULT_P_TYPES, DEFAULT_PREEMPTION,
+    DEFAULT_REFRESH_MS, DEFAULT_REQUIRE_ESTABLISHED, DEFAULT_ROLE, DEFAULT_SLEW_MAX_PERCENT,
+    DEFAULT_VALIDITY_MS, Daemon, PTypes, REFRESH_MS_MAX, REFRESH_MS_MIN, Role, Rsvp,
+    VALIDITY_MS_MAX, accounts, authentication, choice, diagnostics, identity, interfaces, ledger,
+    limits, neighbours, proxy,
 };
 
 /// Beyond this R would outrun the lifetimes that K = 3 gives.
@@ -203,6 +204,7 @@ fn rsvp(raw: &raw::Rsvp, problems: &mut Problems<'_>) -> Rsvp {
             "",
             problems,
         ),
+        preemption: raw.preemption.as_ref().map_or(DEFAULT_PREEMPTION, |given| *given.get_ref()),
         slew_max_percent: number(
             raw.slew_max_percent.as_ref(),
             DEFAULT_SLEW_MAX_PERCENT,

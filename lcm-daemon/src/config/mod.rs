@@ -134,6 +134,8 @@ pub const DEFAULT_ON_INCONSISTENCY: OnInconsistency = OnInconsistency::Report;
 pub const DEFAULT_P_TYPES: PTypes = PTypes { dcpe: 0xD001, ucpe: 0xD002, chg_err: 0xD003 };
 /// Slew.Max of RFC 2205 section 3.7, in percent: how much R may grow from one refresh to the next.
 pub const DEFAULT_SLEW_MAX_PERCENT: u32 = 30;
+/// Whether requests of higher priority take room from reservations of lower.
+pub const DEFAULT_PREEMPTION: Preemption = Preemption::Off;
 /// Whether a hop without RSVP lies behind an interface that the TTL does not betray.
 pub const DEFAULT_INTERFACE_NON_RSVP_HOP: bool = false;
 /// Whether refresh overhead reduction (RFC 2961) is offered on an interface.
@@ -247,6 +249,8 @@ pub struct Rsvp {
     pub accept_refresh_max_ms: u32,
     /// Slew.Max (RFC 2205 section 3.7): percent by which R may grow from one refresh to the next.
     pub slew_max_percent: u32,
+    /// Whether requests of higher priority take room from reservations of lower (RFC 3181).
+    pub preemption: Preemption,
     /// Seed of the refresh jitter; `None` takes one from the system.
     pub jitter_seed: Option<u64>,
 }
@@ -310,6 +314,30 @@ impl OnInconsistency {
         match self {
             OnInconsistency::Report => "report",
             OnInconsistency::Refuse => "refuse",
+        }
+    }
+}
+
+/// What becomes of reservations where a request of higher priority finds no room (RFC 3181).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Preemption {
+    /// They stay, and the request is refused.
+    Off,
+    /// The lowest give way; the last of them keeps what is left (RFC 4495).
+    Reduce,
+    /// The lowest are ended.
+    End,
+}
+
+impl Preemption {
+    /// The choice's name in configuration files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Preemption::Off => "off",
+            Preemption::Reduce => "reduce",
+            Preemption::End => "end",
         }
     }
 }

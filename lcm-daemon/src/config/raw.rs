@@ -32,6 +32,7 @@ pub(super) struct Rsvp {
     pub(super) accept_refresh_min_ms: Given<u64>,
     pub(super) accept_refresh_max_ms: Given<u64>,
     pub(super) slew_max_percent: Given<u64>,
+    pub(super) preemption: Given<super::Preemption>,
     pub(super) jitter_seed: Given<u64>,
 }
 

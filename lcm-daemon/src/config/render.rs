@@ -31,6 +31,7 @@ fn tables(out: &mut String, config: &Config) -> fmt::Result {
     writeln!(out, "refresh_ms = {}", rsvp.refresh_ms)?;
     writeln!(out, "lifetime_multiplier = {}", rsvp.lifetime_multiplier)?;
     writeln!(out, "slew_max_percent = {}", rsvp.slew_max_percent)?;
+    writeln!(out, "preemption = {}", quoted(rsvp.preemption.name()))?;
     writeln!(out, "accept_refresh_min_ms = {}", rsvp.accept_refresh_min_ms)?;
     writeln!(out, "accept_refresh_max_ms = {}", rsvp.accept_refresh_max_ms)?;
     if let Some(seed) = rsvp.jitter_seed {

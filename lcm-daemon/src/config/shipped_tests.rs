@@ -74,6 +74,7 @@ fn the_manual_states_the_defaults() {
         ("lifetime_multiplier", DEFAULT_LIFETIME_MULTIPLIER.to_string()),
         ("accept_refresh_min_ms", DEFAULT_ACCEPT_REFRESH_MIN_MS.to_string()),
         ("accept_refresh_max_ms", DEFAULT_ACCEPT_REFRESH_MAX_MS.to_string()),
+        ("preemption", DEFAULT_PREEMPTION.name().to_owned()),
         ("slew_max_percent", DEFAULT_SLEW_MAX_PERCENT.to_string()),
         ("wait_ms", DEFAULT_CHOICE_WAIT_MS.to_string()),
         ("margin_percent", DEFAULT_CHOICE_MARGIN_PERCENT.to_string()),

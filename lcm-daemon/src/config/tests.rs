@@ -62,6 +62,7 @@ lifetime_multiplier = 5
 accept_refresh_min_ms = 200
 accept_refresh_max_ms = 3600000
 slew_max_percent = 12
+preemption = "reduce"
 jitter_seed = 18446744073709551615
 [limits]
 max_sessions = 1
@@ -124,6 +125,7 @@ tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pic
         accept_refresh_min_ms: 200,
         accept_refresh_max_ms: 3_600_000,
         slew_max_percent: 12,
+        preemption: Preemption::Reduce,
         jitter_seed: Some(u64::MAX),
     };
     assert_eq!(config.rsvp, rsvp);
@@ -787,6 +789,7 @@ prop_compose! {
                 role: if host || unpaid { Role::Host } else { Role::Router },
                 refresh_ms: refreshes[0],
                 lifetime_multiplier,
+                preemption: if host { Preemption::End } else { Preemption::Off },
                 slew_max_percent: 1 + u32::from(lifetime_multiplier) % 100,
                 accept_refresh_min_ms: refreshes[1].min(refreshes[2]),
                 accept_refresh_max_ms: refreshes[1].max(refreshes[2]),

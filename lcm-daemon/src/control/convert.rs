@@ -105,6 +105,7 @@ pub(crate) fn receive(
         interface: interface(engine, request.interface.as_deref())?,
         confirm: request.confirm,
         identity: request.identity.as_ref().map(credential).transpose()?,
+        priority: request.priority,
         cheapest: request.cheapest.unwrap_or(engine.receivers_choose()),
     })
 }

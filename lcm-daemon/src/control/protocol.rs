@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::config::IdentityKind;
-use crate::engine::{AssociationView, DisbeliefView, NoticeEvent, TraceView, show};
+use crate::engine::{AssociationView, DisbeliefView, NoticeEvent, Priority, TraceView, show};
 
 /// Asked of a daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -186,6 +186,9 @@ pub struct ReceiveRequest {
     /// Who receives.
     #[serde(default)]
     pub identity: Option<Claim>,
+    /// How important it is (RFC 3181).
+    #[serde(default)]
+    pub priority: Option<Priority>,
     /// Of the interfaces on which a sender is heard, reserve on the cheapest; absent as the
     /// daemon's configuration says.
     #[serde(default)]

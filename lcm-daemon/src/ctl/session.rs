@@ -14,6 +14,7 @@ use crate::control::protocol::{
     Claim, Hidden, Place, ReceiveRequest, Reply, SendRequest, SessionName, Share, StyleName,
     TrafficSpec,
 };
+use crate::engine::Priority;
 
 /// IP protocol number of UDP.
 const UDP: u8 = 17;
@@ -155,6 +156,10 @@ pub(crate) struct ReceiveArgs {
     /// the name alone is sent without it.
     #[arg(long, value_name = "FILE", requires = "identity")]
     identity_key: Option<PathBuf>,
+    /// How important it is where priorities decide (RFC 3181): to take room from others, and, if
+    /// another number, to keep it.
+    #[arg(long, value_name = "PREEMPTION[:DEFENDING]", value_parser = priority)]
+    priority: Option<Priority>,
     /// Of the interfaces on which a sender to a group is heard, reserve on the one that asks least,
     /// and change over when another becomes cheaper or it fails ([choice] of the configuration).
     #[arg(long, conflicts_with = "interface")]
@@ -227,6 +232,7 @@ pub(crate) fn receive(args: &ReceiveArgs) -> Result<(), ClientError> {
         interface: args.interface.clone(),
         confirm: args.confirm,
         identity: claim(args).map_err(ClientError::Refused)?,
+        priority: args.priority,
         cheapest: args.cheapest.then_some(true),
         detach: args.stay.detach,
     });
@@ -234,6 +240,20 @@ pub(crate) fn receive(args: &ReceiveArgs) -> Result<(), ClientError> {
 }
 
 /// Parses `user:NAME` and `application:NAME`.
+fn priority(text: &str) -> Result<Priority, String> {
+    let (preemption, defending) = text.split_once(':').unwrap_or((text, text));
+    let number = |text: &str| text.parse::<u16>();
+    match (number(preemption), number(defending)) {
+        (Ok(preemption), Ok(defending)) if preemption <= defending => {
+            Ok(Priority { preemption, defending })
+        }
+        _ => Err(format!(
+            "{text:?} is no priority; write one number of 0 to 65535, or two of which the second is \
+             not below the first, as in 5:7"
+        )),
+    }
+}
+
 fn identity(text: &str) -> Result<(IdentityKind, String), String> {
     let kinds = [IdentityKind::User, IdentityKind::Application];
     let found = text.split_once(':').and_then(|(kind, name)| {

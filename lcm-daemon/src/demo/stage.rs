@@ -333,6 +333,7 @@ impl Stage {
             interface: None,
             confirm: false,
             identity: None,
+            priority: None,
             cheapest: None,
             detach: true,
         });

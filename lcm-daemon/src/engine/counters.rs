@@ -40,6 +40,8 @@ pub struct Counters {
     pub accounts: BTreeMap<&'static str, u64>,
     /// Reservations for receivers without RSVP (RFC 5946), by what became of them.
     pub receiver_proxy: BTreeMap<&'static str, u64>,
+    /// Reservations that gave way to others of higher priority (RFC 3181), by how.
+    pub preempted: BTreeMap<&'static str, u64>,
     /// Soft state that timed out, by kind.
     pub expired: BTreeMap<&'static str, u64>,
 }

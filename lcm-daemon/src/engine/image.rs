@@ -101,6 +101,7 @@ fn write_core(core: &Core, out: &mut String) -> fmt::Result {
         draining,
         // The plays that are explored have no proxies of senders.
         unopened: _,
+        yielding: _,
     } = core;
     write_interfaces(interfaces, out)?;
     writeln!(out, "routes {:?}", routes.image())?;

@@ -77,9 +77,21 @@ pub struct ReceiverRequest {
     pub confirm: bool,
     /// Who receives (RFC 3182): the previous hop may ask for it.
     pub identity: Option<Credential>,
+    /// Whose reservations may be taken from for this one, and by whom it may be (RFC 3181).
+    pub priority: Option<Priority>,
     /// Of the interfaces on which a sender to a multicast group is heard, reserve on the cheapest
     /// (`[choice]` of the configuration).
     pub cheapest: bool,
+}
+
+/// How important a reservation is (RFC 3181): higher numbers are more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Priority {
+    /// While it asks for room: compared with the defending priority of what stands.
+    pub preemption: u16,
+    /// Once it stands; one below `preemption` counts as that.
+    pub defending: u16,
 }
 
 /// A receiving application as the session keeps it.
@@ -91,6 +103,8 @@ pub(crate) struct LocalReceiver {
     pub(crate) joined: Vec<u32>,
     /// The price that the application was last told of, per sender, and by which epoch.
     pub(crate) told: BTreeMap<Filter, Option<(u32, NoticeEvent)>>,
+    /// Senders for which a hop upstream leaves no more than this.
+    pub(crate) reduced: Vec<(Filter, FlowSpec)>,
     /// Where it stands with each sender whose ways it compares.
     pub(crate) choosing: Vec<Choosing>,
     pub(crate) _seat: Seat,

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use rsvp_wire::EncodeObject;
-use rsvp_wire::object::{Adspec, Filter, Float, FlowSpec, ResvConfirm, Session, Style};
+use rsvp_wire::object::{Adspec, Filter, Float, FlowSpec, ResvConfirm, Session, Style, Tspec};
 
 use super::charging;
+use super::flowspec::lower_bound;
 use super::limits::Seat;
 use super::local::{
     Behind, Handle, LocalError, LocalReceiver, LocalSender, Notice, NoticeEvent, ReceiverRequest,
@@ -14,7 +15,7 @@ use super::local::{
 };
 use super::outbox::Output;
 use super::path::{has_stray_port, may_be_destination, may_be_source};
-use super::policy::{Elements, ResvPolicy};
+use super::policy::{self, Elements, ResvPolicy};
 use super::psb::{Outgoing, Psb, SenderFacts};
 use super::record::RecordId;
 use super::reduce::SentPaths;
@@ -353,6 +354,7 @@ impl SessionState {
             request,
             joined: Vec::new(),
             told: BTreeMap::new(),
+            reduced: Vec::new(),
             choosing: Vec::new(),
             _seat: Seat::take(&core.neighbours.handles, 1),
         }));
@@ -434,7 +436,8 @@ impl SessionState {
         let standing = standing.and_then(|at| self.reservations.get(at)).map(|rsb| rsb.flowspec);
         // Where the sender's own words are reserved for, they may have changed.
         let follows = receiver.request.style == Style::FixedFilter;
-        let wanted = receiver.request.flowspec.unwrap_or(FlowSpec::ControlledLoad(psb.facts.tspec));
+        let wanted = receiver.wanted(sender, psb.facts.tspec);
+        let follows = follows || !receiver.reduced.is_empty();
         let known = standing.is_some_and(|flowspec| !follows || flowspec == wanted);
         let mut payments = charging::Payments::default();
         if psb.flow.is_some() {
@@ -473,19 +476,20 @@ impl SessionState {
         };
         let known = self.reservation_of(LOCAL, self.session.destination, psb.sender).is_some();
         let asked = receiver.request.confirm && !known;
+        let mut elements = Elements::default();
+        if let Some(priority) = receiver.request.priority {
+            policy::add_priority(&mut elements, priority);
+        }
         let request = Request {
             outgoing: LOCAL,
             // The application's place, whatever address the PATH comes in by.
             next_hop: self.session.destination,
             selection: local_selection(receiver.request.style, psb.sender),
-            flowspec: receiver
-                .request
-                .flowspec
-                .unwrap_or(FlowSpec::ControlledLoad(psb.facts.tspec)),
+            flowspec: receiver.wanted(psb.sender, psb.facts.tspec),
             confirm: asked.then_some(ResvConfirm { receiver: own }),
             scope: None,
             refresh_ms: core.config.rsvp.refresh_ms,
-            policy: ResvPolicy { payments, ..ResvPolicy::default() },
+            policy: ResvPolicy { payments, elements, ..ResvPolicy::default() },
             paid_before: false,
             payers: Box::default(),
             proxied: false,
@@ -560,6 +564,17 @@ impl SessionState {
             }
             core.outbox.push(Output::Notice(Notice { handle: local.handle, sender, event }));
         }
+    }
+}
+
+impl LocalReceiver {
+    /// What is reserved for a sender: what the application wants, or else what the sender has, as
+    /// far as it was left.
+    fn wanted(&self, sender: Filter, tspec: Tspec) -> FlowSpec {
+        let wanted = self.request.flowspec.unwrap_or(FlowSpec::ControlledLoad(tspec));
+        let shared = self.request.style != Style::FixedFilter;
+        let mut left = self.reduced.iter().filter(|(other, _)| shared || *other == sender);
+        left.try_fold(wanted, |wanted, (_, left)| lower_bound(wanted, *left)).unwrap_or(wanted)
     }
 }
 

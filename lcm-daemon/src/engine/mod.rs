@@ -29,6 +29,7 @@ mod outbox;
 mod path;
 mod payers;
 mod policy;
+mod preempt;
 mod proxy;
 mod psb;
 mod record;
@@ -55,8 +56,8 @@ pub use diagnose::{
 };
 pub use integrity::{AssociationView, Disbelief, DisbeliefView, Disbelieved, KeyView, PeerView};
 pub use local::{
-    Behind, Handle, LocalError, Notice, NoticeEvent, OtherWay, ReceiverRequest, SenderRequest,
-    SenderShare,
+    Behind, Handle, LocalError, Notice, NoticeEvent, OtherWay, Priority, ReceiverRequest,
+    SenderRequest, SenderShare,
 };
 pub use local_api::PriceChange;
 pub use outbox::Output;
@@ -155,6 +156,8 @@ pub(crate) struct Core {
     draining: bool,
     /// Senders of `[[sender_proxy]]` that are not open yet, and whether the operator knows.
     unopened: Vec<(crate::config::SenderProxy, bool)>,
+    /// What the request in hand may take from reservations of lower priority, in bits per second.
+    yielding: u128,
 }
 
 impl Engine {
@@ -196,6 +199,7 @@ impl Engine {
             closing: false,
             draining: false,
             unopened: config.sender_proxies.iter().map(|one| (one.clone(), false)).collect(),
+            yielding: 0,
             config,
         };
         Self { core, sessions: Sessions::new(hasher) }

@@ -73,9 +73,13 @@ impl Engine {
         for (flowspec, filters) in descriptors {
             let request = Request::read(&self.core, now, resv, flowspec, &filters);
             let refusals = match request {
-                Ok(request) => self
-                    .with_session(slot, |core, session| session.take_resv(core, now, request))
-                    .unwrap_or_default(),
+                Ok(request) => {
+                    let claim = self.claim(slot, &request);
+                    let refusals = self
+                        .with_session(slot, |core, session| session.take_resv(core, now, request));
+                    self.collect(now, claim);
+                    refusals.unwrap_or_default()
+                }
                 Err(fault) => vec![(None, fault)],
             };
             all_taken &= refusals.is_empty();

@@ -13,7 +13,7 @@ use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, FlowSpec, Hop, Scope, Sty
 use super::blockade::Blockade;
 use super::charging::{self, ChargingFault, Fault};
 use super::error::{about, send_resv_err, towards};
-use super::flowspec::larger;
+use super::flowspec::{at_least, larger};
 use super::local::NoticeEvent;
 use super::policy;
 use super::psb::Psb;
@@ -108,6 +108,11 @@ impl SessionState {
         for about in proxied.into_iter().filter(|_| !adapts) {
             self.proxy_refused(core, now, about, error.error);
         }
+        if reduces(&error.error)
+            && let Some(left) = error.flowspec
+        {
+            self.reduced_upstream(core, now, &senders, left);
+        }
         self.after_all_charging(core, now);
     }
 
@@ -152,6 +157,11 @@ impl SessionState {
             let Some(first) = shared.first() else { continue };
             let innocent = error.flowspec.is_some_and(|refused| larger(refused, rsb.flowspec));
             if admission && in_place && innocent {
+                continue;
+            }
+            // What asks for no more than is left is not concerned (RFC 4495 section 5.2).
+            let fits = error.flowspec.is_some_and(|left| at_least(left, rsb.flowspec));
+            if reduces(&error.error) && fits {
                 continue;
             }
             if rsb.outgoing == LOCAL {
@@ -229,6 +239,11 @@ fn refuses_way(error: &ErrorSpec) -> bool {
     let price = [iana::policy::EXCEED, iana::policy::EXPIRED].contains(&error.value);
     let about_price = error.code == error_code::POLICY && price;
     !about_price && !error.flags.contains(ErrorFlags::IN_PLACE)
+}
+
+/// True if a reservation was preempted in part: the flowspec says what may stay (RFC 4495).
+fn reduces(error: &ErrorSpec) -> bool {
+    (error.code, error.value) == (error_code::POLICY, iana::policy::PARTIAL_PREEMPT)
 }
 
 /// Passes on a RESVERR of another node, with our own hop in it, and with the POLICY_DATA that no

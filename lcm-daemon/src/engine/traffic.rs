@@ -61,8 +61,8 @@ pub struct TrafficChange {
 /// Traffic control state block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tcsb {
-    outgoing: u32,
-    sender: Option<Filter>,
+    pub(crate) outgoing: u32,
+    pub(crate) sender: Option<Filter>,
     pub(crate) setting: TrafficSetting,
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn bits_per_s(flowspec: &FlowSpec) -> u128 {
 }
 
 /// The sender that has a reservation of its own.
-fn own_sender(selection: &Selection) -> Option<Filter> {
+pub(crate) fn own_sender(selection: &Selection) -> Option<Filter> {
     match selection {
         Selection::Fixed(sender) => Some(*sender),
         _ => None,
@@ -118,7 +118,8 @@ impl SessionState {
         let standing = self.traffic.iter().find(|tcsb| tcsb.is(outgoing, sender));
         let held = standing.map_or(0, |tcsb| bits_per_s(&tcsb.setting.flowspec));
         let others = port.reserved_bits_per_s.saturating_sub(held);
-        if wanted > held && others.saturating_add(wanted) > u128::from(most) {
+        let room = u128::from(most).saturating_add(core.yielding);
+        if wanted > held && others.saturating_add(wanted) > room {
             let value = admission::BANDWIDTH_UNAVAILABLE;
             return Err(Fault::new(error_code::ADMISSION, value, "bandwidth_unavailable"));
         }

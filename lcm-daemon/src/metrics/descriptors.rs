@@ -185,6 +185,13 @@ pub const REFRESH_REDUCTION: Descriptor<1> = Descriptor::counter(
     "Events of refresh overhead reduction (RFC 2961): numbers, acknowledgements, retransmissions.",
 );
 
+/// Reservations that gave way to others of higher priority (RFC 3181), by how.
+pub const PREEMPTED: Descriptor<1> = Descriptor::counter(
+    "lcm_preempted_total",
+    ["how"],
+    "Reservations that gave way to others of higher priority (RFC 3181): ended, or reduced.",
+);
+
 /// What became of diagnostic requests and replies (RFC 2745), by event.
 pub const DIAGNOSTICS: Descriptor<1> = Descriptor::counter(
     "lcm_diagnostics_total",

@@ -76,6 +76,8 @@ pub struct Metrics {
     pub states_expired: Counter<1>,
     /// See [`descriptors::REFRESH_REDUCTION`].
     pub refresh_reduction: Counter<1>,
+    /// See [`descriptors::PREEMPTED`].
+    pub preempted: Counter<1>,
     /// See [`descriptors::DIAGNOSTICS`].
     pub diagnostics: Counter<1>,
     /// See [`descriptors::RECEIVER_PROXY`].
@@ -141,6 +143,7 @@ impl Metrics {
             reservation_states: gauge(r, &descriptors::RESERVATION_STATES)?,
             states_expired: counter(r, &descriptors::STATES_EXPIRED)?,
             refresh_reduction: counter(r, &descriptors::REFRESH_REDUCTION)?,
+            preempted: counter(r, &descriptors::PREEMPTED)?,
             diagnostics: counter(r, &descriptors::DIAGNOSTICS)?,
             receiver_proxy: counter(r, &descriptors::RECEIVER_PROXY)?,
             neighbour_news: counter(r, &descriptors::NEIGHBOUR_NEWS)?,

@@ -19,6 +19,7 @@ fn filled() -> Metrics {
     m.reservation_states.set([], 6);
     m.states_expired.set(["path"], 1);
     m.refresh_reduction.set(["acknowledged"], 2);
+    m.preempted.set(["reduced"], 1);
     m.diagnostics.set(["request"], 3);
     m.account_events.set(["warned"], 1);
     m.accounts.set(["open"], 1);

@@ -40,6 +40,7 @@ pub fn reserve_up_to(session: Session, max_payment: Option<u64>) -> ReceiverRequ
         style: Style::FixedFilter,
         flowspec: None,
         max_payment,
+        priority: None,
         interface: None,
         cheapest: false,
         confirm: false,

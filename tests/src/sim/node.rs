@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use lcm_daemon::config::{
     Account, Accounts, Authentication, Charges, Config, Contract, Currency, Exchange, Handshake,
     Interface as InterfaceSettings, Key, KeyUse, Limits, LinkRole, MissingPayment, NO_LIMIT,
-    OnInconsistency, Prefix, Role, Secret,
+    OnInconsistency, Preemption, Prefix, Role, Secret,
 };
 use lcm_daemon::engine::{
     Alarm, Disbelieved, Engine, Notice, RecordId, Spending, TraceView, TrafficChange,
@@ -57,6 +57,8 @@ pub struct NodeConfig {
     pub border: Option<Border>,
     /// How all messages are authenticated, if they are: all daemons share the keys.
     pub secured: Option<Secured>,
+    /// What becomes of reservations of lower priority.
+    pub preemption: Preemption,
     /// What those who ask see of charges.
     pub charges: Charges,
     /// Who may ask from wherever.
@@ -146,6 +148,7 @@ impl Default for NodeConfig {
             abroad: &[],
             border: None,
             secured: None,
+            preemption: Preemption::Off,
             charges: Charges::Own,
             requesters: None,
         }
@@ -428,6 +431,7 @@ pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Opt
     }
     config.rsvp.refresh_ms = shared.refresh_ms;
     config.limits = shared.limits;
+    config.rsvp.preemption = shared.preemption;
     config.diagnostics.charges = shared.charges;
     config.diagnostics.requesters = shared.requesters.into_iter().collect();
     config.accounts = shared.accounts;

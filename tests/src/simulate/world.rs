@@ -238,6 +238,7 @@ impl World {
             cheapest: false,
             confirm: self.rng.bool(),
             identity: None,
+            priority: None,
         };
         let handle = self.net.receive_as(node, request);
         let what = format!(

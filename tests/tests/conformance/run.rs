@@ -198,6 +198,7 @@ fn open_receiver(node: &mut Node, name: &str, words: &[String]) -> Result<(), St
         cheapest: false,
         confirm: find("confirm").is_some(),
         identity: None,
+        priority: None,
     };
     let now = node.now();
     let handle = node.engine.open_receiver(now, request).map_err(|error| error.to_string())?;

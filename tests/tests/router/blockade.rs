@@ -37,6 +37,7 @@ pub(crate) fn small_one_stays() -> TestResult {
         interface: None,
         confirm: false,
         identity: None,
+        priority: None,
         cheapest: None,
         detach: true,
     });

@@ -117,6 +117,7 @@ fn start(style: StyleName) -> Result<(Play, Handles), Box<dyn Error>> {
             interface: None,
             confirm: false,
             identity: None,
+            priority: None,
             cheapest: None,
             detach: true,
         });

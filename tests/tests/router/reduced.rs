@@ -89,6 +89,7 @@ fn at_rest(reduce: bool) -> Result<(f64, f64), Box<dyn Error>> {
                 interface: None,
                 confirm: false,
                 identity: None,
+                priority: None,
                 cheapest: None,
                 detach: true,
             }),

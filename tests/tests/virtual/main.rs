@@ -28,6 +28,7 @@ mod limits;
 mod multihomed;
 mod networks;
 mod paths;
+mod preemption;
 mod proxies;
 mod records;
 mod reduction;

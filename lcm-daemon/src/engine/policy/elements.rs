@@ -73,6 +73,13 @@ impl Elements {
         }
     }
 
+    /// Adds an element of an application on this node.
+    pub(crate) fn add_local(&mut self, ptype: u16, part: u8, bytes: &[u8]) {
+        let bytes = bytes.into();
+        let concerns = Concerns::All;
+        self.put(Kept { ptype, part, concerns, addressed: true, until: None, bytes });
+    }
+
     fn put(&mut self, new: Kept) {
         // An empty element deletes all of its type, whatever part it would have been.
         let replaced = |old: &Kept| {

@@ -27,11 +27,12 @@ mod tests;
 pub(crate) use carried::{Carried, Concerns};
 pub(crate) use elements::Elements;
 pub(crate) use identity::{Identities, explained};
-pub(crate) use preemption::Preemption;
+pub(crate) use preemption::{Preemption, add_priority, defending, preempting};
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use rsvp_wire::iana::ptype;
 use rsvp_wire::message::{Path, Resv};
 use rsvp_wire::object::{Filter, FilterSpec, Hop, PolicyData, PolicyElement, Session};
 use rsvp_wire::{BufferTooSmall, MessageWriter, PolicyOptions};
@@ -387,7 +388,10 @@ pub(crate) fn error_onward<'a>(
     let mut bytes = Vec::new();
     for data in objects {
         let object = Object::new(core, data, None, 0);
-        let kept = |element: &PolicyElement<'_>| goes_on(core, &object, element);
+        let kept = |element: &PolicyElement<'_>| {
+            // It is for whoever asked with a priority (RFC 3181 section 6).
+            element.ptype == ptype::PREEMPTION_PRI || goes_on(core, &object, element)
+        };
         if data.elements().all(|element| kept(&element)) {
             bytes.extend_from_slice(data.bytes());
         } else {

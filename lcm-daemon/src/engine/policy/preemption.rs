@@ -9,16 +9,21 @@ use rsvp_wire::policy::{MergeStrategy, PreemptionPri, PriorityError};
 use super::super::Core;
 use super::super::charging::Fault;
 use super::super::flowspec::larger;
+use super::super::local::Priority;
 use super::super::psb::Psb;
+use super::super::resv::Request;
+use super::super::rsb::{Rsb, Selection};
 use super::super::time::Now;
 use super::{Elements, Handler, Object, Out, PathPolicy, ResvOut, ResvPolicy};
 
+/// Bytes of the element.
+const ELEMENT_BYTES: usize = 12;
 /// Room for one object: options of IPv6 with one sender, three elements of 12 bytes.
 const OBJECT_BYTES_MAX: usize = 128;
 
 const BAD_PRIORITY: Fault = Fault::new(error_code::POLICY, policy::PE_BAD, "bad_priority_element");
 
-/// The handler of PREEMPTION_PRI. It says nothing about who is admitted: nothing is preempted yet.
+/// The handler of PREEMPTION_PRI. Who gives way to whom is decided in `preempt.rs`.
 #[derive(Debug)]
 pub(crate) struct Preemption;
 
@@ -88,6 +93,51 @@ impl Handler for Preemption {
         let sender = about.named.then_some(FilterSpec(about.sender));
         write(out, about.own, sender, || merged(&flowspecs, &below).into_iter());
     }
+}
+
+/// The priority by which a request may take room from others: of all that it names the highest.
+pub(crate) fn preempting(request: &Request) -> Option<PreemptionPri> {
+    let all = request.policy.elements.of_type(ptype::PREEMPTION_PRI);
+    let parsed = all.filter_map(|element| PreemptionPri::parse(&element).ok());
+    parsed.max_by_key(|priority| priority.preemption)
+}
+
+/// The priority by which the blocks of one reservation defend it, merged; 0 without any.
+pub(crate) fn defending(held: &[&Rsb], sender: Option<Filter>) -> u16 {
+    let flowspecs: Vec<FlowSpec> = held.iter().map(|rsb| rsb.flowspec).collect();
+    let named = held.iter().flat_map(|rsb| match (sender, &rsb.selection) {
+        (Some(sender), _) => vec![sender],
+        (None, Selection::Explicit(filters)) => filters.iter().map(|(f, _)| *f).collect(),
+        (None, _) => Vec::new(),
+    });
+    let named: Vec<Filter> = named.collect();
+    let of = |rsb: &Rsb| -> Vec<PreemptionPri> {
+        match named.as_slice() {
+            [] => {
+                let all = rsb.elements.of_type(ptype::PREEMPTION_PRI);
+                all.filter_map(|element| PreemptionPri::parse(&element).ok()).collect()
+            }
+            named => named.iter().flat_map(|sender| priorities(&rsb.elements, *sender)).collect(),
+        }
+    };
+    let below: Vec<(FlowSpec, PreemptionPri)> = held
+        .iter()
+        .flat_map(|rsb| of(rsb).into_iter().map(|priority| (rsb.flowspec, priority)))
+        .collect();
+    merged(&flowspecs, &below).iter().map(|priority| priority.defending).max().unwrap_or(0)
+}
+
+/// Has a receiver on this node ask with a priority.
+pub(crate) fn add_priority(elements: &mut Elements, priority: Priority) {
+    let priority = PreemptionPri {
+        merge_strategy: MergeStrategy::HighestQos,
+        error: PriorityError::NoError,
+        preemption: priority.preemption,
+        defending: priority.defending.max(priority.preemption),
+    };
+    let mut bytes = [0; ELEMENT_BYTES];
+    priority.write(&mut rsvp_wire::Sink::new(&mut bytes));
+    elements.add_local(ptype::PREEMPTION_PRI, MergeStrategy::HighestQos.into(), &bytes);
 }
 
 fn check(elements: &Elements) -> Result<(), Fault> {
