@@ -6,7 +6,7 @@
 
 mod periods;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::pending;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -22,9 +22,10 @@ use crate::engine::{Engine, Instant, Now, RecordId};
 use crate::io::clock;
 use crate::ledger::journal::{Journal, OpenError, Options};
 use crate::ledger::record::{Body, Period, Stamp, Started};
-use crate::ledger::replay::Account;
+use crate::ledger::replay::{Account, Standing};
 use crate::ledger::verify::{Expected, Walk};
 use crate::ledger::writer::{Event, Settings, SubmitError, Unwritten, Writer};
+use crate::purse::{Holder, Kept, Terms};
 
 /// Keeps the books of one daemon; without a directory it keeps none.
 pub(crate) struct Bookkeeper {
@@ -43,6 +44,8 @@ struct Books {
     past: Past,
     periods: Periods,
     directory: PathBuf,
+    /// Who waits for a record to be durable.
+    waiting: VecDeque<(RecordId, oneshot::Sender<Reply>)>,
 }
 
 /// What was charged before this start.
@@ -59,6 +62,8 @@ type Balances = BTreeMap<IpAddr, i128>;
 /// What the books said before this start.
 pub(crate) struct Before {
     balances: Balances,
+    /// Accounts of customers and neighbours: terms, whether closed, and sums.
+    accounts: Vec<((Holder, Terms, bool), Kept)>,
     /// The last period that was closed, 0 if none was.
     period: u64,
 }
@@ -153,16 +158,19 @@ impl Bookkeeper {
             books.close_period(now);
         }
         match past {
-            Ok(Before { balances, .. }) => {
+            Ok(Before { balances, accounts, .. }) => {
                 tracing::info!(neighbours = balances.len(), "the ledger's past is sound");
                 engine.carry_in(balances);
+                for holder in engine.restore_accounts(now, accounts) {
+                    tracing::error!(%holder, "what was paid in cannot be held: it counts as 0");
+                }
             }
             Err(error) => {
                 self.counts.unsound += 1;
                 tracing::error!(
                     error,
                     "the ledger's past is not sound: balances are shown from this start on only; \
-                     see `lcmctl ledger verify`"
+                     see `lcmctl ledger verify`; where accounts are kept nobody new is let in"
                 );
             }
         }
@@ -182,6 +190,7 @@ impl Bookkeeper {
         match event {
             Event::Durable(id) => {
                 engine.handle_recorded(RecordId(id));
+                books.answer(RecordId(id));
                 books.read_past();
             }
             Event::PeriodClosed => {
@@ -226,6 +235,24 @@ impl Bookkeeper {
             (false, true) => engine.books_closed(now),
             (true, false) => engine.books_opened(),
             _ => {}
+        }
+    }
+
+    /// Why nothing can be ordered about accounts now, if nothing can.
+    pub(crate) fn shut(&self) -> Option<&'static str> {
+        let Some(books) = &self.books else {
+            return Some("this daemon keeps no ledger, and so no accounts: see [ledger] directory");
+        };
+        let shut =
+            "the ledger cannot be written at present: see the daemon's log, then repeat this";
+        books.trouble.any().then_some(shut)
+    }
+
+    /// Replies once a record is durable.
+    pub(crate) fn wait_for(&mut self, record: RecordId, reply: oneshot::Sender<Reply>) {
+        match &mut self.books {
+            Some(books) => books.waiting.push_back((record, reply)),
+            None => drop(reply.send(Reply::Done)),
         }
     }
 
@@ -332,9 +359,18 @@ impl Books {
             past: Past::Waiting,
             periods: Periods::default(),
             directory: directory.to_owned(),
+            waiting: VecDeque::new(),
         };
         books.start(now).map_err(|error| format!("the ledger takes no record: {error}"))?;
         Ok(books)
+    }
+
+    fn answer(&mut self, durable: RecordId) {
+        while self.waiting.front().is_some_and(|(record, _)| *record <= durable) {
+            if let Some((_, reply)) = self.waiting.pop_front() {
+                let _ = reply.send(Reply::Done);
+            }
+        }
     }
 
     fn start(&mut self, now: Now) -> Result<(), SubmitError> {
@@ -404,7 +440,12 @@ fn past(directory: &Path, until: Stamp) -> Result<Before, String> {
             *owed = received.checked_neg().and_then(|paid| owed.checked_add(paid)).unwrap_or(*owed);
         }
     }
-    Ok(Before { balances, period: walk.replay().last_period().unwrap_or_default() })
+    let standings = walk.replay().standings();
+    let of = |(holder, known): (&Holder, &Standing)| {
+        ((holder.clone(), known.terms.clone(), known.closed), known.kept)
+    };
+    let accounts = standings.map(of).collect();
+    Ok(Before { balances, accounts, period: walk.replay().last_period().unwrap_or_default() })
 }
 
 fn named(directory: &Path, error: &OpenError) -> String {

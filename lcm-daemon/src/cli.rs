@@ -93,6 +93,7 @@ fn start(path: &Path, config: Config) -> Result<(), String> {
 
 async fn serve(path: &Path, config: Config) -> Result<(), String> {
     let daemon = config.daemon.clone();
+    let roles = config.control.clone();
     let seed = config.rsvp.jitter_seed.unwrap_or_else(|| fastrand::u64(..));
     let control = server::bind(&daemon.control_socket)
         .map_err(|e| format!("control socket {}: {e}", daemon.control_socket.display()))?;
@@ -105,7 +106,7 @@ async fn serve(path: &Path, config: Config) -> Result<(), String> {
     let hangups =
         signal(SignalKind::hangup()).map_err(|e| format!("cannot watch for SIGHUP: {e}"))?;
     spawn_local(reload(hangups, path.to_owned(), started_with, calls.clone()));
-    spawn_local(server::serve(control, calls.clone()));
+    spawn_local(server::serve(control, roles, calls.clone()));
     if let Some(address) = daemon.metrics_listen {
         let listener = TcpListener::bind(address)
             .await

@@ -1,6 +1,7 @@
 //! The RSVP router that can charge: a sans-IO engine, and around it the kernel, the control
 //! socket and the metrics page. ARCHITECTURE.md is the map.
 
+pub mod billing;
 mod bookkeeper;
 pub mod cli;
 pub mod config;

@@ -18,14 +18,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant as TokioInstant;
 
 use crate::bookkeeper::Bookkeeper;
-use crate::config::Config;
-use crate::control::convert;
-use crate::control::protocol::{NoticeLine, Reply, Request, What};
+use crate::config::{Accounts, Config};
+use crate::control::protocol::{AccountOrder, NoticeLine, Reply, Request, What};
 use crate::control::server::Call;
+use crate::control::{convert, orders};
 use crate::engine::{AlarmKind, Engine, Handle, Instant, Now, Output, PriceChange};
 use crate::io::clock::Sleep;
 use crate::io::{Kernel, Monitor, RawSocket, RecvBatch, SocketSettings, clock, watch};
 use crate::kernel::{KernelNews, Route};
+use crate::ledger::record::Actor;
 use crate::page::Page;
 use ip6::Ip6;
 use traces::Traces;
@@ -48,6 +49,9 @@ pub(crate) struct Node {
     books: Bookkeeper,
     traces: Traces,
     sleep: Sleep,
+    /// Terms of new accounts, and the currency of prices.
+    accounts: Option<Accounts>,
+    currency: u16,
 }
 
 impl Node {
@@ -65,7 +69,10 @@ impl Node {
         if let Some(ip6) = &mut ip6 {
             ip6.set_own(addresses(&monitor));
         }
+        let accounts = config.accounts;
+        let currency = config.charging.as_ref().map_or(0, |charging| charging.currency.numeric());
         let mut engine = Engine::new(config, seed);
+        engine.await_accounts();
         engine.set_secret(secret);
         let now = now();
         for interface in monitor.interfaces() {
@@ -85,6 +92,8 @@ impl Node {
             books,
             traces: Traces::default(),
             sleep: Sleep::new(clock::monotonic_us(), clock::suspended_us()),
+            accounts,
+            currency,
         })
     }
 
@@ -294,7 +303,7 @@ impl Node {
 
     fn serve(&mut self, call: Call) {
         match call {
-            Call::Ask(request, reply, notices) => self.ask(*request, reply, notices),
+            Call::Ask(request, by, reply, notices) => self.ask(*request, &by, reply, notices),
             Call::Gone(handles) => {
                 for handle in handles {
                     self.listeners.remove(&handle);
@@ -327,20 +336,47 @@ impl Node {
     fn ask(
         &mut self,
         request: Request,
+        by: &Actor,
         reply: oneshot::Sender<Reply>,
         notices: mpsc::Sender<NoticeLine>,
     ) {
         if let Request::ClosePeriod { directory } = &request {
-            return self.books.close_period(directory, now(), reply);
+            let what = format!("closed a period of {}", directory.display());
+            self.books.close_period(directory, now(), reply);
+            self.engine.operator_did(by, clock::unix_ms(), what);
+            return;
         }
         if let Request::Trace(spec) = &request {
             return self.traces.begin(&mut self.engine, now(), spec, reply);
         }
+        if let Request::Account(order) = request {
+            return self.order(order, by, reply);
+        }
+        let did = did(&request);
         let answer = self.answer(request);
+        if let (Ok(_), Some(did)) = (&answer, did) {
+            self.engine.operator_did(by, clock::unix_ms(), did);
+        }
         if let Ok(Reply::Handle(handle)) = &answer {
             self.listeners.insert(Handle(*handle), notices);
         }
         let _ = reply.send(answer.unwrap_or_else(Reply::Error));
+    }
+
+    /// Has an order about an account done, which is when its record is durable.
+    fn order(&mut self, order: AccountOrder, by: &Actor, reply: oneshot::Sender<Reply>) {
+        if let Some(why) = self.books.shut() {
+            let _ = reply.send(Reply::Error(why.to_owned()));
+            return;
+        }
+        let terms = (self.accounts.as_ref(), self.currency);
+        let by = (by, clock::unix_ms());
+        match orders::account(&mut self.engine, now(), by, order, terms) {
+            Ok(record) => self.books.wait_for(record, reply),
+            Err(why) => {
+                let _ = reply.send(Reply::Error(why));
+            }
+        }
     }
 
     fn answer(&mut self, request: Request) -> Result<Reply, String> {
@@ -385,14 +421,34 @@ impl Node {
                 let (_, _, reservations) = self.engine.sizes();
                 Ok(Reply::Drain { reservations })
             }
+            Request::ListAccounts => Ok(Reply::Purses(self.engine.show_purses(now))),
             // Answered when it is durable, by the books, or when the path is known.
-            Request::ClosePeriod { .. } | Request::Trace(_) => Err("not answered here".to_owned()),
+            Request::Account(_) | Request::ClosePeriod { .. } | Request::Trace(_) => {
+                Err("not answered here".to_owned())
+            }
             Request::Price { interface, price, max_price, at_admission } => {
                 let change = PriceChange { interface, price, max_price, at_admission };
                 self.engine.set_price(now, &change).map_err(|e| e.to_string())?;
                 Ok(Reply::Done)
             }
         }
+    }
+}
+
+/// What a request changes about the node, in words for the audit record.
+fn did(request: &Request) -> Option<String> {
+    match request {
+        Request::Price { interface, price, max_price, at_admission } => {
+            let most = max_price.map_or(String::new(), |most| format!(", {most} at most"));
+            let when = if *at_admission { ", at the next admission" } else { "" };
+            Some(format!("set the price of {interface} to {price}{most}{when}"))
+        }
+        Request::Refresh { interface, refresh_ms } => {
+            Some(format!("set the refresh period of {interface} to {refresh_ms} ms"))
+        }
+        Request::Drain { on: true } => Some("took the node out of service".to_owned()),
+        Request::Drain { on: false } => Some("put the node back into service".to_owned()),
+        _ => None,
     }
 }
 

@@ -215,6 +215,12 @@ impl Currency {
         iso_currency::Currency::from_numeric(number).map(Currency).filter(|c| *c != Currency::NONE)
     }
 
+    /// Digits of its amounts behind the point; two where ISO 4217 says nothing.
+    #[must_use]
+    pub fn digits(self) -> u32 {
+        self.0.exponent().map_or(2, u32::from)
+    }
+
     /// The numeric code, as DCPE, UCPE and CHG_ERR carry it.
     #[must_use]
     pub fn numeric(self) -> u16 {

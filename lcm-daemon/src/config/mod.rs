@@ -27,6 +27,7 @@ mod accounts;
 mod authentication;
 mod check;
 mod choice;
+mod control;
 mod diagnostics;
 mod exchange;
 mod identity;
@@ -57,6 +58,7 @@ pub use choice::{
     Choice, DEFAULT_CHOICE_ENABLED, DEFAULT_CHOICE_HOLD_MS, DEFAULT_CHOICE_MARGIN_PERCENT,
     DEFAULT_CHOICE_WAIT_MS,
 };
+pub use control::Control;
 pub use diagnostics::{
     Charges, DEFAULT_ANSWER, DEFAULT_CHARGES, DEFAULT_MAX_PER_S, Diagnostics, Prefix,
 };
@@ -173,6 +175,8 @@ pub struct Config {
     pub choice: Choice,
     /// `[diagnostics]`: who may ask about the state here, and what it is shown.
     pub diagnostics: Diagnostics,
+    /// `[control]`: who may ask what over the control socket.
+    pub control: Control,
     /// `[accounts]`: who may spend how much; `None` if nobody's spending is looked at.
     pub accounts: Option<Accounts>,
     /// `[charging]`: who pays and in what; `None` if this node does not charge.

@@ -6,16 +6,19 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::problem::Problems;
 use super::wording::suggestion;
-use super::{accounts, authentication, choice, diagnostics, identity, ledger, limits, proxy, raw};
+use super::{
+    accounts, authentication, choice, control, diagnostics, identity, ledger, limits, proxy, raw,
+};
 
 /// Names of the tables that a file may have.
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 16] = [
     "daemon",
     "rsvp",
     "limits",
     "ledger",
     "choice",
     "diagnostics",
+    "control",
     "accounts",
     "charging",
     "neighbour",
@@ -36,6 +39,7 @@ pub(super) struct File {
     pub(super) ledger: ledger::Raw,
     pub(super) choice: choice::Raw,
     pub(super) diagnostics: diagnostics::Raw,
+    pub(super) control: control::Raw,
     /// With its place, for what is missing beside it.
     pub(super) accounts: Option<Spanned<accounts::Raw>>,
     /// With its place, for what is missing in it.
@@ -60,6 +64,7 @@ impl File {
                 "ledger" => file.ledger = table(value, problems),
                 "choice" => file.choice = table(value, problems),
                 "diagnostics" => file.diagnostics = table(value, problems),
+                "control" => file.control = table(value, problems),
                 "accounts" => file.accounts = Some(placed(value, problems)),
                 "charging" => file.charging = Some(placed(value, problems)),
                 "default_interface" => file.default_interface = Some(placed(value, problems)),

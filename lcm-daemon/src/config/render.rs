@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use super::{
-    Account, Config, Contract, Interface, accounts, authentication, choice, diagnostics, exchange,
-    identity, ledger, limits, proxy,
+    Account, Config, Contract, Interface, accounts, authentication, choice, control, diagnostics,
+    exchange, identity, ledger, limits, proxy,
 };
 
 /// Every effective setting of a configuration, as TOML.
@@ -49,6 +49,9 @@ fn tables(out: &mut String, config: &Config) -> fmt::Result {
 
     writeln!(out, "\n[diagnostics]")?;
     diagnostics::render(out, &config.diagnostics, quoted)?;
+
+    writeln!(out, "\n[control]")?;
+    control::render(out, &config.control, quoted)?;
 
     if let Some(accounts) = &config.accounts {
         writeln!(out, "\n[accounts]")?;

@@ -816,6 +816,7 @@ prop_compose! {
                 max_per_s: 1 + u32::from(lifetime_multiplier),
                 ..Diagnostics::default()
             },
+            control: Control::default(),
             accounts: None,
             charging,
             authentication,

@@ -6,7 +6,9 @@
 
 pub mod client;
 pub(crate) mod convert;
+pub(crate) mod orders;
 pub mod protocol;
+pub(crate) mod roles;
 pub(crate) mod server;
 
 pub use protocol::{Reply, Request};

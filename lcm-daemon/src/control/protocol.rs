@@ -53,11 +53,88 @@ pub enum Request {
     },
     /// Ask the hops of a path for their state (RFC 2745).
     Trace(TraceSpec),
+    /// List accounts of customers and neighbours.
+    ListAccounts,
+    /// Do something about an account.
+    Account(AccountOrder),
     /// Close a period of the ledger.
     ClosePeriod {
         /// The ledger's directory, absolute: a daemon that keeps another one refuses.
         directory: PathBuf,
     },
+}
+
+/// What to do about an account. Accounts are KIND:ID or `neighbour:ADDRESS`, amounts decimal currency
+/// units, currencies codes of ISO 4217.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub enum AccountOrder {
+    /// Open it.
+    Create {
+        /// Whose.
+        account: String,
+        /// Its currency; absent takes that of the prices.
+        #[serde(default)]
+        currency: Option<String>,
+        /// Terms that differ from those of the configuration.
+        #[serde(default)]
+        terms: TermsOrder,
+    },
+    /// Credit it with what its holder paid in.
+    Credit {
+        /// Whose.
+        account: String,
+        /// The currency of the amount; absent takes that of the prices.
+        #[serde(default)]
+        currency: Option<String>,
+        /// How much.
+        amount: String,
+        /// Why, or by which payment.
+        #[serde(default)]
+        reason: String,
+    },
+    /// Change its terms.
+    Limit {
+        /// Whose.
+        account: String,
+        /// Terms that differ from those that hold.
+        terms: TermsOrder,
+    },
+    /// Close it.
+    Close {
+        /// Whose.
+        account: String,
+        /// Why.
+        #[serde(default)]
+        reason: String,
+    },
+}
+
+/// Terms of an account; what is absent stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TermsOrder {
+    /// What it may owe.
+    #[serde(default)]
+    pub credit_limit: Option<String>,
+    /// It is settled with tokens of this value.
+    #[serde(default)]
+    pub tokens: Option<String>,
+    /// The most that a session may spend; `none` lifts the cap.
+    #[serde(default)]
+    pub session_cap: Option<String>,
+    /// The most that may be spent in a day; `none` lifts the cap.
+    #[serde(default)]
+    pub day_cap: Option<String>,
+    /// The most that may be spent in a month; `none` lifts the cap.
+    #[serde(default)]
+    pub month_cap: Option<String>,
+    /// Whether one session has it to itself.
+    #[serde(default)]
+    pub alone: Option<bool>,
+    /// How many seconds before nothing is left it is warned of.
+    #[serde(default)]
+    pub warn_s: Option<u32>,
 }
 
 /// What can be listed.
@@ -268,8 +345,10 @@ pub enum Reply {
     Sessions(Vec<show::SessionView>),
     /// Reservation state.
     Reservations(Vec<show::ReservationView>),
-    /// Accounts.
+    /// What neighbours owe and are owed.
     Accounts(show::AccountsView),
+    /// Accounts of customers and neighbours.
+    Purses(Vec<show::PurseView>),
     /// Who has to prove to be who it is.
     Authentication {
         /// Secured interfaces and neighbours.

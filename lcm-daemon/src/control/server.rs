@@ -12,7 +12,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::protocol::{NoticeLine, Reply, Request};
+use super::roles::{Peer, Right};
+use crate::config::Control;
 use crate::engine::Handle;
+use crate::ledger::record::Actor;
 
 /// Longest request line in bytes; a longer one ends the connection.
 const MAX_LINE: usize = 64 * 1024;
@@ -26,8 +29,8 @@ pub(crate) const MAX_CALLS: usize = 256;
 /// What connections ask of the loop that owns the engine.
 #[derive(Debug)]
 pub(crate) enum Call {
-    /// A request, with where its reply and later notices go.
-    Ask(Box<Request>, oneshot::Sender<Reply>, mpsc::Sender<NoticeLine>),
+    /// A request, who asks, and where its reply and later notices go.
+    Ask(Box<Request>, Actor, oneshot::Sender<Reply>, mpsc::Sender<NoticeLine>),
     /// A connection ended: these registrations go with it.
     Gone(Vec<Handle>),
     /// The configuration was read again: its keys, identities and tariffs hold from now on.
@@ -57,20 +60,31 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Accepts connections until the daemon ends.
-pub(crate) async fn serve(listener: UnixListener, calls: mpsc::Sender<Call>) -> io::Result<()> {
-    let calls = Rc::new(calls);
+pub(crate) async fn serve(
+    listener: UnixListener,
+    roles: Control,
+    calls: mpsc::Sender<Call>,
+) -> io::Result<()> {
+    let calls = Rc::new((calls, roles));
     loop {
         let (stream, _) = listener.accept().await?;
         let calls = Rc::clone(&calls);
         tokio::task::spawn_local(async move {
-            if let Err(error) = converse(stream, &calls).await {
+            let (calls, roles) = &*calls;
+            if let Err(error) = converse(stream, roles, calls).await {
                 tracing::debug!(%error, "control connection ended");
             }
         });
     }
 }
 
-async fn converse(stream: UnixStream, calls: &mpsc::Sender<Call>) -> io::Result<()> {
+async fn converse(
+    stream: UnixStream,
+    roles: &Control,
+    calls: &mpsc::Sender<Call>,
+) -> io::Result<()> {
+    let credentials = stream.peer_cred()?;
+    let peer = Peer::new(credentials.uid(), credentials.gid());
     let (read, mut write) = stream.into_split();
     let (notices, mut news) = mpsc::channel(MAX_NOTICES);
     let mut reader = BufReader::new(read);
@@ -80,7 +94,7 @@ async fn converse(stream: UnixStream, calls: &mpsc::Sender<Call>) -> io::Result<
         tokio::select! {
             read = read_line(&mut reader, &mut line) => match read {
                 Ok(true) => {
-                    let reply = answer(&line, calls, &notices, &mut owned).await;
+                    let reply = answer(&line, (&peer, roles), calls, &notices, &mut owned).await;
                     line.clear();
                     if let Err(error) = write_reply(&mut write, &reply).await {
                         break Err(error);
@@ -125,6 +139,7 @@ async fn read_line(reader: &mut BufReader<OwnedReadHalf>, line: &mut Vec<u8>) ->
 
 async fn answer(
     line: &[u8],
+    (peer, roles): (&Peer, &Control),
     calls: &mpsc::Sender<Call>,
     notices: &mpsc::Sender<NoticeLine>,
     owned: &mut Vec<Handle>,
@@ -133,13 +148,21 @@ async fn answer(
         Ok(request) => request,
         Err(error) => return Reply::Error(format!("request is not understood: {error}")),
     };
+    if let Err(refused) = peer.may(Right::of(&request), roles) {
+        tracing::warn!(uid = peer.actor.uid, user = %peer.actor.name, "{refused}");
+        return Reply::Error(refused);
+    }
     let detached = match &request {
         Request::Send(send) => send.detach,
         Request::Receive(receive) => receive.detach,
         _ => true,
     };
     let (reply, answer) = oneshot::channel();
-    if calls.send(Call::Ask(Box::new(request), reply, notices.clone())).await.is_err() {
+    if calls
+        .send(Call::Ask(Box::new(request), peer.actor.clone(), reply, notices.clone()))
+        .await
+        .is_err()
+    {
         return Reply::Error("the daemon is stopping".to_owned());
     }
     let reply = answer.await.unwrap_or(Reply::Error("the daemon is stopping".to_owned()));

@@ -1,5 +1,6 @@
 //! `lcmctl`: reads any daemon, opens sessions at a daemon in host role, shows the figure.
 
+mod account;
 mod authentication;
 mod decode;
 mod drain;
@@ -9,6 +10,7 @@ pub mod quote;
 mod refresh;
 mod session;
 mod show;
+mod statement;
 mod table;
 mod trace;
 
@@ -46,6 +48,13 @@ enum Command {
     Price(price::PriceArgs),
     /// Change the refresh period of an interface.
     Refresh(refresh::RefreshArgs),
+    /// Open, credit, limit and close accounts of customers and neighbours.
+    Account {
+        #[command(subcommand)]
+        what: account::Account,
+    },
+    /// What a customer or a neighbour owes, computed from the journal alone.
+    Statement(statement::StatementArgs),
     /// Let no new reservation in, and wait until those that stand have ended.
     Drain(drain::DrainArgs),
     /// Ask the hops of a path for their state, and draw what each one charges.
@@ -99,10 +108,20 @@ pub fn ctl_with(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Close(args) => session::close(&args),
         Command::Price(args) => price::run(&args),
         Command::Refresh(args) => refresh::run(&args),
+        Command::Account { what } => account::run(&what),
         Command::Drain(args) => drain::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Decode(args) => return decode::run(&args),
         Command::Ledger { what } => return ledger::run(&what),
+        Command::Statement(args) => {
+            return match statement::run(&args) {
+                Ok(()) => Exit::Ok,
+                Err(error) => {
+                    eprintln!("lcmctl: {error}");
+                    Exit::Failed
+                }
+            };
+        }
         Command::Demo { what } => return demo::run(&what),
     };
     match result {

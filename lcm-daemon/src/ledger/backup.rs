@@ -76,7 +76,7 @@ impl fmt::Display for BackupError {
 }
 
 /// The first records of all files of a directory, in order.
-pub(super) fn segments(dir: &Path) -> io::Result<Vec<u64>> {
+pub(crate) fn segments(dir: &Path) -> io::Result<Vec<u64>> {
     let mut all = Vec::new();
     for entry in fs::read_dir(dir)? {
         all.extend(entry?.file_name().to_str().and_then(segment::first_of));

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::purse::{Holder, Terms, amount_text};
 
-/// Version of the journal: of its frames and of these records. 2 has [`Body::Operator`] and
-/// [`Cause::Exhausted`].
+/// Version of the journal: of its frames and of these records. 2 has [`Body::Operator`],
+/// [`Body::Exchange`] and [`Cause::Exhausted`].
 pub const FORMAT: u16 = 2;
 
 /// A record: what changed.

@@ -455,7 +455,7 @@ fn last_paid(left: u128, rate: u128, as_of: u64) -> Option<u64> {
 
 /// The number of the month since 1970 that an instant lies in, UTC.
 fn month_of(unix_s: u64) -> u64 {
-    let (year, month) = civil(unix_s / DAY_S);
+    let (year, month, _) = date(unix_s / DAY_S);
     (year - 1970) * 12 + month - 1
 }
 
@@ -484,9 +484,10 @@ fn next_month(unix_s: u64) -> u64 {
     day * DAY_S
 }
 
-/// Year and month of a day since 1970, in the Gregorian calendar: years are counted from March, so
+/// Year, month and day of the month of a day since 1970, in the Gregorian calendar: years are counted from March, so
 /// that the leap day is the last of its year.
-fn civil(day: u64) -> (u64, u64) {
+#[must_use]
+pub fn date(day: u64) -> (u64, u64, u64) {
     let shifted = day + 719_468;
     let era = shifted / 146_097;
     let of_era = shifted % 146_097;
@@ -494,7 +495,8 @@ fn civil(day: u64) -> (u64, u64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let from_march = (5 * of_year + 2) / 153;
     let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month)
+    let of_month = of_year - (153 * from_march + 2) / 5 + 1;
+    (year_of_era + era * 400 + u64::from(month <= 2), month, of_month)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ mod settlement;
 mod terms;
 
 pub use amount::{amount_text, parse_amount};
-pub use balance::{Due, End, Kept, Purse};
+pub use balance::{Due, End, Kept, Purse, date};
 pub use holder::Holder;
 pub use settlement::{BookAccount, NotWhole, Settlement, Tokens};
 pub(crate) use terms::AMOUNT_MAX;

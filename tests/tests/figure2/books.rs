@@ -1,11 +1,13 @@
 //! The books that the demo leaves, and what they come to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use lcm_daemon::billing::{Query, gather, total};
 use lcm_daemon::ledger::record::Payment;
-use lcm_daemon::ledger::replay::Posting;
-use lcm_daemon::ledger::verify::{Expected, Walk};
+use lcm_daemon::ledger::replay::{Account, Posting};
+use lcm_daemon::ledger::verify::{Expected, Walk, verify};
+use lcm_daemon::purse::Holder;
 use lcm_tests::harness::TestResult;
 
 use crate::demo::{findings, scratch};
@@ -39,7 +41,60 @@ pub(crate) fn kept() -> TestResult {
             place += found;
         }
     }
+    statements(&dir)
+}
+
+/// Statements of all neighbours of a node come to what it earns, and what customers owe to what
+/// providers earn: to the unit, with who is paid as the one who meters.
+fn statements(dir: &Path) -> TestResult {
+    let books = |node: &str| dir.join(node).join("ledger");
+    let paid = |node: &str, who: &str| -> Result<(i128, i128), Box<dyn std::error::Error>> {
+        let holder = who.parse()?;
+        let drawn = gather(&books(node), &provisional(holder))?;
+        Ok(drawn.sessions.iter().fold((0, 0), |(rp, sp), s| (rp + s.receiver, sp + s.sender)))
+    };
+    let (mut received, mut passed_on) = (0, 0);
+    for node in ["IS1", "IS2", "IS3"] {
+        let replay = verify(&books(node), Expected::default())?.replay;
+        let (mut own, mut neighbours) = (0, BTreeSet::new());
+        for (account, balance) in replay.accounts() {
+            match account {
+                Account::Own(Payment::ReceiverIn | Payment::SenderIn) => {
+                    own += balance;
+                    received += balance;
+                }
+                Account::Own(_) => own += balance,
+                Account::Neighbour(neighbour, _) => drop(neighbours.insert(neighbour.address)),
+            }
+        }
+        let mut drawn = 0;
+        for address in neighbours {
+            let statement = gather(&books(node), &provisional(Holder::Neighbour(address)))?;
+            drawn += total(&statement, 0, &[]).exact;
+        }
+        assert!(own > 0 && drawn == own, "{node}: statements of {drawn}, and it earned {own}");
+    }
+    // Only S pays IS1 from above, only the router before it pays each other one.
+    let sender_in = |node: &str| -> Result<i128, Box<dyn std::error::Error>> {
+        let replay = verify(&books(node), Expected::default())?.replay;
+        let own = replay.accounts().find(|(a, _)| **a == Account::Own(Payment::SenderIn));
+        Ok(own.map_or(0, |(_, balance)| balance))
+    };
+    for (node, who) in [("IS1", "nai:IS2@figure2.example"), ("IS2", "nai:IS3@figure2.example")] {
+        passed_on += paid(node, who)?.0;
+    }
+    passed_on += sender_in("IS2")? + sender_in("IS3")?;
+    let customers = sender_in("IS1")?
+        + paid("IS2", "nai:R1@figure2.example")?.0
+        + paid("IS3", "nai:R2@figure2.example")?.0;
+    assert!(customers > 0);
+    assert_eq!(customers, received - passed_on, "what customers owe, and what providers earn");
     Ok(())
+}
+
+/// All that somebody paid so far.
+fn provisional(holder: Holder) -> Query {
+    Query { holder, from_ms: None, to_ms: None, period: None, provisional: true, detail: 0 }
 }
 
 fn postings(books: &Path) -> Result<Vec<Posting>, Box<dyn std::error::Error>> {

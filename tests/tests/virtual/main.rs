@@ -39,6 +39,7 @@ mod roles;
 mod routes;
 mod shared;
 mod signed_elements;
+mod statements;
 mod support;
 mod tariffs;
 mod traffic;

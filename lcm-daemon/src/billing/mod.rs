@@ -1,0 +1,167 @@
+//! Statements and bills: what a customer or a neighbour owes, computed from the journal alone.
+//!
+//! ```text
+//!  journal ─ ledger::verify::Walk ─▶ gather.rs: sessions, flows, segments of one holder in a span
+//!                                        └─▶ sum.rs: rounded once, the remainder carried, tax
+//!                                              └─▶ render.rs, html.rs: text, JSON, CSV, HTML
+//! ```
+//!
+//! A span is cut at instants of the wall clock. A segment that reaches over its end belongs to both
+//! sides by the millisecond, so statements of adjacent spans add up to that of both.
+
+mod gather;
+mod html;
+mod render;
+mod sum;
+
+pub use gather::{Query, Refused, gather};
+pub use html::html;
+pub use render::{csv, json, text};
+pub use sum::{Tax, Total, half_even, total};
+
+use serde::Serialize;
+
+/// What one holder owes for a span. Amounts are signed counts of 10⁻¹⁵ currency units, as text in
+/// JSON: positive where the holder owes, negative where we do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Statement {
+    /// Whose, as KIND:ID.
+    pub account: String,
+    /// The node that it comes from.
+    pub node: String,
+    /// Its currency.
+    pub currency: String,
+    /// Digits of the currency behind the point.
+    pub digits: u32,
+    /// The first instant, in milliseconds since 1970.
+    pub from_ms: u64,
+    /// The instant at which it ends.
+    pub to_ms: u64,
+    /// The period that it is about, if it is one.
+    pub period: Option<u64>,
+    /// It reaches beyond the last period that was closed: it may change.
+    pub provisional: bool,
+    /// What is billed, by session.
+    pub sessions: Vec<SessionLine>,
+    /// What is disputed, and so in no sum.
+    pub disputed: Vec<Disputed>,
+    /// Record of the journal up to which it was computed.
+    pub through_record: u64,
+}
+
+/// What a session cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SessionLine {
+    /// The session.
+    pub session: String,
+    /// For how long anything of it was billed, summed over its flows, in milliseconds.
+    pub ms: u64,
+    /// The receivers' share (RP).
+    #[serde(with = "amount")]
+    pub receiver: i128,
+    /// The sender's share (SP).
+    #[serde(with = "amount")]
+    pub sender: i128,
+    /// What we owe for it, as a negative amount.
+    #[serde(with = "amount")]
+    pub ours: i128,
+    /// What was given back, as a negative amount.
+    #[serde(with = "amount")]
+    pub refunds: i128,
+    /// The sum.
+    #[serde(with = "amount")]
+    pub total: i128,
+    /// By flow; from detail 1 on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flows: Vec<FlowLine>,
+}
+
+/// What a flow cost: one sender of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FlowLine {
+    /// The sender.
+    pub sender: String,
+    /// For how long it was billed.
+    pub ms: u64,
+    /// The receivers' share (RP).
+    #[serde(with = "amount")]
+    pub receiver: i128,
+    /// The sender's share (SP).
+    #[serde(with = "amount")]
+    pub shared: i128,
+    /// What we owe, as a negative amount.
+    #[serde(with = "amount")]
+    pub ours: i128,
+    /// What was given back, as a negative amount.
+    #[serde(with = "amount")]
+    pub refunds: i128,
+    /// The sum.
+    #[serde(with = "amount")]
+    pub total: i128,
+    /// Each rate that ran.
+    pub segments: Vec<SegmentLine>,
+    /// Where the charges of this flow arose; at detail 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arose: Option<Arose>,
+}
+
+/// A rate that ran for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SegmentLine {
+    /// Record of the journal that opened it.
+    pub record: u64,
+    /// Which payment.
+    pub payment: &'static str,
+    /// The rate, in 10⁻¹² currency units per second.
+    pub rate: u64,
+    /// From when on, by the wall clock in milliseconds.
+    pub from_ms: u64,
+    /// Until when.
+    pub to_ms: u64,
+    /// Its length.
+    pub ms: u64,
+    /// What it came to.
+    #[serde(with = "amount")]
+    pub amount: i128,
+    /// Why the rate changed to this one.
+    pub began: &'static str,
+    /// Why it ended.
+    pub ended: &'static str,
+}
+
+/// Where the charges of a flow arose, as far as this node knows: of all its customers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Arose {
+    /// What all next hops and the sender's side paid here.
+    #[serde(with = "amount")]
+    pub received: i128,
+    /// What of it was passed on to neighbours.
+    #[serde(with = "amount")]
+    pub passed_on: i128,
+    /// The rest: this node's own price.
+    #[serde(with = "amount")]
+    pub here: i128,
+}
+
+/// A posting that is disputed: the evidence stands in the journal under its number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Disputed {
+    /// Record that opened it.
+    pub record: u64,
+    /// The session.
+    pub session: String,
+    /// What it came to.
+    #[serde(with = "amount")]
+    pub amount: i128,
+    /// Why it is disputed.
+    pub reason: String,
+}
+
+/// Amounts as text: many readers of JSON would round them.
+mod amount {
+    use serde::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(amount: &i128, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&amount.to_string())
+    }
+}

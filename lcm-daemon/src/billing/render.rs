@@ -1,0 +1,235 @@
+//! Statements as text, JSON and CSV.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{Statement, Total};
+use crate::purse::amount_text;
+
+/// Seconds of a day.
+const DAY_S: u64 = 86_400;
+
+/// An instant of the wall clock, UTC.
+#[must_use]
+pub(super) fn instant(ms: u64) -> String {
+    let (day, of_day) = (ms / 1_000 / DAY_S, ms / 1_000 % DAY_S);
+    let (year, month, of_month) = crate::purse::date(day);
+    let (h, m, s) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{of_month:02} {h:02}:{m:02}:{s:02}.{:03} UTC", ms % 1_000)
+}
+
+/// A span of time.
+#[must_use]
+pub(super) fn span(ms: u64) -> String {
+    let s = ms / 1_000;
+    format!("{}:{:02}:{:02}.{:03}", s / 3_600, s / 60 % 60, s % 60, ms % 1_000)
+}
+
+/// A count of the currency's smallest unit.
+#[must_use]
+pub(super) fn money(amount: i128, digits: u32) -> String {
+    let unit = 10_u128.pow(digits);
+    let (sign, amount) = (if amount < 0 { "-" } else { "" }, amount.unsigned_abs());
+    match digits {
+        0 => format!("{sign}{amount}"),
+        _ => {
+            let width = usize::try_from(digits).unwrap_or(0);
+            format!("{sign}{}.{:0width$}", amount / unit, amount % unit)
+        }
+    }
+}
+
+pub(super) fn title(statement: &Statement) -> String {
+    let what = if statement.provisional { "Provisional statement" } else { "Statement" };
+    let period = statement.period.map_or(String::new(), |number| format!(", period {number}"));
+    format!("{what} of {} by {}{period}", statement.account, statement.node)
+}
+
+pub(super) fn extent(statement: &Statement) -> String {
+    let from = match statement.from_ms {
+        0 => "the beginning".to_owned(),
+        ms => instant(ms),
+    };
+    format!("from {from} to {}", instant(statement.to_ms))
+}
+
+/// As people read it in a terminal.
+#[must_use]
+pub fn text(statement: &Statement, total: &Total) -> String {
+    let mut out = String::new();
+    // A String takes whatever is written to it.
+    let _ = write_text(&mut out, statement, total);
+    out
+}
+
+fn write_text(out: &mut String, statement: &Statement, total: &Total) -> std::fmt::Result {
+    let Statement { currency, digits, .. } = statement;
+    writeln!(out, "{}", title(statement))?;
+    writeln!(out, "{}; record {} of its journal\n", extent(statement), statement.through_record)?;
+    for line in &statement.sessions {
+        writeln!(out, "session {}  {}", line.session, span(line.ms))?;
+        let parts = [
+            ("receivers' share", line.receiver),
+            ("sender's share", line.sender),
+            ("owed to you", line.ours),
+            ("refunds", line.refunds),
+        ];
+        for (name, amount) in parts.iter().filter(|(_, amount)| *amount != 0) {
+            writeln!(out, "  {name:<18} {:>24}", amount_text(*amount))?;
+        }
+        for flow in &line.flows {
+            writeln!(out, "  sender {}  {}", flow.sender, span(flow.ms))?;
+            for s in &flow.segments {
+                writeln!(
+                    out,
+                    "    {}  {:>14}  {:<12} {:>20}/s {:>24}  {}, {}",
+                    instant(s.from_ms),
+                    span(s.ms),
+                    s.payment,
+                    rate(s.rate),
+                    amount_text(s.amount),
+                    s.began,
+                    s.ended
+                )?;
+            }
+            if let Some(arose) = &flow.arose {
+                writeln!(
+                    out,
+                    "    of all that was paid for this flow here, {}: {} passed on, {} for this hop",
+                    amount_text(arose.received),
+                    amount_text(arose.passed_on),
+                    amount_text(arose.here)
+                )?;
+            }
+        }
+        writeln!(out, "  {:<18} {:>24}\n", "sum", amount_text(line.total))?;
+    }
+    for line in &statement.disputed {
+        let (record, amount) = (line.record, amount_text(line.amount));
+        writeln!(out, "disputed, not in the sum: posting {record}, {amount}: {}", line.reason)?;
+    }
+    let exact = |name: &str, amount| format!("{name:<20} {:>24}", amount_text(amount));
+    writeln!(out, "{}", exact("exact", total.exact))?;
+    writeln!(out, "{}", exact("carried from before", total.carried_in))?;
+    let due = |name: &str, amount| format!("{name:<20} {:>24}", money(amount, *digits));
+    writeln!(out, "{} {currency}", due("net", total.net))?;
+    for line in &total.taxes {
+        let name = format!("{} {}", line.tax.name, percent(line.tax.ppm));
+        writeln!(out, "{} {currency}", due(&name, line.amount))?;
+    }
+    writeln!(out, "{} {currency}", due("to pay", total.gross))?;
+    writeln!(out, "{}", exact("carried on", total.carried_out))
+}
+
+pub(super) fn rate(rate: u64) -> String {
+    amount_text(i128::from(rate) * 1_000)
+}
+
+pub(super) fn percent(ppm: u32) -> String {
+    let (whole, part) = (ppm / 10_000, ppm % 10_000);
+    if part == 0 {
+        return format!("{whole} %");
+    }
+    let part = format!("{part:04}");
+    format!("{whole}.{} %", part.trim_end_matches('0'))
+}
+
+#[derive(Serialize)]
+struct Whole<'a> {
+    statement: &'a Statement,
+    total: &'a Total,
+}
+
+/// For programs. Amounts are text: counts of 10⁻¹⁵ currency units, and of the smallest unit in
+/// `net`, `gross` and the taxes.
+#[must_use]
+pub fn json(statement: &Statement, total: &Total) -> String {
+    let text = serde_json::to_string_pretty(&Whole { statement, total });
+    text.unwrap_or_default() + "\n"
+}
+
+/// A line per segment, flow or session, as detailed as the statement is; amounts in 10⁻¹⁵ currency
+/// units.
+#[must_use]
+pub fn csv(statement: &Statement, total: &Total) -> String {
+    let mut out = String::from(
+        "kind,session,sender,record,payment,from_ms,to_ms,ms,rate,receiver,shared,ours,refunds,\
+         amount,began,ended\n",
+    );
+    // A String takes whatever is written to it.
+    let _ = write_csv(&mut out, statement, total);
+    out
+}
+
+fn write_csv(out: &mut String, statement: &Statement, total: &Total) -> std::fmt::Result {
+    for line in &statement.sessions {
+        let (name, ms) = (cell(&line.session), line.ms);
+        let shares = [line.receiver, line.sender, line.ours, line.refunds, line.total];
+        writeln!(out, "session,{name},,,,,,{ms},,{},,", joined(&shares))?;
+        for flow in &line.flows {
+            let (sender, ms) = (cell(&flow.sender), flow.ms);
+            let shares = [flow.receiver, flow.shared, flow.ours, flow.refunds, flow.total];
+            writeln!(out, "flow,{name},{sender},,,,,{ms},,{},,", joined(&shares))?;
+            for s in &flow.segments {
+                writeln!(
+                    out,
+                    "segment,{name},{sender},{},{},{},{},{},{},,,,,{},{},{}",
+                    s.record,
+                    s.payment,
+                    s.from_ms,
+                    s.to_ms,
+                    s.ms,
+                    s.rate,
+                    s.amount,
+                    s.began,
+                    s.ended
+                )?;
+            }
+        }
+    }
+    for line in &statement.disputed {
+        let name = cell(&line.session);
+        writeln!(out, "disputed,{name},,{},,,,,,,,,,{},,", line.record, line.amount)?;
+    }
+    for (kind, amount) in [
+        ("exact", total.exact),
+        ("carried_in", total.carried_in),
+        ("net", total.net),
+        ("gross", total.gross),
+        ("carried_out", total.carried_out),
+    ] {
+        writeln!(out, "{kind},,,,,,,,,,,,,{amount},,")?;
+    }
+    Ok(())
+}
+
+fn joined(amounts: &[i128]) -> String {
+    amounts.iter().map(i128::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// A cell of CSV (RFC 4180).
+fn cell(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_dates_and_spans_are_written_out() {
+        assert_eq!(
+            (money(1_250, 2), money(-5, 2), money(7, 0)),
+            ("12.50".into(), "-0.05".into(), "7".into())
+        );
+        assert_eq!(instant(951_782_400_123), "2000-02-29 00:00:00.123 UTC");
+        assert_eq!(span(3_725_004), "1:02:05.004");
+        assert_eq!((percent(190_000), percent(77_500)), ("19 %".into(), "7.75 %".into()));
+        assert_eq!(cell("a,\"b\""), "\"a,\"\"b\"\"\"");
+    }
+}

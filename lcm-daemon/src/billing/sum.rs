@@ -1,0 +1,118 @@
+//! Rounding: once, at the end, half to even; what is left over stays on the account.
+
+use serde::Serialize;
+
+use super::Statement;
+
+/// A tax.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tax {
+    /// Its name.
+    pub name: String,
+    /// Its rate in parts per million.
+    pub ppm: u32,
+}
+
+/// What is to be paid. Amounts to be paid are counts of the currency's smallest unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Total {
+    /// The exact sum, in 10⁻¹⁵ currency units.
+    #[serde(with = "super::amount")]
+    pub exact: i128,
+    /// What the last bill left over, in 10⁻¹⁵ currency units.
+    #[serde(with = "super::amount")]
+    pub carried_in: i128,
+    /// Both, rounded half to even.
+    #[serde(with = "super::amount")]
+    pub net: i128,
+    /// What is left over: less than half of the smallest unit, and carried on.
+    #[serde(with = "super::amount")]
+    pub carried_out: i128,
+    /// Each tax, on the net amount.
+    pub taxes: Vec<TaxLine>,
+    /// Net and taxes.
+    #[serde(with = "super::amount")]
+    pub gross: i128,
+}
+
+/// A tax on a sum.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TaxLine {
+    /// Which.
+    pub tax: Tax,
+    /// How much.
+    #[serde(with = "super::amount")]
+    pub amount: i128,
+}
+
+/// Exponent of ledger units.
+const LEDGER_DIGITS: u32 = 15;
+
+/// Parts per million that make a whole.
+const WHOLE: i128 = 1_000_000;
+
+/// Divides and rounds half to even; `by` is positive.
+#[must_use]
+pub fn half_even(amount: i128, by: i128) -> i128 {
+    let (quotient, rest) = (amount.div_euclid(by), amount.rem_euclid(by));
+    match (rest * 2).cmp(&by) {
+        std::cmp::Ordering::Less => quotient,
+        std::cmp::Ordering::Greater => quotient + 1,
+        std::cmp::Ordering::Equal => quotient + quotient.rem_euclid(2),
+    }
+}
+
+/// Sums up a statement.
+#[must_use]
+pub fn total(statement: &Statement, carried_in: i128, taxes: &[Tax]) -> Total {
+    let unit = 10_i128.pow(LEDGER_DIGITS.saturating_sub(statement.digits));
+    let exact: i128 = statement.sessions.iter().map(|line| line.total).sum();
+    let due = exact + carried_in;
+    let net = half_even(due, unit);
+    let of = |tax: &Tax| TaxLine {
+        tax: tax.clone(),
+        amount: half_even(net.saturating_mul(tax.ppm.into()), WHOLE),
+    };
+    let taxes: Vec<TaxLine> = taxes.iter().map(of).collect();
+    let gross = net + taxes.iter().map(|line| line.amount).sum::<i128>();
+    Total { exact, carried_in, net, carried_out: due - net * unit, taxes, gross }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_go_to_the_even_side() {
+        for (amount, rounded) in [
+            (0, 0),
+            (4, 0),
+            (5, 0),
+            (6, 1),
+            (15, 2),
+            (25, 2),
+            (35, 4),
+            (-4, 0),
+            (-5, 0),
+            (-6, -1),
+            (-15, -2),
+            (-25, -2),
+        ] {
+            assert_eq!(half_even(amount, 10), rounded, "{amount}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_over_is_carried_and_nothing_is_lost() {
+        let unit = 10_i128.pow(13);
+        let mut left = 0;
+        let (mut billed, mut owed) = (0, 0);
+        for number in 1..200_i128 {
+            let exact = number * 7_777_777_777_777;
+            let net = half_even(exact + left, unit);
+            (billed, owed) = (billed + net * unit, owed + exact);
+            left = exact + left - net * unit;
+            assert!(left.abs() * 2 <= unit && billed + left == owed);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Accounts on the real kernel: prepaid to the last millisecond, through a kill, and what operators
+//! are refused.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+
+use lcm_daemon::demo::stage::Setup;
+use lcm_daemon::ledger::record::{Action, Body, Cause, Runs};
+use lcm_daemon::ledger::verify::{Expected, Walk};
+use lcm_daemon::purse::{Holder, parse_amount};
+use lcm_tests::harness::TestResult;
+use serde_json::Value;
+
+use crate::restart::ENDING;
+use crate::sound;
+use crate::support::play::{self, Play};
+use crate::support::programs::{json, run, succeed, text};
+
+const NODE: &str = "IS2";
+const R1: &str = "nai:R1@figure2.example";
+
+/// What the account of R1 is said to be.
+fn account(play: &Play) -> Result<Value, Box<dyn Error>> {
+    let all = json(play, NODE, &["account", "show", R1])?;
+    Ok(all[0].clone())
+}
+
+/// In 10⁻¹⁵ currency units; never negative, or it is no amount.
+fn balance(play: &Play) -> Result<u128, Box<dyn Error>> {
+    Ok(parse_amount(account(play)?["balance"].as_str().ok_or("no balance")?)?)
+}
+
+/// What `lcmctl account` says against something.
+fn refused(play: &Play, words: &[&str]) -> Result<String, Box<dyn Error>> {
+    let output = run(play, NODE, &[&["account"], words].concat())?;
+    assert!(!output.status.success(), "{words:?} was done");
+    Ok(text(&output.stderr).to_owned())
+}
+
+fn records(books: &std::path::Path) -> Result<Vec<Body>, Box<dyn Error>> {
+    let mut walk = Walk::new(&books.join(NODE).join("ledger"), Expected::default())?;
+    let mut all = Vec::new();
+    while let Some((_, body, _)) = walk.step()? {
+        all.push(body);
+    }
+    Ok(all)
+}
+
+pub(crate) fn prepaid() -> TestResult {
+    let books = tempfile::tempdir()?;
+    let more = "\n[accounts]\nwarn_s = 2\n".to_owned();
+    let more = BTreeMap::from([(NODE.to_owned(), more)]);
+    let setup = Setup { books: Some(books.path().to_owned()), more, ..play::figure() };
+    let mut play = Play::start(setup)?;
+    play.wait("the past to be read", |play| {
+        succeed(play, NODE, &["account", "create", R1]).map_err(|e| e.to_string())
+    })?;
+    // 63 for 3 s and half a millisecond; alone it pays more, for less time.
+    succeed(&play, NODE, &["account", "credit", R1, "0.000000000189031", "--reason", "cash"])?;
+    refusals(&play)?;
+    play.send()?;
+    play.stage.receive("R2", None)?;
+    play.stage.receive("R1", None)?;
+    play.wait("R1 to be cut off", |play| {
+        let account = account(play).map_err(|e| e.to_string())?;
+        let left = balance(play).map_err(|e| e.to_string())?;
+        match account["sessions"].as_u64() {
+            Some(0) if left < 1_000 => Ok(()),
+            _ => Err(account.to_string()),
+        }
+    })?;
+    let left = balance(&play)?;
+    // Through a kill and a start: what was spent is in the journal, and no more than that.
+    play.kill(NODE)?;
+    play.restart(NODE)?;
+    play.stage.wait_ready(NODE)?;
+    play.wait("what was spent before", |play| {
+        let now = balance(play).map_err(|e| e.to_string())?;
+        if now == left { Ok(()) } else { Err(format!("{now}, and it was {left}")) }
+    })?;
+    // With money it is let in again, and the account is in use.
+    succeed(&play, NODE, &["account", "credit", R1, "1"])?;
+    play.wait("R1 to be back", |play| {
+        let account = account(play).map_err(|e| e.to_string())?;
+        let spends = account["rate"].as_u64().is_some_and(|rate| rate > 0);
+        if spends { Ok(()) } else { Err(account.to_string()) }
+    })?;
+    let in_use = refused(&play, &["close", R1])?;
+    assert!(in_use.contains("in use by 1 payments: wait until its sessions end"), "{in_use}");
+    assert!(play.terminate(NODE, ENDING)?.success());
+    journal(books.path(), left)
+}
+
+/// Each is refused, and says what to do.
+fn refusals(play: &Play) -> TestResult {
+    for (words, says) in [
+        (&["credit", "nai:x@example.net", "1"][..], "`lcmctl account create nai:x@example.net`"),
+        (&["credit", R1, "1", "--currency", "USD"], "is in EUR, not in USD: name an amount in its"),
+        (&["credit", R1, "-1"], "name an amount above 0"),
+        (&["credit", R1, "0"], "name an amount above 0"),
+        (&["create", R1], "`lcmctl account limit"),
+        (&["create", "alice"], "write KIND:ID"),
+        (&["close", "neighbour:192.0.2.9"], "`lcmctl account list`"),
+        (&["limit", R1, "--credit-limit", "1e9"], "not a number of currency units"),
+    ] {
+        let said = refused(play, words)?;
+        assert!(said.contains(says), "{words:?}: {said}");
+    }
+    Ok(())
+}
+
+/// The journal has who ordered what, and the end at the millisecond that was paid last.
+fn journal(books: &std::path::Path, left: u128) -> TestResult {
+    let verified = sound(books, NODE)?;
+    let holder: Holder = R1.parse()?;
+    let standing = verified.replay.standings().find(|(known, _)| **known == holder);
+    let (_, standing) = standing.ok_or("no account in the journal")?;
+    assert!(standing.kept.charged <= standing.kept.paid_in, "{standing:?}");
+    let records = records(books)?;
+    let actions: Vec<&Action> = records
+        .iter()
+        .filter_map(|body| match body {
+            Body::Operator(operator) if operator.by.uid == 0 => Some(&operator.action),
+            _ => None,
+        })
+        .collect();
+    let credits = actions.iter().filter(|action| matches!(action, Action::Credit { .. })).count();
+    assert!(matches!(actions[0], Action::Open { .. }) && credits == 2, "{actions:?}");
+    let mut rate = 0;
+    for body in &records {
+        match body {
+            Body::Runs(Runs { cause: Cause::Exhausted, rate: 0, .. }) => {
+                assert!(rate > 0 && left < u128::from(rate), "{left} left at {rate}");
+                return Ok(());
+            }
+            Body::Runs(runs) if runs.rate > 0 && runs.meter.payment as u8 == 0 => rate = runs.rate,
+            _ => {}
+        }
+    }
+    Err("nobody was cut off".into())
+}

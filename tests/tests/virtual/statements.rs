@@ -1,0 +1,212 @@
+//! Statements of the figure's network, from journals on disk: each format as it was kept, and what
+//! customers owe is what providers earn.
+
+use std::path::{Path, PathBuf};
+
+use charging_model::Ppm;
+use charging_model::tree::Tree;
+use lcm_daemon::billing::{Query, Refused, Statement, Tax, csv, gather, html, json, text, total};
+use lcm_daemon::ledger::journal::{Journal, Options as JournalOptions};
+use lcm_daemon::ledger::record::{Body, Contra, Dispute, Period, Stamp, Started};
+use lcm_daemon::purse::Holder;
+use lcm_tests::sim::{NodeId, Options, TreeNet, UNIX_START};
+
+use crate::support::link;
+
+const NAMES: [&str; 6] = ["S", "IS1", "IS2", "IS3", "R1", "R2"];
+const PROVIDERS: [NodeId; 3] = [1, 2, 3];
+const R1: NodeId = 4;
+const R2: NodeId = 5;
+/// The price is that of the figure, but per second in 10⁻⁶ currency units, so that there is
+/// something to round.
+const SCALE: u64 = 1_000_000;
+
+fn played() -> TreeNet {
+    let price = |parent, local: u64, most: u64, receives| {
+        link(parent, local * SCALE, most * SCALE, receives)
+    };
+    let tree = Tree {
+        links: vec![
+            link(0, 0, 0, false),
+            price(1, 100, 120, false),
+            price(2, 60, 70, false),
+            price(2, 40, 80, true),
+            price(3, 50, 60, true),
+        ],
+        fraction: Ppm::new(300_000).unwrap(),
+        ..Tree::default()
+    };
+    let mut play = TreeNet::named(&tree, &NAMES, Options::default(), false);
+    play.join(R2);
+    play.net.run_ms(20_000);
+    play.join(R1);
+    play.net.run_ms(20_000);
+    play.leave(R1);
+    play.net.run_ms(20_000);
+    play.leave(R2);
+    play.net.run_ms(1_000);
+    play
+}
+
+/// What a node wrote, as a journal on disk; its wall clock starts with the play.
+fn write(play: &TreeNet, node: NodeId, dir: &Path, more: &[Body]) {
+    let begin = play.net.clock(node).at.as_millis() - play.net.now_us() / 1_000;
+    let stamp =
+        |at_ms: u64| Stamp { at_ms, wall_ms: u64::from(UNIX_START) * 1_000 + (at_ms - begin) };
+    let mut journal = Journal::open(dir, JournalOptions::default()).unwrap();
+    let started = Started {
+        node: NAMES[node].to_owned(),
+        program: "test".to_owned(),
+        boot: [1; 16],
+        currency: 978,
+        hold_ms: 0,
+        stamp: stamp(begin),
+    };
+    journal.append(&Body::Started(started)).unwrap();
+    for (_, body) in play.net.node(node).records() {
+        journal.append(body).unwrap();
+    }
+    let end = stamp(play.net.clock(node).at.as_millis());
+    journal.append(&Body::Alive(end)).unwrap();
+    for body in more {
+        journal.append(body).unwrap();
+    }
+    journal.append(&Body::Period(Period { number: 1, stamp: end })).unwrap();
+    journal.sync().unwrap();
+}
+
+fn query(holder: Holder) -> Query {
+    Query { holder, from_ms: None, to_ms: None, period: None, provisional: false, detail: 2 }
+}
+
+/// The holder that a node is to a neighbour.
+fn neighbour(play: &TreeNet, who: NodeId, to: NodeId) -> Holder {
+    let link = play.net.topology.between(who, to);
+    Holder::Neighbour(play.net.topology.address_on(play.net.family(), who, link))
+}
+
+fn exact(statement: &Statement) -> i128 {
+    total(statement, 0, &[]).exact
+}
+
+fn paid_here(statement: &Statement) -> i128 {
+    statement.sessions.iter().map(|line| line.receiver + line.sender).sum()
+}
+
+#[test]
+fn r010_r011_what_customers_owe_is_what_providers_earn_to_the_unit() {
+    let play = played();
+    let dirs: Vec<tempfile::TempDir> = NAMES.iter().map(|_| tempfile::tempdir().unwrap()).collect();
+    for node in PROVIDERS {
+        write(&play, node, dirs[node].path(), &[]);
+    }
+    let owes = |who: NodeId, to: NodeId| {
+        let statement = gather(dirs[to].path(), &query(neighbour(&play, who, to))).unwrap();
+        paid_here(&statement)
+    };
+    let customers = owes(0, 1) + owes(R1, 2) + owes(R2, 3);
+    // Who is paid meters: what a provider passes on stands in the books of the one that gets it.
+    let earned = [
+        owes(0, 1) + owes(2, 1) - owes(1, 2),
+        owes(1, 2) + owes(R1, 2) + owes(3, 2) - owes(2, 1) - owes(2, 3),
+        owes(2, 3) + owes(R2, 3) - owes(3, 2),
+    ];
+    assert!(customers > 0 && earned.iter().all(|earned| *earned > 0), "{earned:?}");
+    assert_eq!(customers, earned.iter().sum::<i128>());
+    // 60 s of R2 and IS1's and IS3's prices, 20 s of R1's: but for the time until they stand.
+    let golden = 60 * 210 + 20 * 40;
+    let off = customers - golden * i128::from(SCALE) * 1_000;
+    assert!(off.abs() < i128::from(SCALE) * 250 * 2_000, "{customers}");
+}
+
+#[test]
+fn r012_r013_statements_in_each_format_are_those_that_were_kept() {
+    let play = played();
+    let dir = tempfile::tempdir().unwrap();
+    write(&play, 3, dir.path(), &[]);
+    let vat = [Tax { name: "VAT".to_owned(), ppm: 190_000 }];
+    let statement = gather(dir.path(), &query("opaque:R2".parse().unwrap())).unwrap();
+    let due = total(&statement, 123, &vat);
+    let kept = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/statement");
+    for (name, drawn) in [
+        ("R2.txt", text(&statement, &due)),
+        ("R2.json", json(&statement, &due)),
+        ("R2.csv", csv(&statement, &due)),
+        ("R2.html", html(&statement, &due)),
+    ] {
+        let file = kept.join(name);
+        if std::env::var_os("KEEP_GOLDEN").is_some() {
+            std::fs::create_dir_all(&kept).unwrap();
+            std::fs::write(&file, &drawn).unwrap();
+        }
+        let golden = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(drawn, golden, "{name}: look at it, then KEEP_GOLDEN=1");
+    }
+    let page = html(&statement, &due);
+    for outside in ["<script", "src=", "href=", "url(", "@import"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    // Where charges arose is hidden to who does not ask for it, and so are flows.
+    let less = |detail| {
+        let query = Query { detail, ..query("opaque:R2".parse().unwrap()) };
+        gather(dir.path(), &query).unwrap()
+    };
+    assert!(less(1).sessions[0].flows[0].arose.is_none());
+    assert!(less(0).sessions[0].flows.is_empty());
+    assert_eq!(exact(&less(0)), exact(&statement));
+}
+
+#[test]
+fn adjacent_spans_add_up_and_open_ones_are_refused() {
+    let play = played();
+    let dir = tempfile::tempdir().unwrap();
+    write(&play, 2, dir.path(), &[]);
+    let holder = || neighbour(&play, 3, 2);
+    let whole = gather(dir.path(), &query(holder())).unwrap();
+    let mut sum = 0;
+    for pair in [0, 7_001, 20_000, 33_333, 61_000].windows(2) {
+        let at = |ms| Some(u64::from(UNIX_START) * 1_000 + ms);
+        let part = Query { from_ms: at(pair[0]), to_ms: at(pair[1]), ..query(holder()) };
+        sum += exact(&gather(dir.path(), &part).unwrap());
+    }
+    assert_eq!(sum, exact(&whole));
+    let beyond = Query { to_ms: Some(whole.to_ms + 1), ..query(holder()) };
+    let refused = gather(dir.path(), &beyond).unwrap_err();
+    assert!(matches!(refused, Refused::Open { last: Some((1, _)) }), "{refused}");
+    assert!(refused.to_string().contains("--provisional"), "{refused}");
+    let provisional = gather(dir.path(), &Query { provisional: true, ..beyond }).unwrap();
+    assert!(provisional.provisional && exact(&provisional) == exact(&whole));
+    let second = Query { period: Some(2), ..query(holder()) };
+    assert!(matches!(gather(dir.path(), &second), Err(Refused::NoSuchPeriod(2))));
+    let first = Query { period: Some(1), ..query(holder()) };
+    assert_eq!(exact(&gather(dir.path(), &first).unwrap()), exact(&whole));
+    let nobody = query("nai:nobody@example.net".parse().unwrap());
+    assert!(matches!(gather(dir.path(), &nobody), Err(Refused::Nobody(_))));
+}
+
+#[test]
+fn what_is_disputed_is_in_no_sum_and_refunds_are_lines() {
+    let play = played();
+    let plain = tempfile::tempdir().unwrap();
+    write(&play, 2, plain.path(), &[]);
+    let holder: Holder = "opaque:R1".parse().unwrap();
+    let before = gather(plain.path(), &query(holder.clone())).unwrap();
+    let segment = before.sessions[0].flows[0].segments[0].clone();
+    let wall_ms = before.to_ms - 1;
+    let by = || "root".to_owned();
+    let half = segment.amount.unsigned_abs() / 2;
+    let contra = Contra { of: segment.record, amount: half, by: by(), reason: by(), wall_ms };
+    let dir = tempfile::tempdir().unwrap();
+    write(&play, 2, dir.path(), &[Body::Contra(contra)]);
+    let after = gather(dir.path(), &query(holder.clone())).unwrap();
+    assert_eq!(exact(&before) - exact(&after), half.cast_signed());
+    assert_eq!(after.sessions[0].refunds, -half.cast_signed());
+    let reason = "never heard a word".to_owned();
+    let dispute =
+        Dispute { of: segment.record, open: true, by: by(), reason: reason.clone(), wall_ms };
+    let dir = tempfile::tempdir().unwrap();
+    write(&play, 2, dir.path(), &[Body::Dispute(dispute)]);
+    let after = gather(dir.path(), &query(holder)).unwrap();
+    assert_eq!(exact(&before) - exact(&after), segment.amount);
+    assert_eq!((after.disputed[0].record, &after.disputed[0].reason), (segment.record, &reason));
+}
