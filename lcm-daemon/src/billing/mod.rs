@@ -6,17 +6,23 @@
 //!                                              └─▶ render.rs, html.rs: text, JSON, CSV, HTML
 //! ```
 //!
+//! settle.rs holds such a statement against the neighbour's own.
+//!
 //! A span is cut at instants of the wall clock. A segment that reaches over its end belongs to both
 //! sides by the millisecond, so statements of adjacent spans add up to that of both.
 
 mod gather;
 mod html;
 mod render;
+mod settle;
 mod sum;
 
 pub use gather::{Query, Refused, gather};
 pub use html::html;
 pub use render::{csv, json, text};
+pub use settle::{
+    Claim, ClaimLine, Difference, Metered, Settlement, SignedClaim, believe, claim, reconcile, sign,
+};
 pub use sum::{Tax, Total, half_even, total};
 
 use serde::Serialize;

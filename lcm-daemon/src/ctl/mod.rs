@@ -3,12 +3,14 @@
 mod account;
 mod authentication;
 mod decode;
+mod dispute;
 mod drain;
 mod ledger;
 mod price;
 pub mod quote;
 mod refresh;
 mod session;
+mod settle;
 mod show;
 mod statement;
 mod table;
@@ -53,6 +55,13 @@ enum Command {
         #[command(subcommand)]
         what: account::Account,
     },
+    /// Keep a posting out of bills, let it stand again, list its evidence.
+    Dispute {
+        #[command(subcommand)]
+        what: dispute::What,
+    },
+    /// Hold what we metered against what a neighbour says; status 1 if they differ.
+    Settle(settle::SettleArgs),
     /// What a customer or a neighbour owes, computed from the journal alone.
     Statement(statement::StatementArgs),
     /// Let no new reservation in, and wait until those that stand have ended.
@@ -113,19 +122,25 @@ pub fn ctl_with(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Trace(args) => trace::run(&args),
         Command::Decode(args) => return decode::run(&args),
         Command::Ledger { what } => return ledger::run(&what),
-        Command::Statement(args) => {
-            return match statement::run(&args) {
-                Ok(()) => Exit::Ok,
-                Err(error) => {
-                    eprintln!("lcmctl: {error}");
-                    Exit::Failed
-                }
-            };
-        }
+        Command::Dispute { what } => return ended(dispute::run(&what).map(|()| true)),
+        Command::Settle(args) => return ended(settle::run(&args)),
+        Command::Statement(args) => return ended(statement::run(&args).map(|()| true)),
         Command::Demo { what } => return demo::run(&what),
     };
     match result {
         Ok(()) => Exit::Ok,
+        Err(error) => {
+            eprintln!("lcmctl: {error}");
+            Exit::Failed
+        }
+    }
+}
+
+/// How a command ends that found what it looked for, or did not.
+fn ended(result: Result<bool, String>) -> Exit {
+    match result {
+        Ok(true) => Exit::Ok,
+        Ok(false) => Exit::Failed,
         Err(error) => {
             eprintln!("lcmctl: {error}");
             Exit::Failed

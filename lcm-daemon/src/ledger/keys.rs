@@ -92,6 +92,12 @@ pub(super) fn open(dir: &Path, last: Option<PublicKey>) -> Result<Signer, KeyErr
     }
 }
 
+/// The key that is in use in a directory; none is made.
+pub(crate) fn existing(dir: &Path) -> Result<Signer, KeyError> {
+    let path = dir.join(NAME);
+    read(&path)?.ok_or(KeyError::Malformed { path })
+}
+
 /// Refuses a key that is not the one that signed the journal.
 pub(super) fn same(last: &Last, signer: &Signer) -> Result<(), KeyError> {
     match last.key {

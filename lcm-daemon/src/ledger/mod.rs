@@ -13,6 +13,7 @@
 //! crash they are closed at the last instant that it proves, so nobody is charged for time of
 //! which the books know nothing.
 
+pub mod amend;
 pub mod backup;
 pub mod carried;
 pub mod fault;

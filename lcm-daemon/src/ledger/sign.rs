@@ -46,8 +46,8 @@ impl Signer {
         Key { public, signature: halves(signature) }
     }
 
-    /// Signs the text of a summary.
-    pub(super) fn sums(&self, text: &[u8]) -> [[u8; 32]; 2] {
+    /// Signs the text of a summary, or of what is exchanged with a neighbour.
+    pub(crate) fn sums(&self, text: &[u8]) -> [[u8; 32]; 2] {
         halves(self.key.sign(text))
     }
 
@@ -166,7 +166,7 @@ impl Signatures {
 }
 
 /// Whether this key signed this text.
-pub(super) fn signed(key: &PublicKey, text: &[u8], [r, s]: [[u8; 32]; 2]) -> bool {
+pub(crate) fn signed(key: &PublicKey, text: &[u8], [r, s]: [[u8; 32]; 2]) -> bool {
     VerifyingKey::from_bytes(key)
         .is_ok_and(|key| key.verify_strict(text, &Signature::from_components(r, s)).is_ok())
 }

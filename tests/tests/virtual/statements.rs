@@ -5,11 +5,16 @@ use std::path::{Path, PathBuf};
 
 use charging_model::Ppm;
 use charging_model::tree::Tree;
-use lcm_daemon::billing::{Query, Refused, Statement, Tax, csv, gather, html, json, text, total};
+use lcm_daemon::billing::{
+    Query, Refused, Statement, Tax, believe, claim, csv, gather, html, json, reconcile, sign, text,
+    total,
+};
+use lcm_daemon::ledger::amend::{AmendError, dispute, evidence};
 use lcm_daemon::ledger::journal::{Journal, Options as JournalOptions};
-use lcm_daemon::ledger::record::{Body, Contra, Dispute, Period, Stamp, Started};
+use lcm_daemon::ledger::record::{Body, Contra, Dispute, Payment, Period, Runs, Stamp, Started};
 use lcm_daemon::purse::Holder;
-use lcm_tests::sim::{NodeId, Options, TreeNet, UNIX_START};
+use lcm_tests::sim::{Kind, Net, NodeId, Options, Topology, TreeNet, UNIX_START, reserve_up_to};
+use rsvp_wire::object::Session;
 
 use crate::support::link;
 
@@ -50,12 +55,22 @@ fn played() -> TreeNet {
 
 /// What a node wrote, as a journal on disk; its wall clock starts with the play.
 fn write(play: &TreeNet, node: NodeId, dir: &Path, more: &[Body]) {
-    let begin = play.net.clock(node).at.as_millis() - play.net.now_us() / 1_000;
+    write_changed(&play.net, (node, NAMES[node]), dir, Clone::clone, more);
+}
+
+fn write_changed(
+    net: &Net,
+    (node, name): (NodeId, &str),
+    dir: &Path,
+    change: impl Fn(&Body) -> Body,
+    more: &[Body],
+) {
+    let begin = net.clock(node).at.as_millis() - net.now_us() / 1_000;
     let stamp =
         |at_ms: u64| Stamp { at_ms, wall_ms: u64::from(UNIX_START) * 1_000 + (at_ms - begin) };
     let mut journal = Journal::open(dir, JournalOptions::default()).unwrap();
     let started = Started {
-        node: NAMES[node].to_owned(),
+        node: name.to_owned(),
         program: "test".to_owned(),
         boot: [1; 16],
         currency: 978,
@@ -63,10 +78,10 @@ fn write(play: &TreeNet, node: NodeId, dir: &Path, more: &[Body]) {
         stamp: stamp(begin),
     };
     journal.append(&Body::Started(started)).unwrap();
-    for (_, body) in play.net.node(node).records() {
-        journal.append(body).unwrap();
+    for (_, body) in net.node(node).records() {
+        journal.append(&change(body)).unwrap();
     }
-    let end = stamp(play.net.clock(node).at.as_millis());
+    let end = stamp(net.clock(node).at.as_millis());
     journal.append(&Body::Alive(end)).unwrap();
     for body in more {
         journal.append(body).unwrap();
@@ -209,4 +224,103 @@ fn what_is_disputed_is_in_no_sum_and_refunds_are_lines() {
     let after = gather(dir.path(), &query(holder)).unwrap();
     assert_eq!(exact(&before) - exact(&after), segment.amount);
     assert_eq!((after.disputed[0].record, &after.disputed[0].reason), (segment.record, &reason));
+}
+
+/// S - A - R, five sessions of R for 20 s; A is paid and meters, R keeps a shadow.
+fn five_sessions() -> Net {
+    let mut t = Topology::default();
+    for (name, kind) in [("S", Kind::Host), ("A", Kind::Router), ("R", Kind::Host)] {
+        t.node(name, kind);
+    }
+    t.link(0, 1, (0, 0));
+    t.link(1, 2, (SCALE, SCALE));
+    let mut net = Net::new(t, Options::default());
+    for number in 0..5 {
+        let session = Session::new(net.address(2), 17, 7_000 + number);
+        net.send(0, session, None);
+        net.receive_as(2, reserve_up_to(session, None));
+        net.run_ms(1_000);
+    }
+    net.run_ms(20_000);
+    net
+}
+
+#[test]
+fn settlement_of_two_ledgers_finds_the_very_session_that_they_differ_on() {
+    let net = five_sessions();
+    let [a, honest, wrong] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    write_changed(&net, (1, "A"), a.path(), Clone::clone, &[]);
+    write_changed(&net, (2, "R"), honest.path(), Clone::clone, &[]);
+    // R says that the third flow of its journal began five seconds later.
+    let late = |body: &Body| match body {
+        Body::Runs(runs) if runs.meter.payment == Payment::ReceiverOut && runs.meter.flow == 3 => {
+            Body::Runs(Runs { at_ms: runs.at_ms + 5_000, ..runs.clone() })
+        }
+        other => other.clone(),
+    };
+    write_changed(&net, (2, "R"), wrong.path(), late, &[]);
+    let link = net.topology.between(1, 2);
+    let of = |node| net.topology.address_on(net.family(), node, link);
+    let any = query(Holder::Neighbour(of(2)));
+    let ours = claim(a.path(), of(2), &any).unwrap();
+    let theirs = |dir: &Path| {
+        let signed = sign(dir, claim(dir, of(1), &any).unwrap()).unwrap();
+        believe(&serde_json::to_string(&signed).unwrap(), None).unwrap()
+    };
+    let settled = reconcile(&ours, &theirs(honest.path()), 200);
+    assert_eq!((settled.agreed, settled.differences.len()), (5, 0), "{settled:?}");
+    let exact: i128 = gather(a.path(), &any).unwrap().sessions.iter().map(|s| s.total).sum();
+    assert!(settled.due == exact && exact > 0, "{settled:?}");
+    let settled = reconcile(&ours, &theirs(wrong.path()), 200);
+    assert_eq!((settled.agreed, settled.due), (4, exact));
+    let [difference] = &settled.differences[..] else { panic!("{settled:?}") };
+    assert!(difference.session.ends_with(":7002"), "{difference:?}");
+    let short = difference.ours.amount - difference.theirs.amount;
+    let five_seconds = i128::from(SCALE) * 5_000;
+    assert!((short - five_seconds).abs() <= i128::from(SCALE) * 200, "{difference:?}");
+    assert!(!difference.ours.records.is_empty() && !difference.theirs.records.is_empty());
+    // The provider that is paid sees the same from its side, the other way round.
+    let mirrored = reconcile(&theirs(wrong.path()), &ours, 200);
+    assert_eq!((mirrored.due, mirrored.differences.len()), (-exact, 1));
+}
+
+#[test]
+fn a_dispute_is_written_once_with_its_evidence_and_leaves_the_journal_sound() {
+    let net = five_sessions();
+    let dir = tempfile::tempdir().unwrap();
+    write_changed(&net, (1, "A"), dir.path(), Clone::clone, &[]);
+    let holder: Holder = "opaque:R".parse().unwrap();
+    let before = gather(dir.path(), &query(holder.clone())).unwrap();
+    // What runs is no posting yet: end it by a stop.
+    let running = before.sessions[0].flows[0].segments[0].record;
+    let by = || "root".to_owned();
+    let order = |of, open| Dispute { of, open, by: by(), reason: "silence".to_owned(), wall_ms: 1 };
+    let refused = dispute(dir.path(), order(running, true)).unwrap_err();
+    assert!(matches!(refused, AmendError::Fault(_)), "{refused}");
+    assert!(refused.to_string().contains("lcmctl ledger export"), "{refused}");
+
+    let stopped = tempfile::tempdir().unwrap();
+    let mut net = net;
+    let begin = net.clock(1).at.as_millis() - net.now_us() / 1_000;
+    net.kill(2);
+    net.run_ms(200_000);
+    write_changed(&net, (1, "A"), stopped.path(), Clone::clone, &[]);
+    assert!(begin > 0);
+    let before = gather(stopped.path(), &query(holder.clone())).unwrap();
+    let segment = before.sessions[2].flows[0].segments[0].clone();
+    dispute(stopped.path(), order(segment.record, true)).unwrap();
+    assert!(dispute(stopped.path(), order(segment.record, true)).is_err(), "once");
+    let disputed = gather(stopped.path(), &query(holder.clone())).unwrap();
+    assert_eq!(exact(&before) - exact(&disputed), segment.amount);
+    assert_eq!(disputed.disputed[0].record, segment.record);
+    let found = evidence(stopped.path(), segment.record).unwrap();
+    let posting = found.posting.unwrap();
+    assert_eq!(posting.amount.cast_signed(), segment.amount);
+    let kinds = |wanted: fn(&Body) -> bool| found.records.iter().filter(|(_, b)| wanted(b)).count();
+    assert_eq!(kinds(|body| matches!(body, Body::Flow(_))), 1);
+    assert!(kinds(|body| matches!(body, Body::Consent(_))) >= 1);
+    assert_eq!(kinds(|body| matches!(body, Body::Runs(_))), 2, "its beginning and its end");
+    assert_eq!(kinds(|body| matches!(body, Body::Dispute(_))), 1);
+    dispute(stopped.path(), order(segment.record, false)).unwrap();
+    assert_eq!(exact(&gather(stopped.path(), &query(holder)).unwrap()), exact(&before));
 }

@@ -152,6 +152,11 @@ fn records(args: &ExportArgs, out: &mut impl Write) -> Result<(), String> {
     walk.end().map(|_| ()).map_err(text)
 }
 
+/// Prints one record.
+pub(super) fn print(number: u64, body: &Body) -> io::Result<()> {
+    record(number, body).write(&mut io::stdout().lock(), Format::Jsonl)
+}
+
 fn record(number: u64, body: &Body) -> Row {
     let row = Row::new(RECORDS).number("record", number);
     let stamped =

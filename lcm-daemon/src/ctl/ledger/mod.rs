@@ -18,7 +18,7 @@ use crate::io::clock;
 use crate::ledger::backup::{backup, restore};
 use crate::ledger::journal::{Journal, Options};
 use crate::ledger::prune::prune;
-use crate::ledger::record::Stamp;
+use crate::ledger::record::{Body, Stamp};
 use crate::ledger::repair::repair;
 use crate::ledger::replay::{Moment, Replay};
 use crate::ledger::sign::{PublicKey, hex};
@@ -104,7 +104,7 @@ pub(crate) struct PruneArgs {
 }
 
 /// Reads 64 hexadecimal digits.
-fn public_key(text: &str) -> Result<PublicKey, String> {
+pub(crate) fn public_key(text: &str) -> Result<PublicKey, String> {
     let wrong = || format!("{text:?} is not a public key: 64 hexadecimal digits");
     if text.len() != 64 || !text.is_ascii() {
         return Err(wrong());
@@ -262,6 +262,11 @@ fn run_prune(args: &PruneArgs) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Prints a record as a line of JSON.
+pub(crate) fn print_record(number: u64, body: &Body) -> Result<(), String> {
+    export::print(number, body).map_err(text)
 }
 
 /// What writes would make a directory of a mistyped name.

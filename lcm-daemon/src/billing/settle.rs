@@ -1,0 +1,303 @@
+//! Settlement between neighbours: our metering held against the other's, which was exchanged as a
+//! signed statement.
+//!
+//! Who is paid meters, and that counts; who pays keeps a shadow of it. Both name flows alike, by
+//! session and sender, so each difference points at a flow, and at the records of both journals
+//! that it comes from.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{Query, Refused, gather};
+use crate::ledger::keys::{self, KeyError};
+use crate::ledger::sign::{PublicKey, hex, signed};
+use crate::purse::Holder;
+
+/// What is signed begins with this.
+const TEXT: &[u8] = b"lcm settlement\0\0";
+
+/// What a node metered between itself and a neighbour.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The node that says so.
+    pub node: String,
+    /// The neighbour, as the node knows it.
+    pub about: String,
+    /// The currency.
+    pub currency: String,
+    /// From when on, in milliseconds since 1970.
+    pub from_ms: u64,
+    /// Until when.
+    pub to_ms: u64,
+    /// Each rate that ran.
+    pub lines: Vec<ClaimLine>,
+}
+
+/// A rate that ran between the two.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimLine {
+    /// The session.
+    pub session: String,
+    /// The sender.
+    pub sender: String,
+    /// Which payment, as the node sees it.
+    pub payment: String,
+    /// The record of its journal that opened it.
+    pub record: u64,
+    /// From when on.
+    pub from_ms: u64,
+    /// For how long.
+    pub ms: u64,
+    /// The rate, in 10⁻¹² currency units per second.
+    pub rate: u64,
+}
+
+/// A claim, signed by the key of the journal that it follows from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedClaim {
+    /// What is claimed.
+    pub claim: Claim,
+    /// The key: 64 hexadecimal digits.
+    pub public_key: String,
+    /// The Ed25519 signature: 128 hexadecimal digits.
+    pub signature: String,
+}
+
+/// A flow on which the two do not agree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The session.
+    pub session: String,
+    /// The sender.
+    pub sender: String,
+    /// Which payment, as we see it.
+    pub payment: String,
+    /// What we metered, and for how long, in which records.
+    pub ours: Metered,
+    /// What the neighbour did.
+    pub theirs: Metered,
+}
+
+/// What one side metered of a flow.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Metered {
+    /// The amount, in 10⁻¹⁵ currency units.
+    #[serde(with = "super::amount")]
+    pub amount: i128,
+    /// The time, in milliseconds.
+    pub ms: u64,
+    /// Records that opened what it comes from.
+    pub records: Vec<u64>,
+    #[serde(skip)]
+    dearest: u64,
+}
+
+/// What two claims come to beside each other.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Settlement {
+    /// What the neighbour owes us, by who is paid, in 10⁻¹⁵ currency units; negative where we owe.
+    #[serde(with = "super::amount")]
+    pub due: i128,
+    /// Flows on which both agree, within the tolerance.
+    pub agreed: usize,
+    /// What they differ by in sum.
+    #[serde(with = "super::amount")]
+    pub within: i128,
+    /// Those on which they do not.
+    pub differences: Vec<Difference>,
+}
+
+/// What this node's journal says of a neighbour in a span.
+///
+/// # Errors
+/// As [`gather`].
+pub fn claim(dir: &Path, neighbour: IpAddr, query: &Query) -> Result<Claim, Refused> {
+    let query = Query { holder: Holder::Neighbour(neighbour), detail: 1, ..query.clone() };
+    let statement = gather(dir, &query)?;
+    let mut lines = Vec::new();
+    for session in &statement.sessions {
+        for flow in &session.flows {
+            let line = |segment: &super::SegmentLine| ClaimLine {
+                session: session.session.clone(),
+                sender: flow.sender.clone(),
+                payment: segment.payment.to_owned(),
+                record: segment.record,
+                from_ms: segment.from_ms,
+                ms: segment.ms,
+                rate: segment.rate,
+            };
+            lines.extend(flow.segments.iter().map(line));
+        }
+    }
+    Ok(Claim {
+        node: statement.node,
+        about: statement.account,
+        currency: statement.currency,
+        from_ms: statement.from_ms,
+        to_ms: statement.to_ms,
+        lines,
+    })
+}
+
+/// Signs a claim with the key of the journal in `dir`.
+///
+/// # Errors
+/// If the key cannot be used.
+pub fn sign(dir: &Path, claim: Claim) -> Result<SignedClaim, KeyError> {
+    let signer = keys::existing(dir)?;
+    let signature = hex(&signer.sums(&text(&claim)).concat());
+    Ok(SignedClaim { claim, public_key: hex(&signer.public()), signature })
+}
+
+fn text(claim: &Claim) -> Vec<u8> {
+    let bytes = serde_json::to_vec(claim).unwrap_or_default();
+    [TEXT, Sha256::digest(&bytes).as_slice()].concat()
+}
+
+/// The claim of a file, if the key that it names signed it, and is the one that is known.
+///
+/// # Errors
+/// Why it is not believed.
+pub fn believe(file: &str, known: Option<PublicKey>) -> Result<Claim, String> {
+    let given: SignedClaim =
+        serde_json::from_str(file).map_err(|error| format!("no signed statement: {error}"))?;
+    let key = digits::<32>(&given.public_key).ok_or("its key is not 64 hexadecimal digits")?;
+    let signature = digits::<64>(&given.signature).ok_or("its signature is not 128 digits")?;
+    if known.is_some_and(|known| known != key) {
+        return Err(format!(
+            "signed by {}, not by the key that was asked for: has the neighbour changed its key? \
+             Ask it over another way, then give --public-key",
+            given.public_key
+        ));
+    }
+    let (r, s) = signature.split_at(32);
+    let halves = [r, s].map(|half| <[u8; 32]>::try_from(half).unwrap_or_default());
+    if !signed(&key, &text(&given.claim), halves) {
+        return Err("the signature is wrong: it was changed after it was signed".to_owned());
+    }
+    Ok(given.claim)
+}
+
+fn digits<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let bytes = text.as_bytes();
+    if bytes.len() != 2 * N || !bytes.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let all: Option<Vec<u8>> = bytes.chunks(2).map(byte).collect();
+    all?.try_into().ok()
+}
+
+/// The payment that the other side calls so.
+fn mirrored(payment: &str) -> &str {
+    match payment {
+        "receiver_in" => "receiver_out",
+        "receiver_out" => "receiver_in",
+        "sender_in" => "sender_out",
+        "sender_out" => "sender_in",
+        other => other,
+    }
+}
+
+/// Session, sender, and payment as we see it.
+type Key = (String, String, String);
+
+fn by_flow(claim: &Claim, ours: bool) -> BTreeMap<Key, Metered> {
+    let mut flows: BTreeMap<Key, Metered> = BTreeMap::new();
+    for line in &claim.lines {
+        let payment = if ours { &line.payment } else { mirrored(&line.payment) };
+        let key = (line.session.clone(), line.sender.clone(), payment.to_owned());
+        let metered = flows.entry(key).or_default();
+        metered.amount += i128::from(line.rate) * i128::from(line.ms);
+        metered.ms = metered.ms.saturating_add(line.ms);
+        metered.records.push(line.record);
+        metered.dearest = metered.dearest.max(line.rate);
+    }
+    flows
+}
+
+/// Holds two claims against each other. A flow on which they differ by no more than `tolerance_ms`
+/// of its dearest rate, for each rate that ran, is agreed on: news take time to arrive.
+#[must_use]
+pub fn reconcile(ours: &Claim, theirs: &Claim, tolerance_ms: u64) -> Settlement {
+    let (own, mut other) = (by_flow(ours, true), by_flow(theirs, false));
+    let mut settlement = Settlement::default();
+    let mut pairs: Vec<(Key, Metered, Metered)> = Vec::new();
+    for (key, metered) in own {
+        let theirs = other.remove(&key).unwrap_or_default();
+        pairs.push((key, metered, theirs));
+    }
+    pairs.extend(other.into_iter().map(|(key, theirs)| (key, Metered::default(), theirs)));
+    for ((session, sender, payment), ours, theirs) in pairs {
+        settlement.due += match payment.as_str() {
+            "receiver_in" | "sender_in" => ours.amount,
+            _ => -theirs.amount,
+        };
+        let rates = ours.records.len().max(theirs.records.len());
+        let dearest = i128::from(ours.dearest.max(theirs.dearest));
+        let tolerated = dearest * i128::from(tolerance_ms) * i128::try_from(rates).unwrap_or(1);
+        let off = ours.amount - theirs.amount;
+        if off.abs() <= tolerated {
+            settlement.agreed += 1;
+            settlement.within += off;
+        } else {
+            let difference = Difference { session, sender, payment, ours, theirs };
+            settlement.differences.push(difference);
+        }
+    }
+    settlement
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(payment: &str, ms: u64) -> Claim {
+        let line = ClaimLine {
+            session: "udp:192.0.2.1:5".to_owned(),
+            sender: "192.0.2.2:4".to_owned(),
+            payment: payment.to_owned(),
+            record: 7,
+            from_ms: 0,
+            ms,
+            rate: 10,
+        };
+        let words = || "x".to_owned();
+        let lines = vec![line];
+        Claim { node: words(), about: words(), currency: words(), from_ms: 0, to_ms: 9, lines }
+    }
+
+    #[test]
+    fn who_is_paid_counts_and_what_news_take_is_tolerated() {
+        let (ours, theirs) = (claim("receiver_in", 1_000), claim("receiver_out", 1_005));
+        let settled = reconcile(&ours, &theirs, 5);
+        assert_eq!((settled.due, settled.agreed, settled.within), (10_000, 1, -50));
+        let settled = reconcile(&ours, &theirs, 4);
+        assert_eq!((settled.due, settled.differences.len()), (10_000, 1));
+        // The other way round the neighbour is paid, and its metering counts.
+        assert_eq!(reconcile(&theirs, &ours, 5).due, -10_000);
+        let nothing = Claim { lines: Vec::new(), ..ours.clone() };
+        let settled = reconcile(&nothing, &theirs, 5);
+        assert_eq!(settled.differences[0].theirs.records, [7]);
+    }
+
+    #[test]
+    fn what_was_changed_or_signed_by_another_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(sign(dir.path(), claim("receiver_in", 1)).is_err(), "there is no key");
+        let options = crate::ledger::journal::Options::default();
+        drop(crate::ledger::journal::Journal::open(dir.path(), options).unwrap());
+        let signed = sign(dir.path(), claim("receiver_in", 1)).unwrap();
+        let text = serde_json::to_string(&signed).unwrap();
+        let key = digits::<32>(&signed.public_key);
+        assert_eq!(believe(&text, key), Ok(signed.claim));
+        assert!(believe(&text, Some([3; 32])).unwrap_err().contains("--public-key"));
+        let changed = text.replace("\"ms\":1", "\"ms\":2");
+        assert!(believe(&changed, key).unwrap_err().contains("changed after"));
+        assert!(believe("{}", None).is_err());
+    }
+}
