@@ -176,7 +176,7 @@ impl Engine {
         interface: &str,
         tariff: Tariff,
     ) -> Result<(), LocalError> {
-        let now = self.core.believable(now);
+        let now = self.enter(now);
         let port = self
             .core
             .interfaces
