@@ -288,6 +288,10 @@ impl Gathered {
         }
         let proved = replay.proved().map_or(0, |moment| moment.stamp.wall_ms);
         let closed = last.map_or(0, |(_, at_ms)| at_ms);
+        // By the wall clock a segment may end a millisecond after the stamp that proves it.
+        let pieces = self.flows.values().flat_map(|sums| &sums.pieces);
+        let ended = pieces.map(|piece| piece.from_ms.saturating_add(piece.ms)).max();
+        let proved = proved.max(ended.unwrap_or(0));
         let to_ms = query.to_ms.unwrap_or(if query.provisional { proved } else { closed });
         let from_ms = query.from_ms.unwrap_or(0);
         if to_ms < from_ms {
