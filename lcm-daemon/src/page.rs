@@ -155,6 +155,7 @@ impl Page {
         }
         m.charging_accepts.set([], counters.payments_accepted);
         m.charging_kept.set([], counters.payments_kept);
+        m.charging_price_moves.set([], counters.price_moves);
         for (reason, count) in &counters.payments_refused {
             m.charging_refusals.set([reason], *count);
         }

@@ -13,9 +13,9 @@ use super::{
     DEFAULT_INTERFACE_BUNDLE, DEFAULT_INTERFACE_CHARGING, DEFAULT_INTERFACE_HELLO_MS,
     DEFAULT_INTERFACE_NON_RSVP_HOP, DEFAULT_INTERFACE_REFRESH_REDUCTION, DEFAULT_INTERFACE_ROLE,
     DEFAULT_INTERFACE_RSVP, Interface, LinkRole, NO_LIMIT, REFRESH_MS_MAX, REFRESH_MS_MIN,
-    VALIDITY_MS_MAX, tariff,
+    VALIDITY_MS_MAX, moving, tariff,
 };
-use crate::tariff::{Class, Tariff};
+use crate::tariff::{Class, Congestion, Schedule, Tariff};
 
 /// Longest interface name in bytes: `IFNAMSIZ` less its closing zero (netdevice(7)).
 const NAME_BYTES_MAX: usize = 15;
@@ -57,6 +57,8 @@ struct Settings {
     timing_place: Option<Range<usize>>,
     tariff: Option<Class>,
     guaranteed_tariff: Option<Class>,
+    schedule: Option<Schedule>,
+    congestion: Option<Congestion>,
 }
 
 /// Checks `[default_interface]` and every `[[interface]]`.
@@ -80,6 +82,8 @@ pub(super) fn check(
         timing_place: inherited.timing_place.clone(),
         tariff: None,
         guaranteed_tariff: None,
+        schedule: None,
+        congestion: None,
     };
     let default_place = default.as_ref().map(Spanned::span);
     let raw_default = default.map(Spanned::into_inner).unwrap_or_default();
@@ -142,9 +146,11 @@ impl Settings {
             reservable_bits_per_s: self.reservable_bits_per_s,
             charging,
             tariff: match self.tariff {
-                Some(controlled_load) => {
-                    Tariff { controlled_load, guaranteed: self.guaranteed_tariff }
-                }
+                Some(controlled_load) => Tariff {
+                    schedule: self.schedule,
+                    congestion: self.congestion,
+                    ..Tariff::new(controlled_load, self.guaranteed_tariff)
+                },
                 None => Tariff::free(),
             },
             validity_ms: self.validity_ms,
@@ -207,6 +213,14 @@ fn settings(base: &Settings, raw: &raw::Interface, problems: &mut Problems<'_>) 
             (Some(given), _) => Some(tariff::class(given, problems)),
             (None, Some(_)) => None,
             (None, None) => base.guaranteed_tariff.clone(),
+        },
+        schedule: match &raw.schedule {
+            Some(given) => moving::schedule(given, problems),
+            None => base.schedule.clone(),
+        },
+        congestion: match &raw.congestion {
+            Some(given) => moving::congestion(given, problems),
+            None => base.congestion.clone(),
         },
     }
 }

@@ -35,6 +35,7 @@ mod interfaces;
 mod keys;
 mod ledger;
 mod limits;
+mod moving;
 mod neighbours;
 mod problem;
 mod proxy;

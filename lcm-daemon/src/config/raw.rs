@@ -101,6 +101,37 @@ pub(super) struct Interface {
     pub(super) role: Given<super::LinkRole>,
     pub(super) tariff: Given<Tariff>,
     pub(super) guaranteed_tariff: Given<Tariff>,
+    pub(super) schedule: Given<Schedule>,
+    pub(super) congestion: Given<Congestion>,
+}
+
+/// `schedule = { time_zone = …, windows = […] }`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table with time_zone and windows")]
+pub(super) struct Schedule {
+    pub(super) time_zone: Given<String>,
+    #[serde(default)]
+    pub(super) windows: Vec<Spanned<Window>>,
+}
+
+/// `{ days = […], from = "08:00", to = "18:00", percent = 150 }`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table with days, from, to and percent")]
+pub(super) struct Window {
+    pub(super) days: Given<Vec<Spanned<String>>>,
+    pub(super) from: Given<String>,
+    pub(super) to: Given<String>,
+    pub(super) percent: Given<u64>,
+}
+
+/// `congestion = { points = […], … }`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table with points, such as [[50, 100], [100, 300]]")]
+pub(super) struct Congestion {
+    pub(super) points: Given<Vec<(u32, u32)>>,
+    pub(super) hold_ms: Given<u64>,
+    pub(super) least_change_percent: Given<u64>,
+    pub(super) approach_percent: Given<u64>,
 }
 
 /// `tariff = { kind = "flat", … }`

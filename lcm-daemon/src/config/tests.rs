@@ -659,7 +659,7 @@ fn any_class() -> impl Strategy<Value = Class> {
 
 fn any_tariff() -> impl Strategy<Value = Tariff> {
     let classes = (any_class(), proptest::option::of(any_class()));
-    classes.prop_map(|(controlled_load, guaranteed)| Tariff { controlled_load, guaranteed })
+    classes.prop_map(|(controlled_load, guaranteed)| Tariff::new(controlled_load, guaranteed))
 }
 
 fn any_account() -> impl Strategy<Value = Account> {

@@ -24,6 +24,8 @@ pub struct Counters {
     pub payments_accepted: u64,
     /// UCPEs that kept the old rate of an existing reservation.
     pub payments_kept: u64,
+    /// Changes of prices that follow the clock or utilisation.
+    pub price_moves: u64,
     /// UCPEs refused, by reason.
     pub payments_refused: BTreeMap<&'static str, u64>,
     /// Route look-ups asked of the kernel.

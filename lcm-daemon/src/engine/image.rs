@@ -84,6 +84,8 @@ fn write_core(core: &Core, out: &mut String) -> fmt::Result {
         rng: _,
         steady: _,
         repriced,
+        // In the plays that are explored prices stand.
+        prices_move: _,
         torn_with,
         // That of the last input.
         at: _,

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::slew::Ramp;
-use super::time::Instant;
+use super::time::{Instant, Now, Span};
 use crate::config;
 use crate::kernel::Interface;
-use crate::tariff::Tariff;
+use crate::tariff::{Demand, Factors, Tariff};
 
 /// One interface with its settings.
 #[derive(Debug, Clone)]
@@ -16,6 +16,10 @@ pub(crate) struct Port {
     pub(crate) settings: config::Interface,
     /// The version of the tariff in force, as consents record it.
     pub(crate) tariff_version: u32,
+    /// What prices are multiplied by for the time being.
+    pub(crate) factors: Factors,
+    /// When the price last followed utilisation.
+    pub(crate) moved: Option<Instant>,
     /// A price that takes effect when the next reservation is admitted here (T6).
     pub(crate) price_at_admission: Option<u64>,
     /// What is reserved here in all.
@@ -69,6 +73,47 @@ impl Port {
     pub(crate) fn set_tariff(&mut self, tariff: Tariff) {
         self.tariff_version = tariff.version();
         self.settings.tariff = tariff;
+        self.factors = Factors::ONE;
+        self.moved = None;
+    }
+
+    /// L of a demand that takes nothing, now.
+    pub(crate) fn base_price(&self) -> u64 {
+        self.settings.tariff.base_price(self.factors)
+    }
+
+    /// L of a demand now.
+    pub(crate) fn price(&self, demand: &Demand) -> u64 {
+        self.settings.tariff.price(demand, self.factors)
+    }
+
+    /// Lets prices follow the clock and what is reserved; true if they changed.
+    pub(crate) fn weigh(&mut self, now: Now) -> bool {
+        let before = self.factors;
+        let tariff = &self.settings.tariff;
+        let scheduled = tariff.schedule.as_ref();
+        self.factors.schedule = scheduled.map_or(100, |s| s.percent(now.unix_s.into()));
+        if self.next_move().is_some_and(|at| at <= now.at)
+            && let Some((_, percent)) = self.step()
+        {
+            self.factors.congestion = percent;
+            self.moved = Some(now.at);
+        }
+        self.factors != before
+    }
+
+    /// Where the curve of utilisation would have the price next, and how long each stands.
+    fn step(&self) -> Option<(u32, u32)> {
+        let curve = self.settings.tariff.congestion.as_ref()?;
+        let target = curve.target(self.reserved_bits_per_s, self.settings.reservable_bits_per_s);
+        Some((curve.hold_ms, curve.step(self.factors.congestion, target)?))
+    }
+
+    /// When the price next follows utilisation, if nothing changes.
+    pub(crate) fn next_move(&self) -> Option<Instant> {
+        let (hold_ms, _) = self.step()?;
+        let held = |moved: Instant| moved + Span::from_millis(hold_ms.into());
+        Some(self.moved.map_or_else(Instant::default, held))
     }
 
     /// Whether an address lies on the link.
@@ -191,6 +236,8 @@ impl Interfaces {
                 kernel,
                 tariff_version: settings.tariff.version(),
                 settings,
+                factors: Factors::ONE,
+                moved: None,
                 price_at_admission: None,
                 reserved_bits_per_s,
                 refresh: Ramp::default(),

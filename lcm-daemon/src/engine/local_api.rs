@@ -186,7 +186,7 @@ impl Engine {
         port.set_tariff(tariff);
         let interface = port.kernel.index;
         self.core.repriced.push(interface);
-        self.requote_repriced(now);
+        self.move_prices(now);
         Ok(())
     }
 

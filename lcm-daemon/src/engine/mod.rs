@@ -24,6 +24,7 @@ mod interfaces;
 mod limits;
 mod local;
 mod local_api;
+mod moving;
 mod neighbours;
 mod outbox;
 mod path;
@@ -133,6 +134,8 @@ pub(crate) struct Core {
     pub(crate) steady: bool,
     /// Interfaces whose price changed while one session was in hand.
     pub(crate) repriced: Vec<u32>,
+    /// When prices that move by themselves are looked at next.
+    pub(crate) prices_move: Option<Instant>,
     /// Objects of unknown classes of the tear in hand: they go on in the tears that follow from it
     /// (RFC 2205 section 3.10).
     pub(crate) torn_with: Vec<u8>,
@@ -188,6 +191,7 @@ impl Engine {
             rng: fastrand::Rng::with_seed(seed),
             steady: false,
             repriced: Vec::new(),
+            prices_move: None,
             torn_with: Vec::new(),
             at: Instant::default(),
             unix_s: 0,
@@ -316,7 +320,9 @@ impl Engine {
                 let settings = self.core.config.interface(&interface.name).clone();
                 let reduces = settings.refresh_reduction || settings.hello_ms > 0;
                 self.core.outbox.reduce.active |= settings.rsvp && reduces;
-                if self.core.interfaces.update(interface, settings) {
+                let changed = self.core.interfaces.update(interface, settings);
+                self.move_prices(now);
+                if changed {
                     self.interfaces_changed(now);
                 }
             }
@@ -358,6 +364,7 @@ impl Engine {
         }
         self.reduce_due(now);
         self.traces_due(now);
+        self.prices_due(now);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called at the latest.
@@ -365,7 +372,8 @@ impl Engine {
         let reduction = self.core.outbox.reduce.next_due();
         let diagnosis = self.core.diagnose.next_due();
         let purses = self.core.purses.next_alarm();
-        let others = [self.core.integrity.next_alarm(), reduction, diagnosis, purses];
+        let prices = self.core.prices_move;
+        let others = [self.core.integrity.next_alarm(), reduction, diagnosis, purses, prices];
         self.core.timers.next().into_iter().chain(others.into_iter().flatten()).min()
     }
 

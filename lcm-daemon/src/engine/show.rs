@@ -371,10 +371,11 @@ impl Engine {
                 addresses: port.kernel.addresses.iter().map(|(a, p)| format!("{a}/{p}")).collect(),
                 rsvp: port.settings.rsvp,
                 charging: port.settings.charging,
-                price: port.settings.tariff.price_pico_per_s(),
+                price: port.base_price(),
                 max_price: port.settings.tariff.max_price_pico_per_s(),
                 price_at_admission: port.price_at_admission,
-                tariff: port.settings.tariff.by_demand().then(|| port.settings.tariff.to_string()),
+                tariff: (port.settings.tariff.by_demand() || port.settings.tariff.moves())
+                    .then(|| port.settings.tariff.to_string()),
                 tariff_version: port.tariff_version,
                 refresh_ms: self.core.interfaces.refresh_ms_on(port.kernel.index, now.at),
                 reservable_bits_per_s: Some(port.settings.reservable_bits_per_s)

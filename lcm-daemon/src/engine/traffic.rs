@@ -211,6 +211,7 @@ fn hand_over(
         let others = port.reserved_bits_per_s.saturating_sub(bits(old));
         port.reserved_bits_per_s = others.saturating_add(bits(new));
     }
+    core.utilisation_changed(either.outgoing);
     let change = TrafficChange {
         session,
         interface: either.outgoing,

@@ -227,6 +227,13 @@ pub const CHARGING_KEPT: Descriptor<0> = Descriptor::counter(
     "Payments (UCPEs) that did not cover a new price and kept the old rate of a reservation.",
 );
 
+/// Prices that followed the time of day or utilisation.
+pub const CHARGING_PRICE_MOVES: Descriptor<0> = Descriptor::counter(
+    "lcm_charging_price_moves_total",
+    [],
+    "Changes of prices that follow the time of day or what is reserved on an interface.",
+);
+
 /// Questions to the kernel's forwarding tables.
 pub const ROUTE_QUERIES: Descriptor<0> = Descriptor::counter(
     "lcm_route_queries_total",

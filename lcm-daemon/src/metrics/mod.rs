@@ -92,6 +92,8 @@ pub struct Metrics {
     pub accounts: Gauge<1>,
     /// See [`descriptors::CHARGING_KEPT`].
     pub charging_kept: Counter<0>,
+    /// See [`descriptors::CHARGING_PRICE_MOVES`].
+    pub charging_price_moves: Counter<0>,
     /// See [`descriptors::ROUTE_QUERIES`].
     pub route_queries: Counter<0>,
     /// See [`descriptors::CHARGING_ACCEPTS`].
@@ -151,6 +153,7 @@ impl Metrics {
             account_events: counter(r, &descriptors::ACCOUNT_EVENTS)?,
             accounts: gauge(r, &descriptors::ACCOUNTS)?,
             charging_kept: counter(r, &descriptors::CHARGING_KEPT)?,
+            charging_price_moves: counter(r, &descriptors::CHARGING_PRICE_MOVES)?,
             route_queries: counter(r, &descriptors::ROUTE_QUERIES)?,
             charging_accepts: counter(r, &descriptors::CHARGING_ACCEPTS)?,
             charging_refusals: counter(r, &descriptors::CHARGING_REFUSALS)?,

@@ -26,6 +26,7 @@ fn filled() -> Metrics {
     m.neighbour_news.set(["silent"], 1);
     m.ways_taken.set(["first"], 1);
     m.charging_kept.set([], 2);
+    m.charging_price_moves.set([], 3);
     m.route_queries.set([], 3);
     m.charging_accepts.set([], 7);
     m.charging_refusals.set(["payment_too_low"], 1);

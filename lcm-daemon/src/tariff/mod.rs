@@ -6,9 +6,11 @@
 //! class, and a version that consents record.
 
 mod bucket;
+mod congestion;
 mod flat;
 mod guaranteed;
 mod rate;
+mod schedule;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,9 +19,11 @@ use rsvp_wire::object::{FlowSpec, Tspec};
 use sha2::{Digest, Sha256};
 
 pub use bucket::Bucket;
+pub use congestion::Congestion;
 pub use flat::Flat;
 pub use guaranteed::Guaranteed;
 pub use rate::Rate;
+pub use schedule::{DAY_MINUTES, DAYS, Schedule, Window};
 
 /// Bits per second in the unit that prices by rate are given for, a Mbit/s.
 const MBIT: u128 = 1_000_000;
@@ -190,14 +194,42 @@ pub struct Tariff {
     pub controlled_load: Class,
     /// For guaranteed service; `None` is as for controlled load.
     pub guaranteed: Option<Class>,
+    /// When both are dearer or cheaper.
+    pub schedule: Option<Schedule>,
+    /// How both follow what is reserved on the interface.
+    pub congestion: Option<Congestion>,
+}
+
+/// What prices are multiplied by for the time being, in percent each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Factors {
+    /// By the time of day and the day of the week.
+    pub schedule: u32,
+    /// By how full the interface is.
+    pub congestion: u32,
+}
+
+impl Factors {
+    /// Prices as they are.
+    pub const ONE: Factors = Factors { schedule: 100, congestion: 100 };
+
+    fn of(self, price: u64) -> u64 {
+        let product = u128::from(price) * u128::from(self.schedule) * u128::from(self.congestion);
+        u64::try_from(product / 10_000).unwrap_or(u64::MAX)
+    }
 }
 
 impl Tariff {
     /// So much per second, whatever is reserved, and at most that much.
     #[must_use]
     pub fn flat(price_pico_per_s: u64, max_price_pico_per_s: u64) -> Self {
-        let class = Class::new(Flat { price_pico_per_s }, Most::Price(max_price_pico_per_s));
-        Self { controlled_load: class, guaranteed: None }
+        Self::new(Class::new(Flat { price_pico_per_s }, Most::Price(max_price_pico_per_s)), None)
+    }
+
+    /// Prices for both service classes that are the same at all times.
+    #[must_use]
+    pub fn new(controlled_load: Class, guaranteed: Option<Class>) -> Self {
+        Self { controlled_load, guaranteed, schedule: None, congestion: None }
     }
 
     /// The tariff that charges nothing.
@@ -215,14 +247,30 @@ impl Tariff {
 
     /// L, in 10⁻¹² currency units per second.
     #[must_use]
-    pub fn price(&self, demand: &Demand) -> u64 {
-        self.class(demand.service).price(demand)
+    pub fn price(&self, demand: &Demand, factors: Factors) -> u64 {
+        factors.of(self.class(demand.service).price(demand))
     }
 
-    /// Lmax, the most that L may become for this demand while the tariff stands.
+    /// Lmax, the most that L may become for this demand while the tariff stands: at any time of the
+    /// week, however full the interface is.
     #[must_use]
     pub fn most(&self, demand: &Demand) -> u64 {
-        self.class(demand.service).most(demand)
+        self.most_factors().of(self.class(demand.service).most(demand))
+    }
+
+    /// The greatest factors that there will ever be.
+    #[must_use]
+    pub fn most_factors(&self) -> Factors {
+        Factors {
+            schedule: self.schedule.as_ref().map_or(100, Schedule::most_percent),
+            congestion: self.congestion.as_ref().map_or(100, Congestion::most_percent),
+        }
+    }
+
+    /// Whether prices move by themselves.
+    #[must_use]
+    pub fn moves(&self) -> bool {
+        self.schedule.is_some() || self.congestion.is_some()
     }
 
     /// Whether the price goes by what is reserved.
@@ -246,13 +294,19 @@ impl Tariff {
     /// L of a demand that takes nothing: all of a flat price, the base of another one.
     #[must_use]
     pub fn price_pico_per_s(&self) -> u64 {
-        self.controlled_load.price(&NOTHING)
+        self.base_price(Factors::ONE)
+    }
+
+    /// As [`price_pico_per_s`](Self::price_pico_per_s), multiplied.
+    #[must_use]
+    pub fn base_price(&self, factors: Factors) -> u64 {
+        self.price(&NOTHING, factors)
     }
 
     /// Lmax of a demand that takes nothing.
     #[must_use]
     pub fn max_price_pico_per_s(&self) -> u64 {
-        self.controlled_load.most(&NOTHING)
+        self.most(&NOTHING)
     }
 }
 
@@ -263,10 +317,16 @@ impl fmt::Display for Tariff {
     /// As keys of a table of the configuration.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "tariff = {}", self.controlled_load)?;
-        match &self.guaranteed {
-            Some(class) => write!(f, "\nguaranteed_tariff = {class}"),
-            None => Ok(()),
+        if let Some(class) = &self.guaranteed {
+            write!(f, "\nguaranteed_tariff = {class}")?;
         }
+        if let Some(schedule) = &self.schedule {
+            write!(f, "\nschedule = {schedule}")?;
+        }
+        if let Some(congestion) = &self.congestion {
+            write!(f, "\ncongestion = {congestion}")?;
+        }
+        Ok(())
     }
 }
 

@@ -45,14 +45,18 @@ fn r035_service_classes_have_prices_of_their_own() {
     let dear =
         Guaranteed { price_pico_per_s: 7, per_mbit_pico_per_s: 100, half_price_slack_us: 1_000 };
     let own = Some(Class::new(dear, Most::Percent(100)));
-    let both = Tariff { controlled_load: controlled_load.clone(), guaranteed: own };
-    assert_eq!(both.price(&Demand::quoted(&TSPEC)), 20);
-    assert_eq!(both.price(&guaranteed(250_000, 0)), 207);
-    assert_eq!(both.price(&guaranteed(500_000, 0)), 407);
-    assert_eq!(both.price(&guaranteed(250_000, 1_000)), 107, "slack halves it");
-    assert_eq!(both.price(&guaranteed(250_000, 3_000)), 57);
-    let one = Tariff { controlled_load, guaranteed: None };
-    assert_eq!(one.price(&guaranteed(500_000, 0)), 40, "by R, like all that is set aside");
+    let both = Tariff::new(controlled_load.clone(), own);
+    assert_eq!(both.price(&Demand::quoted(&TSPEC), Factors::ONE), 20);
+    assert_eq!(both.price(&guaranteed(250_000, 0), Factors::ONE), 207);
+    assert_eq!(both.price(&guaranteed(500_000, 0), Factors::ONE), 407);
+    assert_eq!(both.price(&guaranteed(250_000, 1_000), Factors::ONE), 107, "slack halves it");
+    assert_eq!(both.price(&guaranteed(250_000, 3_000), Factors::ONE), 57);
+    let one = Tariff::new(controlled_load, None);
+    assert_eq!(
+        one.price(&guaranteed(500_000, 0), Factors::ONE),
+        40,
+        "by R, like all that is set aside"
+    );
     assert_eq!(one.most(&guaranteed(500_000, 0)), 60);
 }
 

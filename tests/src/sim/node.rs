@@ -408,7 +408,7 @@ pub(crate) fn tariff((price, max): (u64, u64), usage: (u64, u64)) -> Tariff {
         return Tariff::flat(price, max);
     }
     let shape = Bucket { price_pico_per_s: price, per_mbit_pico_per_s, per_kbyte_pico_per_s };
-    Tariff { controlled_load: Class::new(shape, Most::Percent(150)), guaranteed: None }
+    Tariff::new(Class::new(shape, Most::Percent(150)), None)
 }
 
 fn dollar() -> Currency {

@@ -1,7 +1,9 @@
 //! Prices by what is reserved, and by service class.
 
 use lcm_daemon::engine::{NoticeEvent, ReceiverRequest, SenderShare};
-use lcm_daemon::tariff::{Class, Flat, Guaranteed, Most, Rate, Tariff};
+use lcm_daemon::tariff::{
+    Class, Congestion, Flat, Guaranteed, Most, Rate, Schedule, Tariff, Window,
+};
 use lcm_tests::sim::{Kind, LinkId, Net, NodeId, Options, Topology, group, reserve_up_to};
 use rsvp_wire::object::{Float, FlowSpec, Tspec};
 
@@ -106,7 +108,7 @@ fn r035_controlled_load_and_guaranteed_service_have_prices_of_their_own() {
             half_price_slack_us: 1_000,
         };
         let own = Some(Class::new(by_rate, Most::Percent(100)));
-        chain.set(0, Tariff { controlled_load, guaranteed: own });
+        chain.set(0, Tariff::new(controlled_load, own));
         chain.send();
         chain.reserve(flowspec);
         rates.push(chain.rates()[1]);
@@ -146,7 +148,7 @@ fn t4_a_reservation_grows_when_the_whole_way_is_paid_for() {
 fn r001_each_node_prices_by_a_policy_of_its_own() {
     let mut chain = Chain::new();
     let flat = Class::new(Flat { price_pico_per_s: 250 }, Most::Price(400));
-    chain.set(1, Tariff { controlled_load: flat, guaranteed: None });
+    chain.set(1, Tariff::new(flat, None));
     chain.send();
     chain.reserve(half());
     assert_eq!(chain.rates(), [0, 500, 250, -750]);
@@ -175,7 +177,7 @@ fn t4_a_tariff_that_is_read_again_holds_at_once_and_debits_what_is_approved() {
     };
     let by_rate = |per_mbit_pico_per_s| {
         let shape = Rate { price_pico_per_s: 0, per_mbit_pico_per_s };
-        Tariff { controlled_load: Class::new(shape, Most::Percent(100)), guaranteed: None }
+        Tariff::new(Class::new(shape, Most::Percent(100)), None)
     };
     let changed = read_again(&mut chain, &by_rate(2_000));
     assert_eq!(changed, [(name.clone(), by_rate(2_000))]);
@@ -193,4 +195,74 @@ fn t4_a_tariff_that_is_read_again_holds_at_once_and_debits_what_is_approved() {
     chain.net.run_ms(60_000);
     assert_eq!(chain.net.rates_over(1_000), [0, 0, 0, 0]);
     chain.net.assert_promise();
+}
+
+/// Prices that move with the clock are quoted at the minute, and never above what was announced as
+/// the most from the start.
+#[test]
+fn r005_the_most_that_windows_and_congestion_come_to_is_announced_from_the_start() {
+    let mut chain = Chain::new();
+    // The clock starts at 2025-06-15 15:06:40 UTC, a Sunday.
+    let window = Window { days: [true; 7], from: 15 * 60 + 10, to: 15 * 60 + 20, percent: 300 };
+    let flat = Class::new(Flat { price_pico_per_s: 100 }, Most::Price(150));
+    let schedule = Schedule::new("UTC", vec![window]);
+    chain.set(1, Tariff { schedule, ..Tariff::new(flat, None) });
+    chain.send();
+    chain.reserve(all());
+    let mut seen = Vec::new();
+    for _ in 0..20 {
+        chain.net.run_ms(60_000);
+        seen.push(chain.quoted());
+    }
+    assert!(seen.contains(&1_100) && seen.contains(&1_300), "{seen:?}");
+    let turns = seen.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert_eq!(turns, 2, "{seen:?}");
+    let now = chain.net.clock(chain.receiver);
+    let sessions = chain.net.node(chain.receiver).engine().show_sessions(now);
+    let most = sessions[0].senders[0].charging.as_ref().unwrap().max_total_charge;
+    assert_eq!(most, 1_000 + 450);
+    chain.net.assert_promise();
+}
+
+/// Each change of what is reserved moves the price at once, or when it was held for long enough.
+#[test]
+fn r108_prices_change_as_often_as_the_operator_lets_them() {
+    for (hold_ms, expected) in [(0, [200, 300, 200]), (100_000, [200, 200, 300])] {
+        let mut topology = Topology::default();
+        let [s, a, r] = [("S", Kind::Host), ("A", Kind::Router), ("R", Kind::Host)]
+            .map(|(name, kind)| topology.node(name, kind));
+        topology.link(s, a, (0, 0));
+        let out = topology.link(a, r, (0, 0));
+        topology.links[out].reservable[0] = Some(4_000_000);
+        let mut net = Net::new(topology, Options::default());
+        let flat = Class::new(Flat { price_pico_per_s: 100 }, Most::Price(100));
+        let curve = Congestion {
+            points: vec![(0, 100), (100, 500)],
+            hold_ms,
+            least_change_percent: 0,
+            approach_percent: 100,
+        };
+        let tariff = Tariff { congestion: Some(curve), ..Tariff::new(flat, None) };
+        let name = net.topology.interface_name(a, out);
+        net.input(a, |engine, now| engine.set_tariff(now, &name, tariff)).unwrap();
+        let mut handles = Vec::new();
+        let mut seen = Vec::new();
+        for step in 0..3 {
+            // A Mbit/s, another one, and the first one goes.
+            if step < 2 {
+                let session = group(net.family(), step + 1);
+                net.send_traffic(s, session, SENT, Some(SenderShare::default()));
+                handles.push(net.receive_as(r, reserve_up_to(session, None)));
+            } else {
+                net.close(r, handles[0]);
+            }
+            net.run_ms(40_000);
+            let now = net.clock(a);
+            let on = net.node(a).engine().show_interfaces(now);
+            seen.push(on.iter().find(|port| port.name == name).unwrap().price);
+        }
+        assert_eq!(seen, expected, "held for {hold_ms} ms");
+        net.run_ms(200_000);
+        net.assert_promise();
+    }
 }

@@ -25,11 +25,12 @@ pub(crate) struct Priced {
 /// The price of an interface for whoever would reserve all that a sender sends, and the most that
 /// it may become for whatever is likely to be asked for (T6).
 pub(super) fn quoted(core: &Core, interface: u32, tspec: &Tspec) -> Option<Price> {
-    let settings = &core.interfaces.get(interface)?.settings;
+    let port = core.interfaces.get(interface)?;
+    let settings = &port.settings;
     let (tariff, quoted) = (&settings.tariff, Demand::quoted(tspec));
     let most = tariff.most(&quoted).max(tariff.most(&Demand::most(tspec)));
     Some(Price {
-        local: Rate(tariff.price(&quoted)),
+        local: Rate(port.price(&quoted)),
         max_local: Rate(most),
         validity: Span(u64::from(settings.validity_ms)),
     })
@@ -53,7 +54,7 @@ pub(super) fn of_request(core: &Core, psb: &Psb, request: &Request) -> Option<Ra
     }
     let port = core.interfaces.get(interface).filter(|_| goes_by_quantity(core, psb, interface))?;
     let demand = Demand::of(&request.flowspec, &psb.facts.tspec);
-    Some(Rate(port.settings.tariff.price(&demand)))
+    Some(Rate(port.price(&demand)))
 }
 
 impl SessionState {
@@ -95,7 +96,7 @@ impl SessionState {
         here.filter_map(|key| {
             let mut reserved = self.reservations.iter().filter(|rsb| pays_for(rsb, psb, key));
             let demand = Demand::of(&reserved.next()?.flowspec, &psb.facts.tspec);
-            Some((key, Rate(port.settings.tariff.price(&demand))))
+            Some((key, Rate(port.price(&demand))))
         })
         .collect()
     }
@@ -117,7 +118,7 @@ impl SessionState {
             let here = self.reservations.iter().filter(|rsb| rsb.outgoing == interface);
             let selected = here.filter(|rsb| rsb.selects(psb.sender));
             let demand = |rsb: &Rsb| Demand::of(&rsb.flowspec, &psb.facts.tspec);
-            let prices = selected.map(|rsb| port.settings.tariff.price(&demand(rsb)));
+            let prices = selected.map(|rsb| port.price(&demand(rsb)));
             Rate(prices.max().unwrap_or_default())
         };
         let prices: Vec<Rate> = sharing.iter().map(own).collect();
