@@ -465,6 +465,25 @@ fn the_bounds_themselves_are_accepted() {
 }
 
 #[test]
+fn prices_that_move_are_read_and_written() {
+    let text = "[default_interface]\ntariff = { price_pico_per_s = 7 }\n\
+                schedule = { time_zone = \"Europe/Paris\", windows = [\
+                { days = [\"mon\", \"sun\"], from = \"22:30\", to = \"06:00\", percent = 250 },\
+                { percent = 90 }] }\n\
+                congestion = { points = [[50, 100], [100, 400]] }\n";
+    let config = parse(text).unwrap();
+    let tariff = &config.default_interface.tariff;
+    assert_eq!((tariff.price_pico_per_s(), tariff.max_price_pico_per_s()), (7, 7 * 10));
+    let curve = tariff.congestion.as_ref().unwrap();
+    assert_eq!((curve.hold_ms, curve.approach_percent), (60_000, 50));
+    // Monday, 5 January 2026, 22:30 in Paris; and noon of the next day.
+    let schedule = tariff.schedule.as_ref().unwrap();
+    assert_eq!((schedule.percent(1_767_648_600), schedule.percent(1_767_697_200)), (250, 90));
+    assert_eq!(parse(&config.to_toml()).unwrap(), config);
+    assert!(tariff.moves());
+}
+
+#[test]
 fn contradictions_are_refused() {
     let interface = |settings: &str| format!("[[interface]]\nname = \"eth1\"\n{settings}\n");
     for (text, line, key) in [
@@ -476,6 +495,12 @@ fn contradictions_are_refused() {
         ),
         (interface("tariff = { max_price_pico_per_s = 4 }"), 3, "interface[eth1].tariff"),
         (interface("tariff = { kind = \"rate\" }"), 3, "interface[eth1].tariff"),
+        (
+            interface("congestion = { points = [[50, 100], [50, 200]] }"),
+            3,
+            "interface[eth1].congestion.points",
+        ),
+        (interface("schedule = { time_zone = \"Mars\" }"), 3, "interface[eth1].schedule.time_zone"),
         (
             interface("guaranteed_tariff = { kind = \"bucket\" }"),
             3,
