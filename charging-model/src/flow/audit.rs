@@ -154,6 +154,11 @@ impl Flow {
         self.extra.keep_suspicions(kept);
     }
 
+    /// True if a mismatch of a branch is looked into.
+    pub(super) fn is_suspected(&self, key: BranchKey) -> bool {
+        self.extra.suspicions().iter().any(|suspicion| suspicion.key == key)
+    }
+
     /// A UCPE of a branch was taken: what it did not mend it repeats. One that answers an older
     /// DCPE than the last reports what was told then.
     pub(super) fn heard_again(&mut self, key: BranchKey, now: Millis) {

@@ -2,7 +2,7 @@
 //! repeating it (T14).
 
 use super::Flow;
-use super::branch::Branch;
+use super::branch::{Branch, Status};
 use super::downstream::Downstream;
 use super::messages::Payment;
 use crate::split::BranchKey;
@@ -13,6 +13,26 @@ impl Flow {
     /// re-approves if and only if it covers what is due now.
     pub fn last_payment(&self, key: BranchKey) -> Option<Payment> {
         Some(Payment { limits: self.extra.echo(key), ..self.find(key)?.last_payment() })
+    }
+
+    /// The next hop pays again what it paid last, and that is all there is to say: its approval
+    /// runs anew, and nothing else changes. False, and nothing changes at all, where the payment is
+    /// to be looked at by [`Flow::on_ucpe`].
+    pub fn on_repeated_payment(&mut self, clock: Clock, key: BranchKey) -> bool {
+        // Whoever is suspected is counted with every message.
+        if self.is_suspected(key) {
+            return false;
+        }
+        let plain = self.find(key).is_some_and(|b| {
+            b.status == Status::Active
+                && b.receiver_payment() <= b.ceiling
+                && b.covers(&b.offered.charge)
+                && clock.now <= self.branch_ends(b).0
+        });
+        if let Some(b) = self.find_mut(key).filter(|_| plain) {
+            b.approved_at = clock.now;
+        }
+        plain
     }
 
     /// The previous hop repeats what it announced last, and the price is valid for as long again as
@@ -121,6 +141,24 @@ mod tests {
         assert_eq!(flow.on_ucpe(at(20_000), key(), &again), Verdict::Accepted { new: false });
         let after = flow.branch(key()).unwrap().approved_until;
         assert_eq!(after.0, before.0 + 20_000);
+    }
+
+    #[test]
+    fn a_repetition_does_what_the_payment_itself_does_or_nothing() {
+        let mut flow = flow();
+        assert!(!flow.on_repeated_payment(at(0), key()), "there is none");
+        let _ = flow.on_ucpe(at(0), key(), &payment(150));
+        for ms in [1_000, 30_000, 60_000] {
+            let mut other = flow.clone();
+            let _ = other.on_ucpe(at(ms), key(), &payment(150));
+            assert!(flow.on_repeated_payment(at(ms), key()));
+            assert_eq!(flow.branches().collect::<Vec<_>>(), other.branches().collect::<Vec<_>>());
+        }
+        // H is over: the gap is to be billed.
+        assert!(!flow.on_repeated_payment(at(200_000), key()));
+        let price = Price { local: Rate(60), max_local: Rate(60), ..Price::default() };
+        flow.set_group(at(61_000), 2, price).unwrap();
+        assert!(!flow.on_repeated_payment(at(61_000), key()), "the price has risen");
     }
 
     #[test]

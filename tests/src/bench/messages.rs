@@ -81,6 +81,8 @@ impl Templates {
         let mut payment = Ucpe::new(CURRENCY, service, account);
         payment.sequence = now;
         payment.instance = now;
+        // A next hop repeats the limits that it was told; one that does not is suspected.
+        payment.terms.limit_per_receiver = quote.terms.limit_per_receiver;
         Templates {
             hop: Hop { address: own.into(), lih: 0 },
             filter: Filter::port(sender.into(), PORT),

@@ -33,7 +33,7 @@ pub(crate) use fault::{ChargingFault, Fault, blames_others, charging_error, writ
 pub(crate) use journal::stop_spending;
 pub(crate) use pricing::Priced;
 pub(crate) use purses::{Account as PurseAccount, Denied, Purses, User};
-pub(crate) use repeat::{announced_again, paid_again, was_announced};
+pub(crate) use repeat::{Again, announced_again, paid_again, was_announced};
 pub(crate) use report::report;
 pub(crate) use unwritten::Unwritten;
 pub(crate) use upstream::{

@@ -9,7 +9,7 @@ use super::super::Core;
 use super::super::psb::Psb;
 use super::super::time::Now;
 use super::upstream::pay;
-use super::{branch, charges_on, clock, journal};
+use super::{branch, charges_on, clock};
 
 /// True if the last PATH of a sender was taken with what it announced.
 pub(crate) fn was_announced(now: Now, psb: &Psb) -> bool {
@@ -17,35 +17,50 @@ pub(crate) fn was_announced(now: Now, psb: &Psb) -> bool {
     psb.flow.as_ref().is_none_or(|flow| heard(flow) == Some(clock(now).now))
 }
 
-/// The previous hop repeats what it announced last. False if that has to be said in whole.
-pub(crate) fn announced_again(core: &mut Core, now: Now, psb: &mut Psb) -> bool {
-    let Some(flow) = psb.flow.as_mut() else { return true };
-    let taken = flow.on_repeated(clock(now));
-    journal::take(core, now, psb);
-    taken
+/// What became of something that was said before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// It runs anew, and nothing else changed.
+    Quiet,
+    /// It was taken as it would be for the first time; something may have changed.
+    Settled,
+    /// It has to be said in whole.
+    Refused,
 }
 
-/// A next hop pays again what it paid last for a sender. False if that has to be said in whole: it
-/// does not cover what is due now, and the next hop must be told.
+/// The previous hop repeats what it announced last.
+pub(crate) fn announced_again(now: Now, psb: &mut Psb) -> Again {
+    match psb.flow.as_mut().is_none_or(|flow| flow.on_repeated(clock(now))) {
+        true => Again::Quiet,
+        false => Again::Refused,
+    }
+}
+
+/// A next hop pays again what it paid last for a sender. Refused if it does not cover what is due
+/// now, so that the next hop must be told.
 pub(crate) fn paid_again(
     core: &mut Core,
     now: Now,
     session: Session,
     psb: &mut Psb,
     (outgoing, next_hop): (u32, IpAddr),
-) -> bool {
+) -> Again {
     if !charges_on(core, psb, outgoing) {
-        return true;
+        return Again::Quiet;
     }
     let key = branch(outgoing, next_hop);
+    if psb.flow.as_mut().is_some_and(|flow| flow.on_repeated_payment(clock(now), key)) {
+        core.counters.payments_accepted += 1;
+        return Again::Quiet;
+    }
     let Some(payment) = psb.flow.as_ref().and_then(|flow| flow.last_payment(key)) else {
-        return false;
+        return Again::Refused;
     };
     match pay(core, now, session, psb, key, payment, None) {
         Ok(Some(Verdict::Accepted { .. })) => {
             core.counters.payments_accepted += 1;
-            true
+            Again::Settled
         }
-        _ => false,
+        _ => Again::Refused,
     }
 }

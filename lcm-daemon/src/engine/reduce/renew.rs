@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use rsvp_wire::object::Filter;
 
 use super::super::Core;
-use super::super::charging;
+use super::super::charging::{self, Again};
 use super::super::rsb::Selection;
 use super::super::session::SessionState;
 use super::super::time::{Now, lifetime};
@@ -22,7 +22,7 @@ impl SessionState {
         neighbour: IpAddr,
         name: Name,
     ) -> bool {
-        let mut renewed = false;
+        let (mut renewed, mut settled) = (false, false);
         for index in 0..self.senders.len() {
             let psb = self.senders.get(index);
             let names = psb.is_some_and(|psb| {
@@ -41,13 +41,14 @@ impl SessionState {
                 rsb.next_hop == neighbour && rsb.numbers.iter().any(|other| other == name)
             });
             if names {
-                if !self.renew_reservation(core, now, at, name) {
-                    return false;
+                match self.renew_reservation(core, now, at, name) {
+                    Again::Refused => return false,
+                    done => settled |= done == Again::Settled,
                 }
                 renewed = true;
             }
         }
-        if renewed {
+        if settled {
             self.after_all_charging(core, now);
         }
         renewed
@@ -55,7 +56,7 @@ impl SessionState {
 
     fn renew_path(&mut self, core: &mut Core, now: Now, index: usize) -> bool {
         let Some(psb) = self.senders.get_mut(index) else { return false };
-        if !charging::announced_again(core, now, psb) {
+        if charging::announced_again(now, psb) == Again::Refused {
             return false;
         }
         let k = u32::from(core.config.rsvp.lifetime_multiplier);
@@ -63,21 +64,24 @@ impl SessionState {
         true
     }
 
-    fn renew_reservation(&mut self, core: &mut Core, now: Now, at: usize, name: Name) -> bool {
+    fn renew_reservation(&mut self, core: &mut Core, now: Now, at: usize, name: Name) -> Again {
         let session = self.session;
-        let Some(rsb) = self.reservations.get(at) else { return false };
+        let Some(rsb) = self.reservations.get(at) else { return Again::Refused };
+        let mut all = Again::Quiet;
         let list = match &rsb.selection {
             Selection::Explicit(_) => true,
             Selection::Fixed(_) | Selection::Wildcard => false,
         };
         let named = |sender: Filter| !list || rsb.numbers.names(name, sender);
         for psb in self.senders.iter_mut().filter(|psb| rsb.matches(psb) && named(psb.sender)) {
-            if !charging::paid_again(core, now, session, psb, (rsb.outgoing, rsb.next_hop)) {
-                return false;
+            match charging::paid_again(core, now, session, psb, (rsb.outgoing, rsb.next_hop)) {
+                Again::Quiet => {}
+                Again::Settled => all = Again::Settled,
+                Again::Refused => return Again::Refused,
             }
         }
         let refresh_ms = rsb.refresh_ms;
-        let Some(rsb) = self.reservations.get_mut(at) else { return false };
+        let Some(rsb) = self.reservations.get_mut(at) else { return Again::Refused };
         let k = u32::from(core.config.rsvp.lifetime_multiplier);
         let expires = now.at + lifetime(refresh_ms, k);
         rsb.expires = expires;
@@ -86,7 +90,7 @@ impl SessionState {
             let named = list.iter_mut().filter(|(filter, _)| numbers.names(name, *filter));
             named.for_each(|(_, until)| *until = expires);
         }
-        true
+        all
     }
 
     /// Sends the PATH or RESV with this number of ours in whole: the neighbour does not know it.
