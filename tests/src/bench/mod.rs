@@ -39,7 +39,7 @@ enum What {
     /// The daemon as a transit router, beside a bare forwarder.
     Transit(Options),
     /// What a message costs, counted by valgrind: charging beside passing policy elements on.
-    Overhead,
+    Overhead(overhead::Options),
     /// The journal, beside a bare loop of appends and redb.
     Journal(journal::Options),
 }
@@ -66,7 +66,9 @@ pub(crate) struct Options {
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().what {
         What::Transit(options) => transit(&options),
-        What::Overhead => overhead::measure().map(|table| println!("{table}")).map_err(Into::into),
+        What::Overhead(options) => {
+            overhead::measure(&options).map(|table| println!("{table}")).map_err(Into::into)
+        }
         What::Journal(options) => journal::measure(&options).map(|report| println!("{report}")),
     };
     if let Err(error) = result {
