@@ -20,6 +20,7 @@ pub mod log;
 pub mod metrics;
 pub mod packet;
 mod page;
+mod price_export;
 pub mod purse;
 mod runtime;
 pub mod tariff;

@@ -28,6 +28,7 @@ use crate::io::{Kernel, Monitor, RawSocket, RecvBatch, SocketSettings, clock, wa
 use crate::kernel::{KernelNews, Route};
 use crate::ledger::record::Actor;
 use crate::page::Page;
+use crate::price_export::PriceExport;
 use ip6::Ip6;
 use traces::Traces;
 
@@ -48,6 +49,7 @@ pub(crate) struct Node {
     page: Page,
     books: Bookkeeper,
     traces: Traces,
+    prices: PriceExport,
     sleep: Sleep,
     /// Terms of new accounts, and the currency of prices.
     accounts: Option<Accounts>,
@@ -71,6 +73,9 @@ impl Node {
         }
         let accounts = config.accounts;
         let currency = config.charging.as_ref().map_or(0, |charging| charging.currency.numeric());
+        let letters = config.charging.as_ref().map(|charging| charging.currency.alphabetic());
+        let path = config.daemon.price_export.clone();
+        let prices = PriceExport::new(path, &config.daemon.name, letters);
         let mut engine = Engine::new(config, seed);
         engine.await_accounts();
         engine.set_secret(secret);
@@ -91,6 +96,7 @@ impl Node {
             page: Page::new().map_err(io::Error::other)?,
             books,
             traces: Traces::default(),
+            prices,
             sleep: Sleep::new(clock::monotonic_us(), clock::suspended_us()),
             accounts,
             currency,
@@ -107,8 +113,10 @@ impl Node {
         loop {
             self.wake();
             self.flush();
+            self.prices.look(now().at, || self.engine.show_interfaces(now()));
             let proof = self.books.due(&self.engine);
-            let alarm = self.engine.poll_timeout().into_iter().chain(proof).min();
+            let alarm =
+                self.engine.poll_timeout().into_iter().chain(proof).chain(self.prices.due()).min();
             let alarm = alarm.map(tokio_instant);
             tokio::select! {
                 ready = self.socket.readable() => {

@@ -134,6 +134,7 @@ fn daemon(raw: raw::Daemon, problems: &mut Problems<'_>) -> Daemon {
             problems,
         )),
         metrics_listen,
+        price_export: raw.price_export.and_then(|given| ledger::absolute(given, problems)),
         log_level: or(raw.log_level, DEFAULT_LOG_LEVEL),
     }
 }

@@ -76,7 +76,7 @@ pub(super) fn check(raw: Raw, problems: &mut Problems<'_>) -> Ledger {
     }
 }
 
-fn absolute(given: Spanned<String>, problems: &mut Problems<'_>) -> Option<PathBuf> {
+pub(super) fn absolute(given: Spanned<String>, problems: &mut Problems<'_>) -> Option<PathBuf> {
     let path = given.get_ref();
     if Path::new(path).is_absolute() && !path.contains('\0') {
         return Some(PathBuf::from(given.into_inner()));

@@ -205,6 +205,8 @@ pub struct Daemon {
     pub control_socket: PathBuf,
     /// Where `/metrics` is served over HTTP; port 0 lets the kernel choose one.
     pub metrics_listen: Option<SocketAddr>,
+    /// File in which routing daemons find the prices of all links; an absolute path.
+    pub price_export: Option<PathBuf>,
     /// Events below this level are not logged.
     pub log_level: LogLevel,
 }

@@ -19,6 +19,7 @@ pub(super) struct Daemon {
     pub(super) name: Given<String>,
     pub(super) control_socket: Given<String>,
     pub(super) metrics_listen: Given<String>,
+    pub(super) price_export: Given<String>,
     pub(super) log_level: Given<super::LogLevel>,
 }
 

@@ -23,6 +23,9 @@ fn tables(out: &mut String, config: &Config) -> fmt::Result {
     if let Some(address) = daemon.metrics_listen {
         writeln!(out, "metrics_listen = {}", quoted(&address.to_string()))?;
     }
+    if let Some(path) = &daemon.price_export {
+        writeln!(out, "price_export = {}", quoted(&path.to_string_lossy()))?;
+    }
     writeln!(out, "log_level = {}", quoted(daemon.log_level.name()))?;
 
     let rsvp = &config.rsvp;

@@ -54,6 +54,7 @@ fn every_setting_arrives() {
 name = "IS1"
 control_socket = "/run/is1.sock"
 metrics_listen = "[::1]:9146"
+price_export = "/run/lcm/prices.json"
 log_level = "debug"
 [rsvp]
 role = "host"
@@ -115,6 +116,7 @@ tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pic
         name: "IS1".to_owned(),
         control_socket: PathBuf::from("/run/is1.sock"),
         metrics_listen: Some("[::1]:9146".parse().unwrap()),
+        price_export: Some(PathBuf::from("/run/lcm/prices.json")),
         log_level: LogLevel::Debug,
     };
     assert_eq!(config.daemon, daemon);
@@ -808,6 +810,7 @@ prop_compose! {
                 name,
                 control_socket: PathBuf::from(socket),
                 metrics_listen: metrics.map(SocketAddr::from),
+                price_export: books.clone().map(PathBuf::from),
                 log_level: LogLevel::Trace,
             },
             rsvp: Rsvp {
