@@ -56,7 +56,7 @@ impl Page {
         for (state, count) in engine.account_states() {
             m.accounts.set([state], count);
         }
-        m.draining.set([], u64::from(engine.drains()));
+        m.draining.set([], u64::from(engine.drains().is_some()));
         m.kernel_drops.set(["rsvp"], self.drops);
         m.messages_fragmented.set([], self.fragmented);
         for (reason, count) in skipped.iter() {

@@ -421,10 +421,11 @@ impl Node {
                 done.map_err(|e| e.to_string())?;
                 Ok(Reply::Done)
             }
-            Request::Drain { on } => {
-                if self.engine.drains() != on {
-                    tracing::info!(on, "draining: no reservation is let in while it is on");
-                    self.engine.drain(on);
+            Request::Drain { on, price_percent } => {
+                let wanted = on.then_some(price_percent);
+                if self.engine.drains() != wanted {
+                    tracing::info!(on, price_percent, "draining: nothing new, or at a price");
+                    self.engine.set_drain(now, wanted).map_err(|e| e.to_string())?;
                 }
                 let (_, _, reservations) = self.engine.sizes();
                 Ok(Reply::Drain { reservations })
@@ -454,13 +455,17 @@ fn did(request: &Request) -> Option<String> {
         Request::Refresh { interface, refresh_ms } => {
             Some(format!("set the refresh period of {interface} to {refresh_ms} ms"))
         }
-        Request::Drain { on: true } => Some("took the node out of service".to_owned()),
-        Request::Drain { on: false } => Some("put the node back into service".to_owned()),
+        Request::Drain { on: true, price_percent: Some(percent) } => {
+            Some(format!("took the node out of service, at {percent} % of the price"))
+        }
+        Request::Drain { on: true, price_percent: None } => {
+            Some("took the node out of service".to_owned())
+        }
+        Request::Drain { on: false, .. } => Some("put the node back into service".to_owned()),
         _ => None,
     }
 }
 
-/// Forgets that a socket was readable, unless it became so meanwhile.
 /// Starts to send for the hosts without RSVP that the configuration names.
 fn open_proxies(engine: &mut Engine, now: Now) {
     for (proxy, error) in engine.open_proxies(now) {
@@ -469,6 +474,7 @@ fn open_proxies(engine: &mut Engine, now: Now) {
     }
 }
 
+/// Forgets that a socket was readable, unless it became so meanwhile.
 fn clear_readable<T: AsRawFd>(socket: &AsyncFd<T>) {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     if let std::task::Poll::Ready(Ok(mut guard)) = socket.poll_read_ready(&mut context) {

@@ -50,6 +50,9 @@ pub enum Request {
     Drain {
         /// Whether nothing new is let in from now on.
         on: bool,
+        /// Let it in at so many percent of the price instead, 100 or more.
+        #[serde(default)]
+        price_percent: Option<u32>,
     },
     /// Ask the hops of a path for their state (RFC 2745).
     Trace(TraceSpec),

@@ -19,6 +19,11 @@ pub(crate) struct DrainArgs {
     /// Let new reservations in again.
     #[arg(long, conflicts_with = "detach")]
     cancel: bool,
+    /// Let new reservations in at so many percent of the price instead of refusing them; what stands
+    /// keeps its price.
+    #[arg(long, value_name = "N", conflicts_with = "cancel",
+        value_parser = clap::value_parser!(u32).range(100..=10_000))]
+    price_percent: Option<u32>,
     /// Do not wait until the last reservation has ended.
     #[arg(long)]
     detach: bool,
@@ -28,7 +33,8 @@ pub(crate) fn run(args: &DrainArgs) -> Result<(), ClientError> {
     let mut client = Client::connect(&args.daemon.socket)?;
     let mut said = None;
     loop {
-        let reply = client.ask(&Request::Drain { on: !args.cancel })?;
+        let reply =
+            client.ask(&Request::Drain { on: !args.cancel, price_percent: args.price_percent })?;
         let Reply::Drain { reservations } = reply else { return Ok(()) };
         if args.cancel {
             println!("in service, with {reservations} reservations");

@@ -1,10 +1,19 @@
 //! Taking a router out of service: nothing new is let in, what stands ends when its owners end it.
 
+use charging_model::Rate;
+use charging_model::flow::Price;
+
 use super::flowspec::merge;
+use super::local::LocalError;
+use super::psb::Psb;
 use super::resv::Request;
 use super::rsb::{Rsb, Selection};
 use super::session::SessionState;
+use super::time::Now;
 use super::{Core, Engine, charging::Fault};
+
+/// The highest price of a node that drains, in percent.
+pub const DRAIN_PERCENT_MAX: u32 = 10_000;
 
 impl Engine {
     /// From now on no reservation is admitted, and none grows: RESVERR 01, "requested bandwidth
@@ -14,9 +23,61 @@ impl Engine {
         self.core.draining = on;
     }
 
-    /// Whether the node lets nothing new in.
-    pub fn drains(&self) -> bool {
-        self.core.draining
+    /// Goes out of service, or comes back with `None`: nothing new is let in, or only at so many
+    /// percent of the price. What is reserved keeps the price that it has, so that whoever looks for
+    /// the cheapest way goes elsewhere, and nobody who is here is driven out.
+    ///
+    /// # Errors
+    /// If the percentage is not 100 to [`DRAIN_PERCENT_MAX`].
+    pub fn set_drain(&mut self, now: Now, wanted: Option<Option<u32>>) -> Result<(), LocalError> {
+        let percent = wanted.flatten();
+        if let Some(value) = percent
+            && !(100..=DRAIN_PERCENT_MAX).contains(&value)
+        {
+            let (what, most) = ("price_percent", u64::from(DRAIN_PERCENT_MAX));
+            return Err(LocalError::OutOfRange { what, value: value.into(), most });
+        }
+        let now = self.core.believable(now);
+        self.core.draining = wanted == Some(None);
+        if std::mem::replace(&mut self.core.drain_percent, percent) != percent {
+            let all = self.core.interfaces.iter().map(|port| port.kernel.index).collect();
+            self.core.repriced = all;
+            self.requote_repriced(now);
+        }
+        Ok(())
+    }
+
+    /// Whether the node goes out of service, and at what price it lets in what is new, if it does.
+    pub fn drains(&self) -> Option<Option<u32>> {
+        let percent = self.core.drain_percent;
+        (self.core.draining || percent.is_some()).then_some(percent)
+    }
+}
+
+impl Core {
+    /// Whether what is new is let in at a higher price.
+    pub(super) fn drains_at_price(&self) -> bool {
+        self.drain_percent.is_some()
+    }
+
+    /// What is asked instead of a price for what is new.
+    pub(super) fn drain_rate(&self, price: Rate) -> Rate {
+        let percent = u128::from(self.drain_percent.unwrap_or(100));
+        let dear = u128::from(price.0) * percent / 100;
+        Rate(u64::try_from(dear).unwrap_or(u64::MAX))
+    }
+
+    /// The price of an interface for a sender while the node drains at a price: dearer where nobody
+    /// pays for it yet, as it was where somebody does.
+    pub(super) fn drain_price(&self, psb: &Psb, interface: u32, price: Price) -> Price {
+        let (true, Some(flow)) = (self.drains_at_price(), &psb.flow) else { return price };
+        if flow.branches().any(|branch| branch.key.group == interface) {
+            let standing = flow.groups().find(|(group, _)| *group == interface);
+            let local = standing.map_or(price.local, |(_, standing)| standing.local);
+            return Price { local, max_local: price.max_local.max(local), ..price };
+        }
+        let local = self.drain_rate(price.local);
+        Price { local, max_local: price.max_local.max(local), ..price }
     }
 }
 

@@ -101,6 +101,7 @@ fn write_core(core: &Core, out: &mut String) -> fmt::Result {
         message: _,
         closing: _,
         draining,
+        drain_percent,
         // The plays that are explored have no proxies of senders.
         unopened: _,
         yielding: _,
@@ -109,7 +110,7 @@ fn write_core(core: &Core, out: &mut String) -> fmt::Result {
     writeln!(out, "routes {:?}", routes.image())?;
     writeln!(out, "outbox {:?} {unwritten:?}", outbox.image())?;
     writeln!(out, "repriced {repriced:?} torn with {torn_with:?} unused {unused_serial:?}")?;
-    writeln!(out, "draining {draining}")
+    writeln!(out, "draining {draining} {drain_percent:?}")
 }
 
 fn write_interfaces(interfaces: &Interfaces, out: &mut String) -> fmt::Result {

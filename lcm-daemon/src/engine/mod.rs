@@ -55,6 +55,7 @@ pub use counters::{Counters, MESSAGE_TYPES};
 pub use diagnose::{
     TraceCharges, TraceError, TraceHop, TraceId, TraceRequest, TraceView, TracedFlow,
 };
+pub use drain::DRAIN_PERCENT_MAX;
 pub use integrity::{AssociationView, Disbelief, DisbeliefView, Disbelieved, KeyView, PeerView};
 pub use local::{
     Behind, Handle, LocalError, Notice, NoticeEvent, OtherWay, Priority, ReceiverRequest,
@@ -157,6 +158,8 @@ pub(crate) struct Core {
     closing: bool,
     /// The node goes out of service: nothing new is let in.
     draining: bool,
+    /// It lets in what is new at so many percent of the price.
+    drain_percent: Option<u32>,
     /// Senders of `[[sender_proxy]]` that are not open yet, and whether the operator knows.
     unopened: Vec<(crate::config::SenderProxy, bool)>,
     /// What the request in hand may take from reservations of lower priority, in bits per second.
@@ -202,6 +205,7 @@ impl Engine {
             message: Vec::new(),
             closing: false,
             draining: false,
+            drain_percent: None,
             unopened: config.sender_proxies.iter().map(|one| (one.clone(), false)).collect(),
             yielding: 0,
             config,

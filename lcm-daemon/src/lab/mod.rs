@@ -20,6 +20,7 @@ pub mod capture;
 mod enter;
 mod error;
 mod graph;
+mod lan;
 mod link;
 pub mod multicast;
 mod netlink;

@@ -70,6 +70,25 @@ impl Rtnetlink {
         self.request(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)
     }
 
+    /// Makes a bridge.
+    pub(crate) fn add_bridge(&mut self, (name, index): (&str, u32)) -> io::Result<()> {
+        let mut link = LinkMessage::default();
+        link.header.index = index;
+        link.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        link.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]));
+        self.request(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Makes a link a port of a bridge, and sets it up.
+    pub(crate) fn add_port(&mut self, index: u32, bridge: u32) -> io::Result<()> {
+        let mut link = LinkMessage::default();
+        link.header.index = index;
+        link.header.change_mask = LinkFlags::Up;
+        link.header.flags = LinkFlags::Up;
+        link.attributes.push(LinkAttribute::Controller(bridge));
+        self.request(RouteNetlinkMessage::SetLink(link), 0)
+    }
+
     /// Sets a link up or down.
     pub(crate) fn set_up(&mut self, index: u32, up: bool) -> io::Result<()> {
         let mut link = LinkMessage::default();

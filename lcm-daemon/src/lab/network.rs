@@ -326,7 +326,7 @@ fn interface_indexes(number: u16) -> [u32; 2] {
 }
 
 /// Addresses one end of a link and sets it up.
-fn configure_end(
+pub(crate) fn configure_end(
     node: &NodeHandle,
     interface: String,
     ifindex: u32,
@@ -344,7 +344,7 @@ fn configure_end(
 
 /// Waits until the kernel has taken note that the other end is up and has made the link-local
 /// address: what follows is then a network at rest, without news of its links.
-fn await_carrier(node: &NodeHandle, end: &LinkEnd) -> Result<(), LabError> {
+pub(crate) fn await_carrier(node: &NodeHandle, end: &LinkEnd) -> Result<(), LabError> {
     let name = end.interface.clone();
     node.attempt(&format!("waiting for {name}"), move || {
         until(CARRIER, "an interface in operation", || match is_operating(&name) {

@@ -1,4 +1,4 @@
-//! The edges of a network on the real kernel: who reserves, and for whom.
+//! The edges of a network on the real kernel: who reserves, for whom, and links of many.
 
 #![allow(
     clippy::expect_used,
@@ -9,7 +9,9 @@
 )]
 
 mod identities;
+mod lan;
 mod proxies;
+mod signed;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -25,5 +27,11 @@ fn main() -> ExitCode {
         ("a_receiver_with_rsvp_takes_over_from_its_proxy", proxies::taken_over),
         ("a_router_sends_path_for_a_sender_without_rsvp", proxies::of_a_sender),
         ("routers_speak_for_both_ends", proxies::of_both),
+        (
+            "r037_r088_charging_routers_believe_each_other_across_one_that_does_not_charge",
+            signed::across_an_ignorant_hop,
+        ),
+        ("r034_routers_and_hosts_on_one_link_share_its_price", lan::shared_by_all),
+        ("r044_a_router_on_a_link_of_many_that_dies_is_charged_no_more", lan::one_dies),
     ])
 }

@@ -502,8 +502,10 @@ impl Reader {
             let payers = [origin, hop].map(IpAddr::V4);
             let payers: BTreeSet<&String> =
                 payers.iter().filter_map(|address| self.owners.get(address)).collect();
+            // Where nothing has to stand above, meters start with the RESV, by another clock.
+            let rounded = 2 * u64::from(self.proxied);
             let said = Approval {
-                at_ms,
+                at_ms: at_ms - rounded,
                 until_ms: at_ms + approval_ms(refresh_ms),
                 ceiling: ucpe.payment,
                 instance: ucpe.instance,

@@ -46,7 +46,7 @@ fn a_router_that_drains_lets_nothing_new_in_and_loses_nothing() {
         net.close(receivers[0], first);
         net.run_ms(1_000);
         assert_eq!(net.node(b).engine().sizes().2, 0, "{family:?}: empty");
-        assert!(net.node(b).engine().drains());
+        assert_eq!(net.node(b).engine().drains(), Some(None));
 
         net.input(b, |engine, _| engine.drain(false));
         net.run_ms(LIFETIME);
@@ -55,4 +55,42 @@ fn a_router_that_drains_lets_nothing_new_in_and_loses_nothing() {
         net.assert_metered(10_000, &expected);
         net.assert_promise();
     }
+}
+
+/// At a price: what stands keeps its own, also through refreshes; who comes pays more; and back in
+/// service all pay the same again.
+#[test]
+fn a_router_that_drains_at_a_price_is_dearer_for_whoever_comes() {
+    let mut t = Topology::default();
+    let s = t.node("S", Kind::Host);
+    let [a, b] = ["A", "B"].map(|name| t.node(name, Kind::Router));
+    let r = t.node("R", Kind::Host);
+    t.link(s, a, (0, 0));
+    t.link(a, b, (100, 100));
+    t.link(b, r, (60, 60));
+    let mut net = Net::new(t, Options::default());
+    let sessions = [group(Family::V4, 1), group(Family::V4, 2)];
+    for session in sessions {
+        net.fix_members(session, [r]);
+        net.send(s, session, None);
+    }
+    net.receive_as(r, reserve_up_to(sessions[0], None));
+    net.run_ms(60_000);
+    net.assert_metered(10_000, &[0, 100, 60, -160]);
+    let out_of_range = net.input(b, |engine, now| engine.set_drain(now, Some(Some(99))));
+    assert!(out_of_range.unwrap_err().to_string().contains("price_percent = 99"));
+    net.input(b, |engine, now| engine.set_drain(now, Some(Some(300)))).unwrap();
+    assert_eq!(net.node(b).engine().drains(), Some(Some(300)));
+    net.run_ms(2 * LIFETIME);
+    net.assert_metered(10_000, &[0, 100, 60, -160]);
+    // 60 becomes 180.
+    net.receive_as(r, reserve_up_to(sessions[1], None));
+    net.run_ms(60_000);
+    net.assert_metered(10_000, &[0, 200, 240, -440]);
+    net.run_ms(2 * LIFETIME);
+    net.assert_metered(10_000, &[0, 200, 240, -440]);
+    net.input(b, |engine, now| engine.set_drain(now, None)).unwrap();
+    net.run_ms(60_000);
+    net.assert_metered(10_000, &[0, 200, 120, -320]);
+    net.assert_promise();
 }

@@ -54,7 +54,15 @@ pub(super) fn of_request(core: &Core, psb: &Psb, request: &Request) -> Option<Ra
     }
     let port = core.interfaces.get(interface).filter(|_| goes_by_quantity(core, psb, interface))?;
     let demand = Demand::of(&request.flowspec, &psb.facts.tspec);
-    Some(Rate(port.price(&demand)))
+    let price = Rate(port.price(&demand));
+    let key = super::branch(interface, request.next_hop);
+    let stands = psb.flow.as_ref().is_some_and(|flow| flow.branch(key).is_some());
+    Some(if stands { price } else { core.drain_rate(price) })
+}
+
+fn is_reserved(psb: &Psb, interface: u32) -> bool {
+    let flow = psb.flow.as_ref();
+    flow.is_some_and(|flow| flow.branches().any(|b| b.key.group == interface))
 }
 
 impl SessionState {
@@ -68,6 +76,10 @@ impl SessionState {
             let interface = *interface;
             let mut price = quoted(core, interface, &psb.facts.tspec)?;
             let mut locals = Vec::new();
+            // Senders that share a reservation share its price anew with each that joins.
+            if !shared || !is_reserved(psb, interface) {
+                price = core.drain_price(psb, interface, price);
+            }
             if shared {
                 price.local = self.shared_price(core, psb, interface).unwrap_or(price.local);
             } else if goes_by_quantity(core, psb, interface) {
@@ -92,7 +104,11 @@ impl SessionState {
     fn own_prices(&self, core: &Core, psb: &Psb, interface: u32) -> Vec<(BranchKey, Rate)> {
         let Some(port) = core.interfaces.get(interface) else { return Vec::new() };
         let branches = psb.flow.as_ref().into_iter().flat_map(|flow| flow.branches());
-        let here = branches.map(|branch| branch.key).filter(|key| key.group == interface);
+        let here = branches.filter(|branch| branch.key.group == interface);
+        if core.drains_at_price() {
+            return here.map(|branch| (branch.key, branch.local)).collect();
+        }
+        let here = here.map(|branch| branch.key);
         here.filter_map(|key| {
             let mut reserved = self.reservations.iter().filter(|rsb| pays_for(rsb, psb, key));
             let demand = Demand::of(&reserved.next()?.flowspec, &psb.facts.tspec);

@@ -552,3 +552,29 @@ fn priorities_are_merged_by_their_strategies() {
     let sent = node.path(1, &[bad]);
     assert_eq!(errors(&sent, MessageType::PathErr), [(error_code::POLICY, policy::PE_BAD, 1)]);
 }
+
+/// RFC 2746 section 2.3: a router that takes no part in a tunnel's reservations forwards what says
+/// which session carries which, and ignores what says what a neighbour can do.
+#[test]
+fn tunnel_objects_go_on_or_end_here_as_their_classes_say() {
+    use rsvp_wire::EncodeObject as _;
+    use rsvp_wire::object::{NodeChar, SessionAssoc};
+    let assoc = SessionAssoc {
+        session: session(),
+        tunnel: FilterSpec(Filter::port(ip("192.0.2.1"), 4_001)),
+    };
+    let mut buffer = [0; 100];
+    let length = assoc.encode(&mut buffer).unwrap();
+    let assoc = buffer[..length].to_vec();
+    let mut capable = [0; 8];
+    NodeChar { tunnel: true }.encode(&mut capable).unwrap();
+    let has = |messages: &[Vec<u8>], kind: MessageType, object: &[u8]| {
+        let mut of_type = messages.iter().filter(|bytes| bytes[1] == u8::from(kind));
+        of_type.any(|bytes| bytes.windows(object.len()).any(|window| window == object))
+    };
+    let mut node = Node::new(vec![]);
+    let sent = node.path(1, &[assoc.clone(), capable.to_vec()]);
+    assert!(has(&sent, MessageType::Path, &assoc) && !has(&sent, MessageType::Path, &capable));
+    let sent = node.resv(hop(21, 3), 10, &[1], &[assoc.clone(), capable.to_vec()]);
+    assert!(has(&sent, MessageType::Resv, &assoc) && !has(&sent, MessageType::Resv, &capable));
+}
