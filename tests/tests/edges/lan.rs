@@ -163,6 +163,7 @@ impl Lan {
             confirm: false,
             identity: None,
             cheapest: None,
+            priority: None,
             detach: true,
         });
         self.open(name, &request)
