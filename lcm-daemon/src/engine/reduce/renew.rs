@@ -48,7 +48,8 @@ impl SessionState {
                 renewed = true;
             }
         }
-        if settled {
+        // An application here may be waiting to give its consent again.
+        if settled || self.receiver.is_some() {
             self.after_all_charging(core, now);
         }
         renewed
