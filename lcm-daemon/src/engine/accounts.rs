@@ -15,7 +15,10 @@ use super::session::SessionState;
 use super::show::PurseView;
 use super::time::Now;
 use super::{Core, Engine};
-use crate::ledger::record::{Action, Actor, Body, Cause, Meter, Operator, Payment, Runs};
+use crate::ledger::record::{
+    Action, Actor, Body, Cause, Contra, Dispute, Meter, Operator, Payment, Runs,
+};
+use crate::ledger::replay::GivenBack;
 use crate::purse::{Due, End, Holder, Kept, NotWhole, Purse, Terms, TermsError, amount_text};
 
 /// News of an account.
@@ -305,6 +308,24 @@ impl Engine {
         }
         self.core.purses.change(now, place, |account| account.closed = true);
         Ok(self.order(by, wall_ms, Action::Close { holder, reason }))
+    }
+
+    /// Gives back a part of a posting, as the journal knows it: neighbour and holder have it at
+    /// once. Whoever calls this has looked that so much is left of it.
+    pub fn give_back(&mut self, now: Now, contra: Contra, of: &GivenBack) -> RecordId {
+        let now = self.enter(now);
+        let amount = i128::try_from(contra.amount).unwrap_or(i128::MAX);
+        let amount = if of.to_them { amount } else { -amount };
+        self.core.books.give_back(of.neighbour.address, amount);
+        if let Some(holder) = &of.holder {
+            self.core.purses.give_back(now, holder, contra.amount);
+        }
+        self.core.outbox.record(Body::Contra(contra))
+    }
+
+    /// Writes down a dispute that opens or ends.
+    pub fn dispute(&mut self, dispute: Dispute) -> RecordId {
+        self.core.outbox.record(Body::Dispute(dispute))
     }
 
     /// Writes down what an operator did otherwise.

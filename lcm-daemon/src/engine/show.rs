@@ -303,14 +303,21 @@ pub struct AccountView {
     pub sender_payments_in: String,
     /// Sender payments that we owe it.
     pub sender_payments_out: String,
+    /// What we gave back to it by contra entries since this start, less what it gave back to us.
+    #[serde(default = "zero")]
+    pub given_back: String,
     /// The balance from before this start, by the ledger.
     pub carried: String,
-    /// The balance of all five.
+    /// The balance of all six.
     pub amount: String,
     /// What stands with it in its own currency, if that is not ours: the sums here are then those of
     /// the conversion account, what its currency came to in ours.
     #[serde(default)]
     pub foreign: Option<ForeignView>,
+}
+
+fn zero() -> String {
+    "0".to_owned()
 }
 
 /// What stands with a neighbour in its own currency, in 10⁻¹⁵ of its units.

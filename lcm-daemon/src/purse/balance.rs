@@ -297,9 +297,10 @@ impl Purse {
         }
     }
 
-    /// What was billed is given back.
+    /// A part of what was charged is given back. Caps stay as they are: they say how much may be
+    /// spent, whatever comes back of it later.
     pub fn refund(&mut self, amount: u128) {
-        self.give_back(amount);
+        self.money.give_back(amount);
         self.warned = false;
     }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use lcm_daemon::config::{Accounts, Unknown};
 use lcm_daemon::engine::{AccountError, NoticeEvent, SenderShare, SpendingNews};
-use lcm_daemon::ledger::record::{Actor, Body, Cause, Gap, Meter, Payment, Runs};
-use lcm_daemon::purse::{Backend, Caps, End, Holder, Simultaneous, Terms};
+use lcm_daemon::ledger::record::{Actor, Body, Cause, Contra, Gap, Meter, Payment, Runs};
+use lcm_daemon::purse::{Backend, Caps, End, Holder, Simultaneous, Terms, amount_text};
 use lcm_tests::sim::{Kind, Net, NodeConfig, NodeId, Options, Topology, reserve_up_to};
 use rsvp_wire::object::Session;
 
@@ -394,6 +394,56 @@ fn accounts_of_before_a_start_count_on_and_nobody_is_let_in_before_they_are_know
     assert!(bad.is_empty());
     net.run_ms(46_000);
     assert_eq!(reserved(&net), 1);
+}
+
+/// What the account of R has by the journal alone.
+fn booked(net: &Net) -> i128 {
+    let (_, standing) = net.node(A).replay().standings().next().unwrap();
+    let of = |amount| i128::try_from(amount).unwrap();
+    of(standing.kept.paid_in) - of(standing.kept.charged)
+}
+
+#[test]
+fn what_is_given_back_is_there_to_spend_at_once_and_after_a_start() {
+    let mut net = net(Accounts::default());
+    create(&mut net, holder(), Terms::prepaid(EUR));
+    credit(&mut net, holder(), 20_000_000).unwrap();
+    open(&mut net, 0);
+    net.run_ms(5_000);
+    let of = net.node(A).replay().open().find(|open| open.meter.payment == Payment::ReceiverIn);
+    let of = of.unwrap().number;
+    let began = turns(&net)[0].at_ms;
+    // It goes on at another price, so that what ran before is a posting.
+    net.set_price(A, net.topology.between(A, R), PRICE / 2, false);
+    net.run_ms(5_000);
+    let turned = turns(&net)[1].at_ms;
+    let posted = u128::from(PRICE) * u128::from(turned - began);
+    let known = net.node(A).replay().clone().given_back(of).unwrap();
+    assert_eq!((known.left, known.to_them, known.holder.clone()), (posted, true, Some(holder())));
+    let ran = u128::from(PRICE / 2) * u128::from(net.clock(A).at.as_millis() - turned);
+    assert_eq!(balance(&mut net), amount_text((20_000_000 - posted - ran).cast_signed()));
+    let contra =
+        Contra { of, amount: posted, by: "root".into(), reason: "noise".into(), wall_ms: 1 };
+    net.input(A, |engine, now| engine.give_back(now, contra, &known));
+    assert_eq!(balance(&mut net), amount_text((20_000_000 - ran).cast_signed()), "at once");
+    // Neighbours' balances are those of the journal, too (`metered` compares them).
+    net.metered();
+    // What came back is spent to the last millisecond.
+    net.run_ms(60_000);
+    assert_eq!(ends(&net), [(turned + 20_000_000 / (PRICE / 2), End::Exhausted)]);
+    net.run_ms(1_000);
+    assert_eq!((balance(&mut net).as_str(), booked(&net)), ("0.00", 0));
+    // A start that reads the journal knows the same.
+    let standings: Vec<_> = net
+        .node(A)
+        .replay()
+        .standings()
+        .map(|(holder, known)| ((holder.clone(), known.terms.clone(), known.closed), known.kept))
+        .collect();
+    net.kill(A);
+    net.start(A);
+    net.input(A, |engine, now| engine.restore_accounts(now, standings));
+    assert_eq!(balance(&mut net), "0.00");
 }
 
 #[test]

@@ -22,6 +22,8 @@ struct Account {
     receiver_payments_out: Amount,
     sender_payments_in: Amount,
     sender_payments_out: Amount,
+    /// What we gave back to it, less what it gave back to us.
+    given_back: Amount,
     /// Balance from before this start; filled in for a reading only.
     carried: Amount,
     /// Net rate per second as it runs now; filled in for a reading only.
@@ -47,6 +49,7 @@ impl Account {
             (&mut self.receiver_payments_out, other.receiver_payments_out),
             (&mut self.sender_payments_in, other.sender_payments_in),
             (&mut self.sender_payments_out, other.sender_payments_out),
+            (&mut self.given_back, other.given_back),
         ] {
             *own = add(*own, more);
         }
@@ -70,6 +73,7 @@ impl Account {
     fn balance(&self) -> Amount {
         let received = add(self.receiver_payments_in, self.sender_payments_in);
         let paid = add(self.receiver_payments_out, self.sender_payments_out);
+        let paid = add(paid, self.given_back);
         add(self.carried, Amount(received.0.saturating_sub(paid.0)))
     }
 }
@@ -148,12 +152,25 @@ impl Books {
         }
     }
 
-    fn post(&mut self, neighbour: Party, posting: &Posting) {
-        if self.accounts.len() >= self.most && !self.accounts.contains_key(&neighbour) {
+    /// A part of what a neighbour paid is given back to it; negative, of what it was paid.
+    pub(crate) fn give_back(&mut self, neighbour: IpAddr, amount: i128) {
+        let account = self.touch((neighbour, false));
+        account.given_back = add(account.given_back, Amount(amount));
+    }
+
+    /// The account of a party, which is now the one that was posted to last.
+    fn touch(&mut self, party: Party) -> &mut Account {
+        if self.accounts.len() >= self.most && !self.accounts.contains_key(&party) {
             self.fold();
         }
         self.postings += 1;
-        let account = self.accounts.entry(neighbour).or_default();
+        let account = self.accounts.entry(party).or_default();
+        account.last = self.postings;
+        account
+    }
+
+    fn post(&mut self, neighbour: Party, posting: &Posting) {
+        let account = self.touch(neighbour);
         let sum = match posting.entry {
             Entry::ReceiverPaymentFrom(_) => &mut account.receiver_payments_in,
             Entry::SenderPaymentFromUpstream => &mut account.sender_payments_in,
@@ -161,7 +178,6 @@ impl Books {
             Entry::ReceiverPaymentToUpstream => &mut account.receiver_payments_out,
         };
         *sum = add(*sum, posting.segment.amount);
-        account.last = self.postings;
     }
 
     /// Adds up the older half of the accounts, so that this walk is rare.
@@ -265,6 +281,7 @@ fn view(
                 receiver_payments_out: account.receiver_payments_out.0.to_string(),
                 sender_payments_in: account.sender_payments_in.0.to_string(),
                 sender_payments_out: account.sender_payments_out.0.to_string(),
+                given_back: account.given_back.0.to_string(),
                 carried: account.carried.0.to_string(),
                 foreign: account.foreign.as_ref().map(Abroad::view),
                 amount: account.balance().0.to_string(),

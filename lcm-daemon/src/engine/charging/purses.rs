@@ -343,6 +343,12 @@ impl Purses {
         }
     }
 
+    /// A part of what a holder was charged is given back: there is more to spend at once.
+    pub(crate) fn give_back(&mut self, now: Now, holder: &Holder, amount: u128) {
+        let Some(&place) = self.places.get(holder) else { return };
+        self.change(now, place, |account| account.purse.refund(amount));
+    }
+
     /// Puts a user that stands still on the account that is its by now.
     fn settle_place(&mut self, now: Now, meter: Meter) {
         let Some(user) = self.users.get(&meter) else { return };

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use accounts::{Account, AccountRef};
 pub use fault::{Fault, Wrong, name};
-pub use posting::{ByState, Posting, State, TenureRef};
+pub use posting::{ByState, GivenBack, Posting, State, TenureRef};
 pub use purses::Standing;
 pub use run::Moment;
 
@@ -627,6 +627,23 @@ impl Replay {
     #[must_use]
     pub fn holder(&self, posting: &Posting) -> Option<&Holder> {
         self.purses.payer(self.accounts.get(posting.debit)?, posting.number)
+    }
+
+    /// To whom what is given back of the posting that a record opened goes.
+    ///
+    /// # Errors
+    /// If there is no such posting.
+    pub fn given_back(&mut self, of: u64) -> Result<GivenBack, Wrong> {
+        let (debit, credit, left) = self.postings.left(of)?;
+        let theirs = |place| match self.accounts.get(place) {
+            Some(Account::Neighbour(neighbour, _)) => Some(*neighbour),
+            _ => None,
+        };
+        let paid = theirs(debit);
+        let neighbour = paid.or_else(|| theirs(credit)).ok_or(Wrong::NoSuchPosting { of })?;
+        let payer = self.accounts.get(debit);
+        let holder = payer.and_then(|payer| self.purses.payer(payer, of)).cloned();
+        Ok(GivenBack { neighbour, to_them: paid.is_some(), holder, left })
     }
 
     /// The first posting that is not final at an instant, by what `later` knows: these books

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::accounts::{AccountRef, Accounts, Sides};
 use super::fault::Wrong;
 use super::run::Moment;
-use crate::ledger::record::{Contra, Dispute, Meter, Stamp};
+use crate::ledger::record::{Contra, Dispute, Meter, Neighbour, Stamp};
+use crate::purse::Holder;
 
 /// One closed segment of a meter, or a gap that was billed: an amount between two adjacent
 /// accounts.
@@ -33,6 +34,19 @@ pub struct Posting {
     pub gap: bool,
     /// The approval that it rests on.
     pub tenure: TenureRef,
+}
+
+/// Where what is given back of a posting goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenBack {
+    /// The neighbour that the posting is with.
+    pub neighbour: Neighbour,
+    /// It goes to the neighbour or its customer; otherwise to us.
+    pub to_them: bool,
+    /// The holder whose account was charged, if there is one.
+    pub holder: Option<Holder>,
+    /// What is left of the posting, in ledger units.
+    pub left: u128,
 }
 
 /// Whether a posting is there to stay.
@@ -179,6 +193,13 @@ impl Postings {
         accounts.transfer(Sides { debit: credit, credit: debit }, amount)?;
         self.returned.insert(of, before.saturating_add(amount));
         Ok(debit)
+    }
+
+    /// Who paid a posting, who was paid, and what is left of it.
+    pub(super) fn left(&mut self, of: u64) -> Result<(AccountRef, AccountRef, u128), Wrong> {
+        let kept = self.find(of)?;
+        let left = kept.amount().saturating_sub(self.returned(of));
+        Ok((kept.sides.debit, kept.sides.credit, left))
     }
 
     pub(super) fn dispute(&mut self, dispute: &Dispute) -> Result<(), Wrong> {
