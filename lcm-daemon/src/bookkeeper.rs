@@ -4,6 +4,7 @@
 //! About once a second it asserts that all meters still run ([`Body::Alive`]): what a crash costs
 //! is the time since then.
 
+pub(crate) mod desk;
 mod periods;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -15,6 +16,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::oneshot;
 
+use self::desk::{Desk, Found, Job};
 use self::periods::Periods;
 use crate::config::{Config, Ledger};
 use crate::control::protocol::Reply;
@@ -44,8 +46,9 @@ struct Books {
     past: Past,
     periods: Periods,
     directory: PathBuf,
-    /// Who waits for a record to be durable.
-    waiting: VecDeque<(RecordId, oneshot::Sender<Reply>)>,
+    desk: Desk,
+    /// Who waits for a record to be durable, and what is said then.
+    waiting: VecDeque<(RecordId, oneshot::Sender<Reply>, Reply)>,
 }
 
 /// What was charged before this start.
@@ -74,6 +77,8 @@ pub(crate) enum News {
     Writer(Event),
     /// Of the thread that reads what was written before this start.
     Past(Result<Before, String>),
+    /// Of the thread that reads the journal for an order.
+    Found(Found),
 }
 
 /// Why nothing new is agreed to.
@@ -126,7 +131,9 @@ impl Bookkeeper {
         if books.trouble.overflown {
             return;
         }
-        let Err(error) = books.writer.submit(id.0, body) else { return };
+        let Err(error) = books.writer.submit(id.0, body) else {
+            return books.desk.submitted(id, body);
+        };
         // A record that is too long is none that a neighbour can cause: accounts are limited.
         tracing::error!(%error, "the ledger cannot take a record; it begins anew when it can");
         self.counts.overflows += 1;
@@ -140,6 +147,7 @@ impl Bookkeeper {
         tokio::select! {
             Some(event) = books.events.recv() => News::Writer(event),
             past = books.past.read() => News::Past(past),
+            found = books.desk.news() => News::Found(found),
         }
     }
 
@@ -148,6 +156,11 @@ impl Bookkeeper {
         match news {
             News::Writer(event) => self.take_events(engine, now, event),
             News::Past(past) => self.take_past(engine, now, past),
+            News::Found(found) => {
+                if let Some(books) = &mut self.books {
+                    books.settle(engine, now, found);
+                }
+            }
         }
     }
 
@@ -191,6 +204,8 @@ impl Bookkeeper {
             Event::Durable(id) => {
                 engine.handle_recorded(RecordId(id));
                 books.answer(RecordId(id));
+                books.desk.durable(RecordId(id));
+                books.desk.work(&books.directory);
                 books.read_past();
             }
             Event::PeriodClosed => {
@@ -251,8 +266,23 @@ impl Bookkeeper {
     /// Replies once a record is durable.
     pub(crate) fn wait_for(&mut self, record: RecordId, reply: oneshot::Sender<Reply>) {
         match &mut self.books {
-            Some(books) => books.waiting.push_back((record, reply)),
+            Some(books) => books.waiting.push_back((record, reply, Reply::Done)),
             None => drop(reply.send(Reply::Done)),
+        }
+    }
+
+    /// Has an order done that needs the journal of `directory` to be looked at.
+    pub(crate) fn correct(&mut self, directory: &Path, job: Job) {
+        let kept = self.books.as_ref().map(|books| books.directory.as_path());
+        let known = self.books.as_ref().is_some_and(|books| matches!(books.past, Past::Known));
+        let why = periods::other_books(kept, directory).or(self.shut().map(str::to_owned));
+        let unread = "what was written before this start is still being read: repeat this in a \
+                      moment; if it stays so, see `lcmctl ledger verify`";
+        if let Some(why) = why.or((!known).then(|| unread.to_owned())) {
+            let _ = job.reply.send(Reply::Error(why));
+        } else if let Some(books) = &mut self.books {
+            books.desk.ask(job);
+            books.desk.work(&books.directory);
         }
     }
 
@@ -359,6 +389,7 @@ impl Books {
             past: Past::Waiting,
             periods: Periods::default(),
             directory: directory.to_owned(),
+            desk: Desk::default(),
             waiting: VecDeque::new(),
         };
         books.start(now).map_err(|error| format!("the ledger takes no record: {error}"))?;
@@ -366,9 +397,9 @@ impl Books {
     }
 
     fn answer(&mut self, durable: RecordId) {
-        while self.waiting.front().is_some_and(|(record, _)| *record <= durable) {
-            if let Some((_, reply)) = self.waiting.pop_front() {
-                let _ = reply.send(Reply::Done);
+        while self.waiting.front().is_some_and(|(record, ..)| *record <= durable) {
+            if let Some((_, reply, said)) = self.waiting.pop_front() {
+                let _ = reply.send(said);
             }
         }
     }

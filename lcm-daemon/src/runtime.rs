@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant as TokioInstant;
 
 use crate::bookkeeper::Bookkeeper;
+use crate::bookkeeper::desk::Job;
 use crate::config::{Accounts, Config};
 use crate::control::protocol::{AccountOrder, NoticeLine, Reply, Request, What};
 use crate::control::server::Call;
@@ -354,6 +355,16 @@ impl Node {
             self.engine.operator_did(by, clock::unix_ms(), what);
             return;
         }
+        if let Request::Correct { directory, posting, reason, order } = &request {
+            match orders::correction(order) {
+                Ok(correction) => {
+                    let (of, by, reason) = (*posting, by.clone(), reason.clone());
+                    self.books.correct(directory, Job { of, correction, reason, by, reply });
+                }
+                Err(why) => drop(reply.send(Reply::Error(why))),
+            }
+            return;
+        }
         if let Request::Trace(spec) = &request {
             return self.traces.begin(&mut self.engine, now(), spec, reply);
         }
@@ -432,9 +443,10 @@ impl Node {
             }
             Request::ListAccounts => Ok(Reply::Purses(self.engine.show_purses(now))),
             // Answered when it is durable, by the books, or when the path is known.
-            Request::Account(_) | Request::ClosePeriod { .. } | Request::Trace(_) => {
-                Err("not answered here".to_owned())
-            }
+            Request::Account(_)
+            | Request::Correct { .. }
+            | Request::ClosePeriod { .. }
+            | Request::Trace(_) => Err("not answered here".to_owned()),
             Request::Price { interface, price, max_price, at_admission } => {
                 let change = PriceChange { interface, price, max_price, at_admission };
                 self.engine.set_price(now, &change).map_err(|e| e.to_string())?;

@@ -1,8 +1,9 @@
 //! Orders about accounts, from the words of an operator to what the engine takes.
 
-use super::protocol::{AccountOrder, TermsOrder};
+use super::protocol::{AccountOrder, CorrectOrder, TermsOrder};
 use crate::config::{Accounts, Currency};
 use crate::engine::{Engine, Now, RecordId};
+use crate::ledger::amend::{Correction, Share};
 use crate::ledger::record::Actor;
 use crate::purse::{Backend, Caps, Holder, Simultaneous, Terms, parse_amount};
 
@@ -41,6 +42,28 @@ pub(crate) fn account(
     }
 }
 
+/// What an order about a posting says.
+pub(crate) fn correction(order: &CorrectOrder) -> Result<Correction, String> {
+    Ok(match order {
+        CorrectOrder::Dispute => Correction::Dispute,
+        CorrectOrder::Resolve { give_back } => {
+            Correction::Resolve(give_back.as_deref().map(share).transpose()?)
+        }
+        CorrectOrder::GiveBack { amount } => Correction::GiveBack(share(amount)?),
+    })
+}
+
+/// Reads `all`, or currency units.
+fn share(text: &str) -> Result<Share, String> {
+    match text {
+        "all" => Ok(Share::All),
+        text => match parse_amount(text)? {
+            0 => Err("nothing to give back: name an amount above 0, or all".to_owned()),
+            amount => Ok(Share::Part(amount)),
+        },
+    }
+}
+
 fn holder(text: &str) -> Result<Holder, String> {
     text.parse()
 }
@@ -48,8 +71,8 @@ fn holder(text: &str) -> Result<Holder, String> {
 fn cash(text: &str) -> Result<u128, String> {
     if text.starts_with('-') {
         return Err(format!(
-            "a credit of {text} would take money: give back what was charged with a refund, or \
-             name an amount above 0"
+            "a credit of {text} would take money: give back what was charged with `lcmctl \
+             refund`, or name an amount above 0"
         ));
     }
     parse_amount(text)

@@ -60,6 +60,17 @@ pub enum Request {
     ListAccounts,
     /// Do something about an account.
     Account(AccountOrder),
+    /// Do something about a posting.
+    Correct {
+        /// The ledger's directory, absolute: a daemon that keeps another one refuses.
+        directory: PathBuf,
+        /// Number of the record that opened the posting.
+        posting: u64,
+        /// Why, or how it was resolved.
+        reason: String,
+        /// What.
+        order: CorrectOrder,
+    },
     /// Close a period of the ledger.
     ClosePeriod {
         /// The ledger's directory, absolute: a daemon that keeps another one refuses.
@@ -110,6 +121,25 @@ pub enum AccountOrder {
         /// Why.
         #[serde(default)]
         reason: String,
+    },
+}
+
+/// What to do about a posting. Amounts are decimal currency units, or `all`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub enum CorrectOrder {
+    /// Keep it out of bills.
+    Dispute,
+    /// Let it stand again.
+    Resolve {
+        /// But for so much of it.
+        #[serde(default)]
+        give_back: Option<String>,
+    },
+    /// Give a part of it back.
+    GiveBack {
+        /// How much.
+        amount: String,
     },
 }
 
@@ -368,6 +398,8 @@ pub enum Reply {
     Neighbours(Vec<show::NeighbourView>),
     /// What the hops of a path said.
     Trace(Box<TraceView>),
+    /// Done, in words.
+    Said(String),
     /// The period of this number is closed, durably.
     Period(u64),
     /// News of a registration.

@@ -16,7 +16,7 @@ pub(crate) enum Right {
     Read,
     /// To send and to receive: whoever may open the socket may.
     Use,
-    /// To open, credit, limit and close accounts.
+    /// To open, credit, limit and close accounts, and to correct what was charged.
     Credit,
     /// To change what this node asks for and how it works: prices, refresh periods, periods of
     /// the books, whether anybody is let in.
@@ -29,7 +29,7 @@ impl Right {
         match request {
             Request::Show { .. } | Request::ListAccounts | Request::Trace(_) => Self::Read,
             Request::Send(_) | Request::Receive(_) | Request::Close { .. } => Self::Use,
-            Request::Account(_) => Self::Credit,
+            Request::Account(_) | Request::Correct { .. } => Self::Credit,
             _ => Self::Price,
         }
     }
@@ -38,7 +38,7 @@ impl Right {
         match self {
             Self::Read => "read state and accounts",
             Self::Use => "open sessions",
-            Self::Credit => "open, credit, limit and close accounts",
+            Self::Credit => "open, credit, limit and close accounts, or correct what was charged",
             Self::Price => "change prices and how the node works",
         }
     }

@@ -60,6 +60,8 @@ enum Command {
         #[command(subcommand)]
         what: dispute::What,
     },
+    /// Give a part of what was charged back, as a contra entry.
+    Refund(dispute::RefundArgs),
     /// Hold what we metered against what a neighbour says; status 1 if they differ.
     Settle(settle::SettleArgs),
     /// What a customer or a neighbour owes, computed from the journal alone.
@@ -123,6 +125,7 @@ pub fn ctl_with(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Decode(args) => return decode::run(&args),
         Command::Ledger { what } => return ledger::run(&what),
         Command::Dispute { what } => return ended(dispute::run(&what).map(|()| true)),
+        Command::Refund(args) => return ended(dispute::refund(&args).map(|()| true)),
         Command::Settle(args) => return ended(settle::run(&args)),
         Command::Statement(args) => return ended(statement::run(&args).map(|()| true)),
         Command::Demo { what } => return demo::run(&what),

@@ -1,13 +1,12 @@
-//! Disputes: a posting is kept out of bills until it is settled what becomes of it. Written while
-//! no daemon runs, and only after the journal was verified: a record that could not follow would
-//! make it unsound.
+//! Postings that are disputed or given back. Written only after the journal was verified, by the
+//! daemon or in its absence: a record that could not follow would make it unsound.
 
 use std::path::Path;
 use std::{error, fmt, io};
 
 use super::journal::{AppendError, Journal, OpenError, Options};
-use super::record::{Body, Dispute};
-use super::replay::{Fault, Posting, Replay};
+use super::record::{Body, Contra, Dispute};
+use super::replay::{Fault, GivenBack, Posting, Replay};
 use super::verify::{Expected, Unsound, Walk, verify};
 
 /// Why nothing was written.
@@ -31,40 +30,130 @@ impl fmt::Display for AmendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Open(error @ OpenError::Refused(_)) => {
-                write!(f, "{error}; disputes are written while no daemon runs: stop it first")
+                write!(f, "{error}; or ask the daemon that has it, with --socket")
             }
             Self::Open(error) => error.fmt(f),
             Self::Unsound(unsound) => write!(f, "{unsound}; nothing was written"),
-            Self::Fault(fault) => write!(
-                f,
-                "{}; nothing was written: `lcmctl ledger export --what postings` lists postings \
-                 and their states",
-                fault.what
-            ),
+            Self::Fault(fault) => write!(f, "{}; nothing was written", fault.what.advice()),
             Self::Append(error) => error.fmt(f),
             Self::Io(error) => write!(f, "{error}; look with `ledger verify` before you repeat it"),
         }
     }
 }
 
-/// Opens a dispute, or resolves one, durably.
+/// What is ordered about a posting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Correction {
+    /// It is kept out of bills.
+    Dispute,
+    /// The dispute ends: it stands, but for what is given back.
+    Resolve(Option<Share>),
+    /// A part is given back.
+    GiveBack(Share),
+}
+
+/// How much of a posting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// What is left of it.
+    All,
+    /// So much, in ledger units.
+    Part(u128),
+}
+
+/// Who ordered it, why, and when by the wall clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ordered {
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When, in milliseconds.
+    pub wall_ms: u64,
+}
+
+/// Records that an order comes to, in their order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Corrected {
+    /// What is given back, and where it goes.
+    pub contra: Option<(Contra, GivenBack)>,
+    /// The dispute that opens or ends.
+    pub dispute: Option<Dispute>,
+}
+
+impl Corrected {
+    /// As they are written.
+    pub fn bodies(&self) -> impl Iterator<Item = Body> {
+        let contra = self.contra.iter().map(|(contra, _)| Body::Contra(contra.clone()));
+        contra.chain(self.dispute.iter().map(|dispute| Body::Dispute(dispute.clone())))
+    }
+}
+
+/// What an order about the posting that record `of` opened comes to; the books are those of the
+/// whole journal, and take it.
 ///
 /// # Errors
-/// If a daemon has the directory, the journal is not sound, there is no such posting, or it is
-/// disputed already, or is not.
-pub fn dispute(dir: &Path, dispute: Dispute) -> Result<(), AmendError> {
-    // Opening would begin a journal where there is none.
-    let verified = verify(dir, Expected::default()).map_err(AmendError::Unsound)?;
-    let mut journal = Journal::open(dir, Options::default()).map_err(AmendError::Open)?;
-    // A daemon may have written, and stopped, in between.
-    let mut replay: Replay = verified.replay;
-    if journal.last().number != replay.last() {
-        replay = verify(dir, Expected::default()).map_err(AmendError::Unsound)?.replay;
+/// If it cannot follow.
+pub fn correct(
+    replay: &mut Replay,
+    of: u64,
+    correction: &Correction,
+    ordered: &Ordered,
+) -> Result<Corrected, Fault> {
+    let Ordered { by, reason, wall_ms } = ordered.clone();
+    let (share, open) = match correction {
+        Correction::Dispute => (None, Some(true)),
+        Correction::Resolve(share) => (*share, Some(false)),
+        Correction::GiveBack(share) => (Some(*share), None),
+    };
+    let mut corrected = Corrected::default();
+    if let Some(share) = share {
+        let number = replay.last().saturating_add(1);
+        let known = replay.given_back(of);
+        let to = known.map_err(|what| Fault { number, flow: None, neighbour: None, what })?;
+        let amount = match share {
+            Share::All => to.left,
+            Share::Part(amount) => amount,
+        };
+        let contra = Contra { of, amount, by: by.clone(), reason: reason.clone(), wall_ms };
+        corrected.contra = Some((contra, to));
     }
-    let body = Body::Dispute(dispute);
-    replay.apply(replay.last().saturating_add(1), &body).map_err(AmendError::Fault)?;
-    journal.append(&body).map_err(AmendError::Append)?;
-    journal.sync().map_err(AmendError::Io)
+    corrected.dispute = open.map(|open| Dispute { of, open, by, reason, wall_ms });
+    for body in corrected.bodies() {
+        replay.apply(replay.last().saturating_add(1), &body)?;
+    }
+    Ok(corrected)
+}
+
+/// Does what is ordered about a posting, durably, while no daemon runs.
+///
+/// # Errors
+/// If a daemon has the directory, the journal is not sound, or the order cannot follow.
+pub fn amend(
+    dir: &Path,
+    of: u64,
+    correction: &Correction,
+    ordered: &Ordered,
+) -> Result<Corrected, AmendError> {
+    let (mut journal, mut replay) = open(dir)?;
+    let corrected = correct(&mut replay, of, correction, ordered).map_err(AmendError::Fault)?;
+    for body in corrected.bodies() {
+        journal.append(&body).map_err(AmendError::Append)?;
+    }
+    journal.sync().map_err(AmendError::Io)?;
+    Ok(corrected)
+}
+
+/// The journal to write on, and its books as they are by then.
+fn open(dir: &Path) -> Result<(Journal, Replay), AmendError> {
+    // Opening would begin a journal where there is none, and write into one that is not sound.
+    let verified = verify(dir, Expected::default()).map_err(AmendError::Unsound)?;
+    let journal = Journal::open(dir, Options::default()).map_err(AmendError::Open)?;
+    if journal.last().number == verified.replay.last() {
+        return Ok((journal, verified.replay));
+    }
+    let replay = verify(dir, Expected::default()).map_err(AmendError::Unsound)?.replay;
+    Ok((journal, replay))
 }
 
 /// What the journal has about a posting.

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::path::Path;
 
 use lcm_daemon::demo::stage::Setup;
 use lcm_daemon::ledger::record::{Action, Body, Cause, Runs};
+use lcm_daemon::ledger::replay::Posting;
 use lcm_daemon::ledger::verify::{Expected, Walk};
 use lcm_daemon::purse::{Holder, parse_amount};
 use lcm_tests::harness::TestResult;
@@ -87,8 +89,57 @@ pub(crate) fn prepaid() -> TestResult {
     })?;
     let in_use = refused(&play, &["close", R1])?;
     assert!(in_use.contains("in use by 1 payments: wait until its sessions end"), "{in_use}");
+    disputes(&play, &books.path().join(NODE).join("ledger"))?;
     assert!(play.terminate(NODE, ENDING)?.success());
     journal(books.path(), left)
+}
+
+/// While the daemon writes: what R1 paid first is disputed, resolved in its favour, and there to
+/// spend at once.
+fn disputes(play: &Play, ledger: &Path) -> TestResult {
+    let posting = paid_first(ledger)?;
+    let (of, dir) = (posting.number.to_string(), ledger.to_str().ok_or("a path")?);
+    let order = |words: &[&str]| -> Result<Result<String, String>, Box<dyn Error>> {
+        let output = run(play, NODE, &[words, &["--ledger", dir, "--reason", "noise"]].concat())?;
+        let said = (text(&output.stdout).to_owned(), text(&output.stderr).to_owned());
+        Ok(if output.status.success() { Ok(said.0) } else { Err(said.1) })
+    };
+    let none = order(&["dispute", "open", "1"])?.unwrap_err();
+    assert!(none.contains("`lcmctl ledger export --what postings`"), "{none}");
+    let not = order(&["dispute", "resolve", &of])?.unwrap_err();
+    assert!(not.contains("is not disputed"), "{not}");
+    let opened = order(&["dispute", "open", &of])??;
+    assert!(opened.starts_with(&format!("posting {of} is disputed\n")), "{opened}");
+    assert!(opened.contains("\"kind\":\"consent\""), "its evidence: {opened}");
+    let twice = order(&["dispute", "open", &of])?.unwrap_err();
+    assert!(twice.contains("`lcmctl dispute resolve"), "{twice}");
+    let much = order(&["refund", &of, "1"])?.unwrap_err();
+    assert!(much.contains("name that, or all"), "{much}");
+    let negative = order(&["refund", &of, "-1"])?.unwrap_err();
+    assert!(negative.contains("write a positive amount"), "{negative}");
+    let before = balance(play)?;
+    let resolved = order(&["dispute", "resolve", &of, "--give-back", "all"])??;
+    assert!(resolved.contains(&format!("is given back to {R1}; posting {of} is disputed no more")));
+    assert!(balance(play)? > before, "it is there to spend at once");
+    let nothing = order(&["refund", &of, "all"])?.unwrap_err();
+    assert!(nothing.contains("nothing is left"), "{nothing}");
+    let elsewhere = run(play, NODE, &["refund", &of, "all", "--ledger", "/", "--reason", "x"])?;
+    assert!(text(&elsewhere.stderr).contains("no journal"), "{}", text(&elsewhere.stderr));
+    Ok(())
+}
+
+/// The first posting that R1 paid for.
+fn paid_first(ledger: &Path) -> Result<Posting, Box<dyn Error>> {
+    let mut walk = Walk::new(ledger, Expected::default())?;
+    let holder: Holder = R1.parse()?;
+    while let Some((_, _, applied)) = walk.step()? {
+        for posting in applied {
+            if walk.replay().holder(&posting) == Some(&holder) {
+                return Ok(posting);
+            }
+        }
+    }
+    Err("R1 paid nothing".into())
 }
 
 /// Each is refused, and says what to do.

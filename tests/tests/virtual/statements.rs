@@ -9,7 +9,7 @@ use lcm_daemon::billing::{
     Query, Refused, Statement, Tax, believe, claim, csv, gather, html, json, reconcile, sign, text,
     total,
 };
-use lcm_daemon::ledger::amend::{AmendError, dispute, evidence};
+use lcm_daemon::ledger::amend::{AmendError, Correction, Ordered, Share, amend, evidence};
 use lcm_daemon::ledger::journal::{Journal, Options as JournalOptions};
 use lcm_daemon::ledger::record::{Body, Contra, Dispute, Payment, Period, Runs, Stamp, Started};
 use lcm_daemon::purse::Holder;
@@ -293,9 +293,10 @@ fn a_dispute_is_written_once_with_its_evidence_and_leaves_the_journal_sound() {
     let before = gather(dir.path(), &query(holder.clone())).unwrap();
     // What runs is no posting yet: end it by a stop.
     let running = before.sessions[0].flows[0].segments[0].record;
-    let by = || "root".to_owned();
-    let order = |of, open| Dispute { of, open, by: by(), reason: "silence".to_owned(), wall_ms: 1 };
-    let refused = dispute(dir.path(), order(running, true)).unwrap_err();
+    let words = |text: &str| text.to_owned();
+    let ordered = Ordered { by: words("root"), reason: words("silence"), wall_ms: 1 };
+    let order = |dir: &Path, of, correction: Correction| amend(dir, of, &correction, &ordered);
+    let refused = order(dir.path(), running, Correction::Dispute).unwrap_err();
     assert!(matches!(refused, AmendError::Fault(_)), "{refused}");
     assert!(refused.to_string().contains("lcmctl ledger export"), "{refused}");
 
@@ -308,8 +309,8 @@ fn a_dispute_is_written_once_with_its_evidence_and_leaves_the_journal_sound() {
     assert!(begin > 0);
     let before = gather(stopped.path(), &query(holder.clone())).unwrap();
     let segment = before.sessions[2].flows[0].segments[0].clone();
-    dispute(stopped.path(), order(segment.record, true)).unwrap();
-    assert!(dispute(stopped.path(), order(segment.record, true)).is_err(), "once");
+    order(stopped.path(), segment.record, Correction::Dispute).unwrap();
+    assert!(order(stopped.path(), segment.record, Correction::Dispute).is_err(), "once");
     let disputed = gather(stopped.path(), &query(holder.clone())).unwrap();
     assert_eq!(exact(&before) - exact(&disputed), segment.amount);
     assert_eq!(disputed.disputed[0].record, segment.record);
@@ -321,6 +322,17 @@ fn a_dispute_is_written_once_with_its_evidence_and_leaves_the_journal_sound() {
     assert!(kinds(|body| matches!(body, Body::Consent(_))) >= 1);
     assert_eq!(kinds(|body| matches!(body, Body::Runs(_))), 2, "its beginning and its end");
     assert_eq!(kinds(|body| matches!(body, Body::Dispute(_))), 1);
-    dispute(stopped.path(), order(segment.record, false)).unwrap();
-    assert_eq!(exact(&gather(stopped.path(), &query(holder)).unwrap()), exact(&before));
+    order(stopped.path(), segment.record, Correction::Resolve(None)).unwrap();
+    let stands = gather(stopped.path(), &query(holder.clone())).unwrap();
+    assert_eq!(exact(&stands), exact(&before));
+    // Another time in favour of who disputed it: all is given back, and no more than that.
+    order(stopped.path(), segment.record, Correction::Dispute).unwrap();
+    let favour = Correction::Resolve(Some(Share::All));
+    let done = order(stopped.path(), segment.record, favour).unwrap();
+    assert_eq!(done.contra.unwrap().0.amount.cast_signed(), segment.amount);
+    let given = gather(stopped.path(), &query(holder)).unwrap();
+    assert_eq!(exact(&before) - exact(&given), segment.amount);
+    let more = Correction::GiveBack(Share::All);
+    let refused = order(stopped.path(), segment.record, more).unwrap_err();
+    assert!(refused.to_string().contains("nothing is left"), "{refused}");
 }

@@ -232,11 +232,22 @@ fn run_repair(dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// The daemon that writes the books of a directory, if one does, and the directory as it knows it.
+/// Who may not look at the books asks the daemon, which knows who may do what.
+pub(crate) fn keeper(daemon: &Daemon, dir: &Path) -> Result<Option<(Client, PathBuf)>, String> {
+    let denied = std::fs::read_dir(dir)
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+    if !denied && lock::holder(dir).is_none() {
+        return Ok(None);
+    }
+    let directory = dir.canonicalize().or_else(|_| std::path::absolute(dir)).map_err(text)?;
+    let client = Client::connect(&daemon.socket).map_err(text)?;
+    Ok(Some((client, directory)))
+}
+
 fn close_period(args: &ClosePeriodArgs) -> Result<(), String> {
     exists(&args.dir)?;
-    let number = if lock::holder(&args.dir).is_some() {
-        let directory = args.dir.canonicalize().map_err(text)?;
-        let mut client = Client::connect(&args.daemon.socket).map_err(text)?;
+    let number = if let Some((mut client, directory)) = keeper(&args.daemon, &args.dir)? {
         match client.ask(&Request::ClosePeriod { directory }).map_err(text)? {
             Reply::Period(number) => number,
             other => return Err(format!("the daemon gave another answer: {other:?}")),

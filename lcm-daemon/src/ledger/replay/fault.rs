@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::ledger::record::{Neighbour, Payment};
+use crate::purse::amount_text;
 
 /// The first record that cannot follow those before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,37 @@ impl fmt::Display for Fault {
             write!(f, ", neighbour {address} on interface {interface}")?;
         }
         write!(f, ": {}", self.what)
+    }
+}
+
+impl Wrong {
+    /// What is wrong, and what to do, for who asked for such a record.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        let list = "`lcmctl ledger export --what postings` lists postings and their states";
+        match self {
+            Self::NoSuchPosting { of } => format!(
+                "record {of} opened no posting that has ended: {list}; what still runs can be \
+                 disputed when it has ended"
+            ),
+            Self::DisputedAlready { of } => {
+                format!("posting {of} is disputed already: `lcmctl dispute resolve {of}` ends that")
+            }
+            Self::NotDisputed { of } => {
+                format!("posting {of} is not disputed: {list}; to give back, use `lcmctl refund`")
+            }
+            Self::ContraTooLarge { of, amount, left } => {
+                let text = |amount: u128| amount_text(i128::try_from(amount).unwrap_or(i128::MAX));
+                let (amount, left) = (text(*amount), text(*left));
+                format!(
+                    "{amount} is more than what is left of posting {of}, {left}: name that, or all"
+                )
+            }
+            Self::EmptyContra { of } => {
+                format!("nothing is left of posting {of} that could be given back")
+            }
+            other => other.to_string(),
+        }
     }
 }
 
