@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rsvp_wire::charging::{Account, AccountKind, DCPE_PTYPE, Dcpe, UCPE_PTYPE, Ucpe};
 use rsvp_wire::message::Path;
 use rsvp_wire::object::{
-    Adspec, Filter, FilterSpec, Float, FlowSpec, Hop, PolicyData, SenderTemplate, SenderTspec,
-    Session, Style, TimeValues, Tspec,
+    Adspec, Filter, FilterSpec, Float, FlowSpec, Hop, MessageId, PolicyData, SenderTemplate,
+    SenderTspec, Session, Style, TimeValues, Tspec,
 };
 use rsvp_wire::{BufferTooSmall, Message, MessageType, MessageWriter, PolicyOptions};
 
@@ -27,8 +27,14 @@ const SENDER_FRACTION_PPM: u32 = 300_000;
 pub(crate) const FIRST_DESTINATION: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 0);
 /// Prefix length of all destinations: some eight million.
 pub(crate) const DESTINATION_PREFIX: u8 = 9;
+/// Flag of the common header: refresh reduction capable (RFC 2961 section 2).
+pub(crate) const CAPABLE: u8 = 0x01;
+/// Epoch of the numbers of our messages.
+pub(crate) const NUMBERS_EPOCH: u32 = 0x42;
 const PORT: u16 = 5004;
 const UDP: u8 = 17;
+/// Bytes that a sender sends at once.
+const BUCKET: u64 = 16_000;
 
 /// Session number `number`.
 pub(crate) fn session(number: u32) -> Session {
@@ -69,7 +75,7 @@ impl Templates {
     /// The same at an instant of the wall clock, in Unix seconds: epochs and sequences count from
     /// them (charging.md T17).
     pub(crate) fn at(now: u32, own: Ipv4Addr, sender: Ipv4Addr) -> Templates {
-        let tspec = Tspec::new(125_000, 16_000, 64, 1500);
+        let tspec = Tspec::new(125_000, BUCKET, 64, 1500);
         let service = FlowSpec::ControlledLoad(tspec).service();
         let account = Account::new(AccountKind::from(1), b"bench-customer-1");
         let mut quote = Dcpe::new(CURRENCY, service);
@@ -109,16 +115,37 @@ impl Templates {
         interface: u32,
         buffer: &mut [u8],
     ) -> Result<usize, BufferTooSmall> {
+        self.path_saying(number, interface, &Saying::default(), buffer)
+    }
+
+    /// The same with what is particular to the session.
+    pub(crate) fn path_saying(
+        &self,
+        number: u32,
+        interface: u32,
+        saying: &Saying,
+        buffer: &mut [u8],
+    ) -> Result<usize, BufferTooSmall> {
         let hop = Hop { lih: interface, ..self.hop };
-        let mut writer = MessageWriter::new(buffer, MessageType::Path, TTL);
+        let mut tspec = self.tspec;
+        if saying.more_bucket > 0 {
+            tspec.bucket = Float::from_integer(BUCKET + u64::from(saying.more_bucket));
+        }
+        let mut writer = saying.begin(buffer, MessageType::Path)?;
         writer.object(&session(number))?;
         writer.object(&hop)?;
         writer.object(&TimeValues { refresh_ms: REFRESH_MS })?;
         writer.policy_data(&PolicyOptions::from_hop(hop), |sink| {
-            self.quote.write(DCPE_PTYPE, sink);
+            if saying.changes == 0 && saying.established.is_none() {
+                return self.quote.write(DCPE_PTYPE, sink);
+            }
+            let mut quote = self.quote.clone();
+            quote.epoch = quote.epoch.wrapping_add(saying.changes);
+            quote.terms.established = saying.established;
+            quote.write(DCPE_PTYPE, sink);
         })?;
         writer.object(&SenderTemplate(self.filter))?;
-        writer.object(&SenderTspec(self.tspec))?;
+        writer.object(&SenderTspec(tspec))?;
         writer.object(&self.adspec)?;
         writer.finish()
     }
@@ -129,12 +156,24 @@ impl Templates {
         quote: &Quote,
         buffer: &mut [u8],
     ) -> Result<usize, BufferTooSmall> {
+        self.resv_saying(quote, &Saying::default(), buffer)
+    }
+
+    /// The same with what is particular to the session.
+    pub(crate) fn resv_saying(
+        &mut self,
+        quote: &Quote,
+        saying: &Saying,
+        buffer: &mut [u8],
+    ) -> Result<usize, BufferTooSmall> {
         let hop = Hop { lih: quote.phop.lih, ..self.hop };
+        let sequence = self.payment.instance.wrapping_add(saying.changes);
         let payment = &mut self.payment;
+        payment.sequence = sequence;
         payment.payment = quote.total - quote.sponsored;
         payment.announced_total = quote.total;
         payment.epoch_echo = quote.epoch;
-        let mut writer = MessageWriter::new(buffer, MessageType::Resv, TTL);
+        let mut writer = saying.begin(buffer, MessageType::Resv)?;
         writer.object(&session(quote.session))?;
         writer.object(&hop)?;
         writer.object(&TimeValues { refresh_ms: REFRESH_MS })?;
@@ -144,6 +183,51 @@ impl Templates {
         writer.object(&FlowSpec::ControlledLoad(self.tspec))?;
         writer.object(&FilterSpec(self.filter))?;
         writer.finish()
+    }
+
+    /// Writes the receiver's RESVTEAR; returns its length.
+    pub(crate) fn resv_tear(
+        &self,
+        quote: &Quote,
+        saying: &Saying,
+        buffer: &mut [u8],
+    ) -> Result<usize, BufferTooSmall> {
+        let mut writer = saying.begin(buffer, MessageType::ResvTear)?;
+        writer.object(&session(quote.session))?;
+        writer.object(&Hop { lih: quote.phop.lih, ..self.hop })?;
+        writer.object(&Style::FixedFilter)?;
+        writer.object(&FilterSpec(self.filter))?;
+        writer.finish()
+    }
+}
+
+/// What a message of one session says beyond the templates.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Saying {
+    /// How often its price or its payment has changed: epochs and sequences count on by that.
+    pub changes: u32,
+    /// The sequence of the payment that is in place end to end (charging.md T12).
+    pub established: Option<u32>,
+    /// Bytes that the sender sends at once, beyond those of the template.
+    pub more_bucket: u32,
+    /// The number of the message, if refreshes are reduced (RFC 2961).
+    pub number: Option<u32>,
+}
+
+impl Saying {
+    /// A message up to what names its session.
+    fn begin<'b>(
+        &self,
+        buffer: &'b mut [u8],
+        kind: MessageType,
+    ) -> Result<MessageWriter<'b>, BufferTooSmall> {
+        let Some(identifier) = self.number else {
+            return Ok(MessageWriter::new(buffer, kind, TTL));
+        };
+        let mut writer = MessageWriter::with_flags(buffer, kind, TTL, CAPABLE);
+        let flags = MessageId::ACK_DESIRED;
+        writer.object(&MessageId { flags, epoch: NUMBERS_EPOCH, identifier })?;
+        Ok(writer)
     }
 }
 
@@ -173,6 +257,8 @@ pub(crate) enum Seen {
         session: u32,
         /// The hop that sent it.
         nhop: Hop,
+        /// The payment's sequence.
+        sequence: u32,
         /// What the sender's account is to pay.
         sender_payment: u64,
     },
@@ -192,15 +278,23 @@ pub(crate) fn sequence_of(resv: &[u8]) -> Option<u32> {
 /// # Errors
 /// In words, why it is not what it should be.
 pub(crate) fn read(bytes: &[u8]) -> Result<Seen, String> {
-    let message = Message::parse(bytes).map_err(|error| error.to_string())?;
-    match &message {
+    Message::parse(bytes).map_err(|error| error.to_string()).and_then(|message| seen(&message))
+}
+
+/// Reads a message that was parsed already.
+///
+/// # Errors
+/// In words, why it is not what it should be.
+pub(crate) fn seen(message: &Message<'_>) -> Result<Seen, String> {
+    match message {
         Message::Path(path) => read_path(path).map(Seen::Path),
         Message::Resv(resv) => {
             let element = resv.policy_data().find_map(|data| element_of(data, UCPE_PTYPE));
             let ucpe = element.ok_or("a RESV without UCPE")?;
             let ucpe = Ucpe::parse(ucpe).map_err(|error| error.to_string())?;
             let session = number_of(&resv.session).ok_or("a RESV of an unknown session")?;
-            Ok(Seen::Resv { session, nhop: resv.hop, sender_payment: ucpe.sender_payment })
+            let Ucpe { sequence, sender_payment, .. } = ucpe;
+            Ok(Seen::Resv { session, nhop: resv.hop, sequence, sender_payment })
         }
         other => Ok(Seen::Other(other.packet().message_type())),
     }

@@ -1,17 +1,25 @@
 //! What charging costs beyond plain RSVP: instructions and allocations of one message, and a guard
 //! that they do not grow unnoticed.
 
-use std::fmt::{self, Write};
+use std::error::Error;
+use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
+use lcm_daemon::lab::LabError;
+use serde_json::{Value, json};
 
+use super::figure::{grouped, rounded};
+use super::outcome::{Outcome, Table};
+use super::{bytes, progress};
 use crate::cost::script::Part;
 use crate::cost::{Count, count};
 
 /// Sessions of one measurement.
 const SESSIONS: u32 = 1_000;
+/// The same in a quick run.
+const SESSIONS_QUICK: u32 = 200;
 /// How many instructions more than written down are let pass, in percent.
 const SLACK: u64 = 5;
 /// The messages that are counted.
@@ -30,8 +38,14 @@ pub(crate) struct Options {
     #[arg(long)]
     check: bool,
     /// Write tests/instructions.txt anew.
-    #[arg(long, conflicts_with = "check")]
+    #[arg(long, conflicts_with_all = ["check", "quick"])]
     write: bool,
+    /// Fewer messages: counts of set-ups differ a little, as tables grow now and then.
+    #[arg(long, conflicts_with = "check")]
+    quick: bool,
+    /// Print one JSON object and nothing else.
+    #[arg(long)]
+    json: bool,
 }
 
 /// One message at a router that charges, and at one that does not.
@@ -42,17 +56,12 @@ struct Row {
     ignorant: Count,
 }
 
-/// Counts, and draws a table.
+/// Counts instructions and bytes, and prints.
 ///
 /// # Errors
 /// If valgrind is missing or fails, or if a message costs more than it may.
-pub(crate) fn measure(options: &Options) -> Result<String, String> {
-    let mut rows = Vec::new();
-    for (name, part) in MESSAGES {
-        let (charging, ignorant) = (count(part, false, SESSIONS)?, count(part, true, SESSIONS)?);
-        rows.push(Row { name, charging, ignorant });
-    }
-    let table = table(&rows);
+pub(super) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let rows = count_all(options.quick)?;
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("instructions.txt");
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     if options.write {
@@ -61,15 +70,53 @@ pub(crate) fn measure(options: &Options) -> Result<String, String> {
     if options.check {
         let limits = fs::read_to_string(&path).map_err(failed)?;
         let worse: Vec<String> = rows.iter().filter_map(|row| row.worse_than(&limits)).collect();
+        let table = table(&rows);
         if !worse.is_empty() {
             return Err(format!(
-                "{table}\n{}\nif that is meant, run `bench -- overhead --write` and say why in the \
-                 commit",
+                "{table}\n{}\nif that is meant, run `bench -- overhead --write` and say why in \
+                 the commit",
                 worse.join("\n")
-            ));
+            )
+            .into());
         }
+        println!("{table}");
+        return Ok(());
     }
-    Ok(table)
+    let outcome = outcome(&rows, options.quick);
+    if options.json {
+        println!("{}", outcome.json);
+    } else {
+        print!("{outcome}");
+    }
+    Ok(())
+}
+
+/// The same as one of all benchmarks.
+///
+/// # Errors
+/// If valgrind is missing or fails.
+pub(super) fn in_all(options: &super::Options) -> Result<Outcome, LabError> {
+    let rows = count_all(options.quick).map_err(LabError::new)?;
+    Ok(outcome(&rows, options.quick))
+}
+
+fn count_all(quick: bool) -> Result<Vec<Row>, String> {
+    let sessions = if quick { SESSIONS_QUICK } else { SESSIONS };
+    let mut rows = Vec::new();
+    for (name, part) in MESSAGES {
+        progress(&format!("overhead: {name}, {sessions} times"));
+        let (charging, ignorant) = (count(part, false, sessions)?, count(part, true, sessions)?);
+        rows.push(Row { name, charging, ignorant });
+    }
+    Ok(rows)
+}
+
+fn outcome(rows: &[Row], quick: bool) -> Outcome {
+    progress("overhead: bytes of calls");
+    let (bytes_table, bytes_json) = bytes::measure(quick);
+    let messages = rows.iter().map(Row::json).collect::<Vec<Value>>();
+    let json = json!({ "messages": messages, "bytes": bytes_json });
+    Outcome { name: "overhead", tables: vec![table(rows), bytes_table], json, plots: Vec::new() }
 }
 
 impl Row {
@@ -113,33 +160,50 @@ fn written(rows: &[Row]) -> String {
     text
 }
 
-fn table(rows: &[Row]) -> String {
-    let mut table = String::new();
-    let head =
-        "one message                 instructions             allocations    bytes allocated";
-    let both =
-        "                        charging ignorant  ratio  charging ignorant  charging ignorant";
-    let _ = writeln!(table, "{head}\n{both}");
+fn table(rows: &[Row]) -> Table {
+    let head = [
+        "one message",
+        "instructions, charging",
+        "policy-ignorant",
+        "ratio",
+        "allocations, charging",
+        "policy-ignorant",
+        "bytes allocated, charging",
+        "policy-ignorant",
+    ];
+    let mut table = Table::new("Instructions and allocations of a message", &head);
     for row in rows {
-        let _ = writeln!(table, "{row}");
+        let Row { name, charging, ignorant } = row;
+        table.row(
+            *name,
+            [
+                grouped(charging.instructions, 0),
+                grouped(ignorant.instructions, 0),
+                format!("{:.3}", row.ratio()),
+                grouped(charging.blocks, 2),
+                grouped(ignorant.blocks, 2),
+                grouped(charging.bytes, 0),
+                grouped(ignorant.bytes, 0),
+            ],
+        );
     }
     table
 }
 
-impl fmt::Display for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Row { name, charging, ignorant } = self;
-        let ratio = charging.instructions / ignorant.instructions.max(1.0);
-        write!(
-            f,
-            "{name:<22} {:>9.0} {:>8.0} {ratio:>6.3} {:>9.2} {:>8.2} {:>9.0} {:>8.0}",
-            charging.instructions,
-            ignorant.instructions,
-            charging.blocks,
-            ignorant.blocks,
-            charging.bytes,
-            ignorant.bytes,
-        )
+impl Row {
+    /// How many times the instructions of a policy-ignorant router.
+    fn ratio(&self) -> f64 {
+        self.charging.instructions / self.ignorant.instructions.max(1.0)
+    }
+
+    fn json(&self) -> Value {
+        let counts = |count: Count| {
+            json!({ "instructions": rounded(count.instructions, 1),
+                    "allocations": rounded(count.blocks, 2),
+                    "bytes_allocated": rounded(count.bytes, 1) })
+        };
+        json!({ "message": self.name, "charging": counts(self.charging),
+                "policy_ignorant": counts(self.ignorant), "ratio": rounded(self.ratio(), 4) })
     }
 }
 

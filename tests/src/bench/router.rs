@@ -2,17 +2,21 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lcm_daemon::control::Request;
+use lcm_daemon::control::client::Client;
 use lcm_daemon::lab::process::Process;
 use lcm_daemon::lab::wait::until;
 use lcm_daemon::lab::{LabError, Network, NodeHandle, Topology};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::{Pid, SysconfVar, sysconf};
+use nix::time::ClockId;
+use nix::unistd::Pid;
+use tempfile::TempDir;
 
 use super::forwarder::Place;
-use super::messages::{DESTINATION_PREFIX, FIRST_DESTINATION, REFRESH_MS, VALIDITY_MS};
+use super::messages::{DESTINATION_PREFIX, FIRST_DESTINATION, VALIDITY_MS};
 use crate::node::{DAEMON, FORWARDER};
 
 /// What the daemon charges on its link to the sink, in 10^-12 currency units a second.
@@ -21,11 +25,38 @@ pub(crate) const PRICE: u64 = 100;
 /// Time for the daemon to start.
 const START: Duration = Duration::from_secs(10);
 
+/// How the daemon is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// It charges; otherwise it passes policy elements on.
+    pub charging: bool,
+    /// It keeps durable books, on a real disk.
+    pub books: bool,
+    /// R, in milliseconds.
+    pub refresh_ms: u32,
+    /// It reduces refreshes (RFC 2961) with those that do so too.
+    pub reduction: bool,
+}
+
+impl Setting {
+    /// A router that charges, keeps books, and refreshes nothing while it is measured.
+    pub(crate) const FULL: Setting = Setting {
+        charging: true,
+        books: true,
+        refresh_ms: super::messages::REFRESH_MS,
+        reduction: false,
+    };
+    /// The same without books.
+    pub(crate) const NO_BOOKS: Setting = Setting { books: false, ..Setting::FULL };
+    /// A policy-ignorant router.
+    pub(crate) const IGNORANT: Setting = Setting { charging: false, ..Setting::NO_BOOKS };
+}
+
 /// What runs between generator and sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The daemon.
-    Daemon,
+    Daemon(Setting),
     /// The bare forwarder.
     Forwarder,
 }
@@ -34,9 +65,16 @@ impl Kind {
     /// Its name in messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Kind::Daemon => "daemon",
+            Kind::Daemon(Setting { charging: false, .. }) => "charging off",
+            Kind::Daemon(Setting { books: false, .. }) => "without books",
+            Kind::Daemon(_) => "daemon",
             Kind::Forwarder => "bare forwarder",
         }
+    }
+
+    /// Whether its quotes are the daemon's.
+    pub(crate) fn charges(self) -> bool {
+        matches!(self, Kind::Daemon(Setting { charging: true, .. }))
     }
 }
 
@@ -52,14 +90,21 @@ pub(crate) struct Bench {
     pub(crate) sink_end: (u32, Ipv4Addr),
     /// The router's addresses towards the generator and towards the sink.
     pub(crate) router_addresses: (Ipv4Addr, Ipv4Addr),
+    /// The router's interfaces towards the generator and towards the sink.
+    pub(crate) interfaces: (String, String),
+    /// The router's node.
+    pub(crate) node: NodeHandle,
     router: Process,
+    place: Place,
+    books: Option<TempDir>,
     control_socket: PathBuf,
     _network: Network,
 }
 
 impl Bench {
-    /// Builds everything anew and starts a fresh router, on its own CPU if there are two.
-    pub(crate) fn start(kind: Kind) -> Result<Bench, LabError> {
+    /// Builds everything anew and starts a fresh router, on its own CPU if there are two; its books
+    /// are kept below `disk`.
+    pub(crate) fn start(kind: Kind, disk: &Path) -> Result<Bench, LabError> {
         let network = Topology::chain(&["G", "D", "K"]).build()?;
         let (generator, node, sink) = (network.get("G")?, network.get("D")?, network.get("K")?);
         let destinations = (IpAddr::V4(FIRST_DESTINATION), DESTINATION_PREFIX);
@@ -71,7 +116,7 @@ impl Bench {
             })
         };
         let ((generator_if, to_router), generator_address) = at(up, "G")?;
-        let (_, upstream_address) = at(up, "D")?;
+        let ((_, from_generator), upstream_address) = at(up, "D")?;
         let ((downstream, to_sink), downstream_address) = at(down, "D")?;
         let ((sink_if, _), sink_address) = at(down, "K")?;
         generator.route(destinations, Some(upstream_address.into()), &to_router)?;
@@ -88,7 +133,16 @@ impl Bench {
             upstream_address,
             generator: generator_address,
         };
-        let router = start_router(kind, &node, &place)?;
+        let books = match kind {
+            Kind::Daemon(Setting { books: true, .. }) => {
+                Some(TempDir::with_prefix_in("lcm-bench-", disk).map_err(|error| {
+                    let disk = disk.display();
+                    LabError::caused(format!("making a directory for the books in {disk}"), error)
+                })?)
+            }
+            _ => None,
+        };
+        let router = start_router(kind, &node, &place, books.as_ref().map(TempDir::path))?;
         Ok(Bench {
             kind,
             generator,
@@ -96,8 +150,12 @@ impl Bench {
             generator_end: (generator_if, generator_address),
             sink_end: (sink_if, sink_address),
             router_addresses: (upstream_address, downstream_address),
+            interfaces: (from_generator, to_sink),
             router,
+            place,
+            books,
             control_socket: control_socket(&node),
+            node,
             _network: network,
         })
     }
@@ -115,13 +173,36 @@ impl Bench {
         self.router.log_tail(20)
     }
 
-    /// User and system time that the router has used so far.
+    /// User and system time that the router has used so far, in all its threads.
     pub(crate) fn cpu_time(&self) -> Result<Duration, LabError> {
-        let path = format!("/proc/{}/stat", self.router.pid());
-        let stat = read(&path)?;
-        let ticks = cpu_ticks(&stat).ok_or_else(|| LabError::new(format!("{path}: {stat}")))?;
-        let per_second = sysconf(SysconfVar::CLK_TCK)?.and_then(|ticks| u64::try_from(ticks).ok());
-        Ok(Duration::from_secs(ticks) / per_second.map_or(100, |rate| rate as u32).max(1))
+        let pid = Pid::from_raw(self.router.pid().cast_signed());
+        let time = ClockId::pid_cpu_clock_id(pid).and_then(ClockId::now);
+        let time =
+            time.map_err(|error| LabError::caused("reading the router's CPU clock", error))?;
+        Ok(Duration::from(time))
+    }
+
+    /// Kills the router as if the machine had lost it, and starts it again.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub(crate) fn kill_and_start(&mut self) -> Result<(), LabError> {
+        self.router.kill()?;
+        let books = self.books.as_ref().map(TempDir::path);
+        self.router = start_router(self.kind, &self.node, &self.place, books)?;
+        Ok(())
+    }
+
+    /// Changes the price of the daemon's interface towards the sink.
+    ///
+    /// # Errors
+    /// If the daemon refuses, or does not answer.
+    pub(crate) fn set_price(&self, price: u64) -> Result<(), LabError> {
+        let asked = Client::connect(&self.control_socket).and_then(|mut client| {
+            let interface = self.interfaces.1.clone();
+            client.ask(&Request::Price { interface, price, max_price: None, at_admission: false })
+        });
+        asked.map(drop).map_err(|error| LabError::caused("changing the price", error))
     }
 
     /// Bytes of memory that the daemon holds resident when it is ready and has nothing to do.
@@ -169,12 +250,19 @@ pub(crate) fn pin_to(cpu: usize) -> nix::Result<()> {
     sched_setaffinity(Pid::from_raw(0), &set)
 }
 
-fn start_router(kind: Kind, node: &NodeHandle, place: &Place) -> Result<Process, LabError> {
+fn start_router(
+    kind: Kind,
+    node: &NodeHandle,
+    place: &Place,
+    books: Option<&Path>,
+) -> Result<Process, LabError> {
     let program = std::env::current_exe()?;
     let mut command = std::process::Command::new(program);
     match kind {
         Kind::Forwarder => command.arg(FORWARDER).args(place.arguments()),
-        Kind::Daemon => command.arg(DAEMON).arg("--config").arg(write_config(node)?),
+        Kind::Daemon(setting) => {
+            command.arg(DAEMON).arg("--config").arg(write_config(node, setting, books)?)
+        }
     };
     node.spawn("router", command)
 }
@@ -183,16 +271,26 @@ fn control_socket(node: &NodeHandle) -> PathBuf {
     node.dir().join("control.sock")
 }
 
-/// A charging router that refreshes nothing while it is measured.
-fn write_config(node: &NodeHandle) -> Result<PathBuf, LabError> {
+fn write_config(
+    node: &NodeHandle,
+    setting: Setting,
+    books: Option<&Path>,
+) -> Result<PathBuf, LabError> {
+    let Setting { charging, refresh_ms, reduction, .. } = setting;
     let socket = control_socket(node);
+    // A quote must outlast what is lost of one period.
+    let validity_ms = VALIDITY_MS.max(refresh_ms.saturating_mul(2));
+    let ledger = books.map_or_else(String::new, |directory| {
+        format!("[ledger]\ndirectory = \"{}\"\n", directory.join("books").display())
+    });
     let text = format!(
         "[daemon]\n\
          name = \"bench\"\n\
          control_socket = \"{}\"\n\
          log_level = \"warn\"\n\
+         {ledger}\
          [rsvp]\n\
-         refresh_ms = {REFRESH_MS}\n\
+         refresh_ms = {refresh_ms}\n\
          [limits]\n\
          max_sessions = 10000000\n\
          max_senders = 10000000\n\
@@ -200,12 +298,14 @@ fn write_config(node: &NodeHandle) -> Result<PathBuf, LabError> {
          max_reservations = 10000000\n\
          max_reservations_per_neighbour = 10000000\n\
          max_messages_per_s = 1000000000\n\
+         max_policy_bytes_in_all = 4000000000\n\
          [charging]\n\
-         enabled = true\n\
+         enabled = {charging}\n\
          currency = \"EUR\"\n\
          account = {{ kind = \"opaque\", id = \"bench-router\" }}\n\
-         validity_ms = {VALIDITY_MS}\n\
+         validity_ms = {validity_ms}\n\
          [default_interface]\n\
+         refresh_reduction = {reduction}\n\
          tariff = {{ kind = \"flat\", price_pico_per_s = {PRICE}, max_price_pico_per_s = {PRICE} }}\n",
         socket.display()
     );
@@ -216,26 +316,4 @@ fn write_config(node: &NodeHandle) -> Result<PathBuf, LabError> {
 
 fn read(path: &str) -> Result<String, LabError> {
     fs::read_to_string(path).map_err(|error| LabError::caused(format!("reading {path}"), error))
-}
-
-/// `utime` + `stime` of /proc/PID/stat (proc_pid_stat(5), fields 14 and 15), in clock ticks.
-fn cpu_ticks(stat: &str) -> Option<u64> {
-    // The second field is the program's name in parentheses and may hold anything.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_ascii_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_with_parentheses_and_blanks_is_skipped() {
-        let stat = "7 (a b) c) S 1 7 7 0 -1 4194560 123 0 0 0 41 59 0 0 20 0 1 0 5 6";
-        assert_eq!(cpu_ticks(stat), Some(100));
-        assert_eq!(cpu_ticks("7 (a) S 1"), None);
-    }
 }

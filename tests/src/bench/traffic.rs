@@ -1,25 +1,18 @@
 //! Generator and sink: offers set-ups, answers them, counts both end to end.
 
-use std::net::Ipv4Addr;
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use lcm_daemon::io::raw_socket::{RawSocket, SocketSettings};
-use lcm_daemon::io::receive::RecvBatch;
 use lcm_daemon::lab::LabError;
-use lcm_daemon::packet::{TransmitMeta, TransmitQueue};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
-use nix::sys::time::TimeSpec;
-use rsvp_wire::object::Hop;
 
-use super::messages::{MESSAGE_BYTES, Quote, Seen, TTL, Templates, read};
+use super::end::{End, await_any, is};
+use super::messages::{MESSAGE_BYTES, Quote, Seen, read};
 use super::router::{Bench, Kind, PRICE};
 
 /// PATHs sent before the sockets are looked at again.
-const BURST: u32 = 64;
+pub(super) const BURST: u32 = 64;
 /// PATHs at an even rate leave in groups, one each time that this has passed. So how many messages
 /// a router finds when it looks does not depend on how fast the generator happens to be.
-const TICK: Duration = Duration::from_micros(250);
+pub(super) const TICK: Duration = Duration::from_micros(250);
 /// Most set-ups kept on their way at saturation.
 const WINDOW: usize = 1024;
 /// Kernel memory that one of our messages takes in a receive buffer, with room to spare.
@@ -56,24 +49,12 @@ impl Oddities {
     }
 }
 
-/// One end: its socket and what it writes messages with.
-struct End {
-    socket: RawSocket,
-    queue: TransmitQueue,
-    batch: RecvBatch,
-    /// Quotes to be answered.
-    answers: Vec<Quote>,
-    templates: Templates,
-    interface: u32,
-    address: Ipv4Addr,
-    /// The router's address on this link.
-    router: Ipv4Addr,
-}
-
 /// Generator and sink of one [`Bench`].
 pub(crate) struct Traffic {
     generator: End,
     sink: End,
+    /// Quotes to be answered by the sink.
+    answers: Vec<Quote>,
     kind: Kind,
     /// Number of sessions for which a PATH was sent: the next one's number.
     offered: u32,
@@ -93,23 +74,10 @@ impl Traffic {
     pub(crate) fn open(bench: &mut Bench) -> Result<Traffic, LabError> {
         let (to_generator, to_sink) = bench.router_addresses;
         let sender = bench.generator_end.1;
-        let end = |node: &lcm_daemon::lab::NodeHandle, (interface, address), router| {
-            let open = || RawSocket::open(&SocketSettings::default());
-            let socket = node.attempt("opening the RSVP socket", open)?;
-            Ok::<End, LabError>(End {
-                socket,
-                queue: TransmitQueue::default(),
-                batch: RecvBatch::new(),
-                answers: Vec::new(),
-                templates: Templates::new(address, sender),
-                interface,
-                address,
-                router,
-            })
-        };
         let mut traffic = Traffic {
-            generator: end(&bench.generator, bench.generator_end, to_generator)?,
-            sink: end(&bench.sink, bench.sink_end, to_sink)?,
+            generator: End::open(&bench.generator, bench.generator_end, to_generator, sender)?,
+            sink: End::open(&bench.sink, bench.sink_end, to_sink, sender)?,
+            answers: Vec::new(),
             kind: bench.kind,
             offered: 0,
             through: Vec::new(),
@@ -209,15 +177,7 @@ impl Traffic {
             .templates
             .path(number, end.interface, &mut buffer)
             .map_err(|error| LabError::caused("writing a PATH", error))?;
-        let meta = TransmitMeta {
-            interface: Some(end.interface),
-            gateway: None,
-            source: Some(end.address.into()),
-            destination: super::messages::session(number).destination,
-            ttl: TTL,
-            router_alert: true,
-        };
-        end.queue.push(meta, buffer.get(..length).unwrap_or_default());
+        end.queue_path(number, buffer.get(..length).unwrap_or_default());
         Ok(())
     }
 
@@ -239,10 +199,10 @@ impl Traffic {
                     self.oddities.bypassed += 1;
                 }
                 Ok(Seen::Path(quote)) if first(&mut self.through, quote.session) => {
-                    if self.kind == Kind::Daemon && quote.total != PRICE {
+                    if self.kind.charges() && quote.total != PRICE {
                         self.oddities.note(|| format!("a quote of {}, not {PRICE}", quote.total));
                     }
-                    self.sink.answers.push(quote);
+                    self.answers.push(quote);
                 }
                 Ok(Seen::Path(_)) => self.oddities.further_paths += 1,
                 other => {
@@ -251,9 +211,21 @@ impl Traffic {
                 }
             }
         }
-        let answered = self.sink.queue_answers()?;
+        let answered = self.queue_answers()?;
         self.oddities.unsent += self.sink.flush()?;
         Ok(answered)
+    }
+
+    /// Writes a RESV for each quote that waits; true if any did.
+    fn queue_answers(&mut self) -> Result<bool, LabError> {
+        let any = !self.answers.is_empty();
+        for quote in self.answers.drain(..) {
+            let mut buffer = [0; MESSAGE_BYTES];
+            let written = self.sink.templates.resv(&quote, &mut buffer);
+            let length = written.map_err(|error| LabError::caused("writing a RESV", error))?;
+            self.sink.queue_to_router(buffer.get(..length).unwrap_or_default());
+        }
+        Ok(any)
     }
 
     /// Counts the RESVs that have come to the generator; true if one was awaited.
@@ -295,12 +267,7 @@ impl Traffic {
 
     /// Waits until something comes to either end, at most for a time.
     fn wait(&self, time: Duration) -> Result<(), LabError> {
-        let mut fds = [&self.generator, &self.sink]
-            .map(|end| PollFd::new(end.socket.as_fd(), PollFlags::POLLIN));
-        match ppoll(&mut fds, Some(TimeSpec::from_duration(time)), None) {
-            Ok(_) | Err(nix::Error::EINTR) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        await_any([&self.generator, &self.sink], time)
     }
 
     /// Repeats the PATH of the first session until its RESV has come back.
@@ -333,60 +300,6 @@ impl Traffic {
         self.oddities = Oddities::default();
         Ok(())
     }
-}
-
-impl End {
-    /// Takes one batch off the socket; false if there is nothing.
-    fn receive(&mut self) -> Result<bool, LabError> {
-        match self.socket.recv_batch(&mut self.batch) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Writes a RESV for each quote that waits; true if any did.
-    fn queue_answers(&mut self) -> Result<bool, LabError> {
-        let any = !self.answers.is_empty();
-        for quote in self.answers.drain(..) {
-            let mut buffer = [0; MESSAGE_BYTES];
-            let written = self.templates.resv(&quote, &mut buffer);
-            let length = written.map_err(|error| LabError::caused("writing a RESV", error))?;
-            let meta = TransmitMeta {
-                interface: Some(self.interface),
-                gateway: None,
-                source: Some(self.address.into()),
-                destination: self.router.into(),
-                ttl: TTL,
-                router_alert: false,
-            };
-            self.queue.push(meta, buffer.get(..length).unwrap_or_default());
-        }
-        Ok(any)
-    }
-
-    /// Sends the queue; returns how many messages the kernel refused.
-    fn flush(&mut self) -> Result<u64, LabError> {
-        let (mut first, mut refused) = (0, 0);
-        while first < self.queue.len() {
-            let report = self.socket.send_batch(&self.queue, first);
-            first = report.next;
-            refused += (report.failed + report.unsupported) as u64;
-            if report.blocked {
-                let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
-                match poll(&mut fds, PollTimeout::NONE) {
-                    Ok(_) | Err(nix::Error::EINTR) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
-        self.queue.clear();
-        Ok(refused)
-    }
-}
-
-fn is(hop: &Hop, address: Ipv4Addr) -> bool {
-    hop.address == address
 }
 
 /// Marks a session; true the first time.

@@ -1,18 +1,25 @@
-//! The measurements, one after the other, each with a fresh router.
+//! The measurements of a transit router, one after the other, each with a fresh router.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lcm_daemon::lab::LabError;
 
-use super::Options;
-use super::report::{Report, RouterFigures};
-use super::router::{Bench, Kind, cpus, pin_to};
+use super::outcome::Outcome;
+use super::population::Population;
+use super::report::{Report, Round, Router};
+use super::router::{Bench, Kind, Setting, cpus, pin_to};
 use super::traffic::{Oddities, Traffic};
+use super::{Options, disk, progress};
 
 /// Sessions that are set up to see what each holds in memory.
 const SESSIONS_FOR_MEMORY: u32 = 20_000;
 /// Set-ups offered a second while these are made.
 const MEMORY_RATE: u32 = 10_000;
+/// Sessions that are refreshed by what changes nothing, each once in [`REFRESH`] by its neighbours
+/// and once by the router: so many packets in as out.
+const REFRESHED: u32 = 16_000;
+const REFRESH: Duration = Duration::from_secs(1);
 
 /// A generator that offers less than this part of the rate asked for was held up.
 const KEPT_UP: f64 = 0.99;
@@ -23,42 +30,64 @@ struct Plan {
     rounds: usize,
     saturation: Duration,
     offered: Duration,
+    refreshes: Duration,
 }
 
 /// Runs the whole benchmark.
 ///
 /// # Errors
 /// If the network cannot be built, or a router does not work at all.
-pub(crate) fn measure(options: &Options) -> Result<Report, LabError> {
+pub(crate) fn measure(options: &Options) -> Result<Outcome, LabError> {
+    let seconds = Duration::from_secs;
     let plan = if options.quick {
-        Plan { rounds: 1, saturation: Duration::from_secs(3), offered: Duration::from_secs(4) }
+        Plan { rounds: 1, saturation: seconds(2), offered: seconds(3), refreshes: seconds(3) }
     } else {
-        Plan { rounds: 3, saturation: Duration::from_secs(8), offered: Duration::from_secs(12) }
+        Plan { rounds: 5, saturation: seconds(4), offered: seconds(6), refreshes: seconds(5) }
     };
-    let cpus = cpus()?;
-    let mut report = Report { offered_per_s: options.offered, cpus, ..Report::default() };
+    let full = Kind::Daemon(Setting::FULL);
+    let mut routers = vec![
+        (full, Router { name: "daemon, durable books", ..Router::default() }),
+        (
+            Kind::Daemon(Setting::NO_BOOKS),
+            Router { name: "without books", suffix: "_no_books", ..Router::default() },
+        ),
+        (
+            Kind::Daemon(Setting::IGNORANT),
+            Router { name: "charging off", suffix: "_charging_off", ..Router::default() },
+        ),
+        (
+            Kind::Forwarder,
+            Router { name: "bare forwarder", prefix: "forwarder_", ..Router::default() },
+        ),
+    ];
+    routers.retain(|(kind, _)| !options.forwarder_only || *kind == Kind::Forwarder);
     let start = Instant::now();
-    report.forwarder = rounds(Kind::Forwarder, options, plan)?;
-    if !options.forwarder_only {
-        report.daemon = Some(rounds(Kind::Daemon, options, plan)?);
+    for number in 1..=plan.rounds {
+        for (kind, router) in &mut routers {
+            progress(&format!("transit: round {number} of {}, {}", plan.rounds, router.name));
+            router.rounds.push(round(*kind, options, plan)?);
+        }
     }
-    report.seconds = start.elapsed().as_secs_f64();
-    Ok(report)
+    let report = Report {
+        offered_per_s: options.offered,
+        cpus: cpus()?,
+        disk: disk::name(&options.books)?,
+        routers: routers.into_iter().map(|(_, router)| router).collect(),
+        seconds: start.elapsed().as_secs_f64(),
+    };
+    Ok(report.outcome())
 }
 
-fn rounds(kind: Kind, options: &Options, plan: Plan) -> Result<RouterFigures, LabError> {
-    let figures = (0..plan.rounds)
-        .map(|_| round(kind, options, plan))
-        .collect::<Result<Vec<RouterFigures>, LabError>>()?;
-    Ok(RouterFigures::median(&figures))
-}
-
-fn round(kind: Kind, options: &Options, plan: Plan) -> Result<RouterFigures, LabError> {
-    let mut figures = RouterFigures::default();
-    saturation(kind, plan.saturation, &mut figures)?;
-    even_load(kind, options.offered, plan.offered, &mut figures)?;
-    if kind == Kind::Daemon {
-        memory(&mut figures)?;
+fn round(kind: Kind, options: &Options, plan: Plan) -> Result<Round, LabError> {
+    let mut figures = Round::default();
+    let disk = &options.books;
+    saturation(kind, disk, plan.saturation, &mut figures)?;
+    even_load(kind, disk, options.offered, plan.offered, &mut figures)?;
+    if let Kind::Daemon(setting) = kind {
+        refreshes(setting, disk, plan.refreshes, &mut figures)?;
+        if setting == Setting::FULL {
+            memory(setting, disk, &mut figures)?;
+        }
     }
     Ok(figures)
 }
@@ -67,11 +96,12 @@ fn round(kind: Kind, options: &Options, plan: Plan) -> Result<RouterFigures, Lab
 ///
 /// The nodes' threads inherit the CPUs of the thread that makes them; so this one stays free, and
 /// `work` gets a thread of its own.
-fn with_router(
+pub(super) fn with_router<T: Send>(
     kind: Kind,
-    work: impl FnOnce(&mut Bench) -> Result<(), LabError> + Send,
-) -> Result<(), LabError> {
-    let mut bench = Bench::start(kind)?;
+    disk: &Path,
+    work: impl FnOnce(&mut Bench) -> Result<T, LabError> + Send,
+) -> Result<T, LabError> {
+    let mut bench = Bench::start(kind, disk)?;
     let generator_cpu = cpus()?.map(|(generator, _)| generator);
     let done = std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
@@ -80,13 +110,19 @@ fn with_router(
         });
         thread.join()
     });
-    done.map_err(|_| LabError::new("the generator's thread panicked"))??;
-    bench.check()
+    let done = done.map_err(|_| LabError::new("the generator's thread panicked"))??;
+    bench.check()?;
+    Ok(done)
 }
 
 /// Set-ups a second with as many on their way as the router can take.
-fn saturation(kind: Kind, time: Duration, figures: &mut RouterFigures) -> Result<(), LabError> {
-    with_router(kind, |bench| {
+fn saturation(
+    kind: Kind,
+    disk: &Path,
+    time: Duration,
+    figures: &mut Round,
+) -> Result<(), LabError> {
+    with_router(kind, disk, |bench| {
         let mut traffic = Traffic::open(bench)?;
         let (start, cpu) = (Instant::now(), bench.cpu_time()?);
         let before = traffic.delivered();
@@ -104,11 +140,12 @@ fn saturation(kind: Kind, time: Duration, figures: &mut RouterFigures) -> Result
 /// Delivery and CPU time at a fixed rate.
 fn even_load(
     kind: Kind,
+    disk: &Path,
     rate: u32,
     time: Duration,
-    figures: &mut RouterFigures,
+    figures: &mut Round,
 ) -> Result<(), LabError> {
-    with_router(kind, |bench| {
+    with_router(kind, disk, |bench| {
         let mut traffic = Traffic::open(bench)?;
         let (offered, delivered) = (traffic.offered(), traffic.delivered());
         let cpu = bench.cpu_time()?;
@@ -128,9 +165,38 @@ fn even_load(
     })
 }
 
+/// CPU time for each packet of refreshes that change nothing.
+fn refreshes(
+    setting: Setting,
+    disk: &Path,
+    time: Duration,
+    figures: &mut Round,
+) -> Result<(), LabError> {
+    let refresh_ms = u32::try_from(REFRESH.as_millis()).unwrap_or_default();
+    with_router(Kind::Daemon(Setting { refresh_ms, ..setting }), disk, |bench| {
+        let mut population = Population::open(bench, false)?;
+        population.grow(bench, REFRESHED)?;
+        // The first periods are over before anything is counted.
+        population.live(REFRESH, 2 * REFRESH, |_| Ok(false))?;
+        let (before, cpu) = (population.counts, bench.cpu_time()?);
+        let lasted = population.live(REFRESH, time, |_| Ok(false))?;
+        let (after, cpu) = (population.counts, bench.cpu_time()? - cpu);
+        let out = (after.paths - before.paths + after.resvs - before.resvs) as f64;
+        let sent = after.refreshes - before.refreshes;
+        let due = 2.0 * f64::from(REFRESHED) * lasted.as_secs_f64() / REFRESH.as_secs_f64();
+        if (sent as f64) < due * KEPT_UP {
+            let share = sent as f64 / due * 100.0;
+            figures.notes.push(format!("refreshes: the generator sent {share:.0} % of them"));
+        }
+        figures.refresh_packet_us = Some(cpu.as_secs_f64() * 1e6 / (out + sent as f64).max(1.0));
+        figures.notes.extend(population.oddities("refreshes"));
+        Ok(())
+    })
+}
+
 /// Resident bytes for each of many sessions.
-fn memory(figures: &mut RouterFigures) -> Result<(), LabError> {
-    with_router(Kind::Daemon, |bench| {
+fn memory(setting: Setting, disk: &Path, figures: &mut Round) -> Result<(), LabError> {
+    with_router(Kind::Daemon(setting), disk, |bench| {
         let empty = bench.resident_bytes_when_idle()?;
         let mut traffic = Traffic::open(bench)?;
         let more = SESSIONS_FOR_MEMORY.saturating_sub(traffic.offered());
@@ -140,7 +206,8 @@ fn memory(figures: &mut RouterFigures) -> Result<(), LabError> {
         )?;
         let full = bench.resident_bytes()?;
         let sessions = traffic.delivered();
-        figures.bytes_per_session = full.saturating_sub(empty) as f64 / f64::from(sessions.max(1));
+        let bytes = full.saturating_sub(empty) as f64 / f64::from(sessions.max(1));
+        figures.bytes_per_session = Some(bytes);
         if sessions < traffic.offered() {
             let offered = traffic.offered();
             figures.notes.push(format!(
@@ -152,7 +219,7 @@ fn memory(figures: &mut RouterFigures) -> Result<(), LabError> {
     })
 }
 
-impl RouterFigures {
+impl Round {
     fn remember(&mut self, when: &str, oddities: &Oddities) {
         let Oddities { further_paths, further_resvs, bypassed, others, unsent, first } = oddities;
         let counts = [
