@@ -46,7 +46,7 @@ struct Told {
     refreshes_sent: u64,
     answered: u64,
     drops: u64,
-    others: u64,
+    crossed: u64,
     megabytes: [f64; 3],
 }
 
@@ -194,7 +194,7 @@ fn price(
         refreshes_sent: after.refreshes - before.0.refreshes,
         answered: after.resvs - before.0.resvs,
         drops: population.drops()? - before.1,
-        others: after.others - before.0.others,
+        crossed: after.resv_errors - before.0.resv_errors,
         megabytes: [before.2, peak, megabytes(bench)?],
     })
 }
@@ -214,7 +214,7 @@ impl Told {
                 "seconds": rounded(self.seconds, 2),
                 "most_paths_in_100_ms": self.most_in_a_slice,
                 "resvs_back": self.answered, "dropped_at_the_ends": self.drops,
-                "errors": self.others,
+                "resv_errors": self.crossed,
                 "resident_mb": { "before": before, "most": most, "after": after } })
     }
 
@@ -231,7 +231,7 @@ impl Told {
             ("refreshes that came in meanwhile", count(self.refreshes_sent)),
             ("RESVs that went up meanwhile", count(self.answered)),
             ("packets dropped at the neighbours' sockets", count(self.drops)),
-            ("errors and tears", count(self.others)),
+            ("RESVERRs for payments that crossed the new price", count(self.crossed)),
             ("resident MB before, at most, after", format!("{before:.1}, {most:.1}, {after:.1}")),
         ];
         rows.into_iter().for_each(|(name, value)| table.row(name, [value]));

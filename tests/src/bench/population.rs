@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use lcm_daemon::lab::LabError;
-use rsvp_wire::Message;
+use rsvp_wire::{Message, MessageType};
 
 use super::end::{End, await_any, is};
 use super::messages::{MESSAGE_BYTES, Quote, Saying, Seen, seen};
@@ -24,6 +24,8 @@ const WINDOW: u32 = 512;
 const QUIET: Duration = Duration::from_millis(300);
 /// What did not come back after this is asked for again.
 const RETRY: Duration = Duration::from_millis(800);
+/// The same while the router starts.
+const WARM_UP: Duration = Duration::from_millis(50);
 /// A router that does not answer for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Longest wait for the next message.
@@ -59,7 +61,10 @@ pub(crate) struct Counts {
     pub refreshes: u64,
     /// Sessions whose quote is the one that is looked for.
     pub priced: u32,
-    /// Errors, tears and messages that could not be read.
+    /// RESVTEARs, and RESVERRs.
+    pub tears: u64,
+    pub resv_errors: u64,
+    /// Other errors, and messages that could not be read.
     pub others: u64,
     /// Messages that did not pass through the router's hands.
     pub bypassed: u64,
@@ -139,9 +144,12 @@ impl Population {
     /// If the router ends or does not answer for a minute.
     pub(crate) fn grow(&mut self, bench: &mut Bench, sessions: u32) -> Result<(), LabError> {
         let mut progress = (Instant::now(), self.returned);
+        let mut asked = Instant::now();
         while self.returned < sessions {
             let open = self.sessions() - self.returned;
-            let room = WINDOW.saturating_sub(open).min(BURST).min(sessions - self.sessions());
+            // The first one waits until the router is there: others would be forwarded past it.
+            let (window, retry) = if self.returned == 0 { (1, WARM_UP) } else { (WINDOW, RETRY) };
+            let room = window.saturating_sub(open).min(BURST).min(sessions - self.sessions());
             self.begin(room)?;
             if !self.pump()? {
                 self.wait(IDLE)?;
@@ -150,12 +158,13 @@ impl Population {
                 progress = (Instant::now(), self.returned);
             } else if progress.0.elapsed() > PATIENCE {
                 return Err(self.stuck(bench, "a set-up"));
-            } else if self.heard.elapsed() > RETRY {
+            } else if progress.0.elapsed().min(asked.elapsed()) > retry {
                 bench.check()?;
                 self.ask_again()?;
-                self.heard = Instant::now();
+                asked = Instant::now();
             }
         }
+        self.counts.bypassed = 0;
         self.settle()
     }
 
@@ -384,6 +393,12 @@ impl Population {
     }
 
     fn odd(&mut self, place: &str, what: Result<Seen, String>) {
+        match what {
+            Ok(Seen::Other(MessageType::ResvTear)) => return self.counts.tears += 1,
+            // A payment that crossed a new price on its way (charging.md T5).
+            Ok(Seen::Other(MessageType::ResvErr)) => return self.counts.resv_errors += 1,
+            _ => {}
+        }
         self.counts.others += 1;
         self.first_oddity.get_or_insert_with(|| format!("at the {place}: {what:?}"));
     }
