@@ -217,6 +217,18 @@ mod tests {
     }
 
     #[test]
+    fn r026_instructions_and_bytes_of_charging_are_reported() {
+        let outcome = outcome(&[row(2_000.0, 1.0)], true);
+        assert_eq!(outcome.json["messages"][0]["charging"]["instructions"], json!(2_000.0));
+        for kind in ["whole", "reduction"] {
+            let share = outcome.json["bytes"][kind]["percent_of_all"].as_f64().unwrap();
+            assert!(share > 0.0 && share < 0.1, "{kind}: {share} %");
+        }
+        let text = outcome.to_string();
+        assert!(text.contains("| PATH, refresh | 2,000 | 0 |"), "{text}");
+    }
+
+    #[test]
     fn what_grows_beyond_the_slack_is_found() {
         let limits = written(&[row(2_000.0, 0.0)]);
         assert_eq!(row(2_100.0, 0.0).worse_than(&limits), None);
