@@ -13,8 +13,9 @@ use super::sizes::{begin, curve, label, populated, sizes};
 
 /// R of all nodes.
 const PERIOD: Duration = Duration::from_secs(30);
-/// So long nothing is counted, and then so long it is; with a million sessions a whole period.
-const WARM_UP: Duration = Duration::from_secs(5);
+/// So long nothing is counted: the first refresh comes after half a period at the earliest, and then
+/// they come as often as ever. Then so long it is; with a million sessions a whole period.
+const WARM_UP: Duration = Duration::from_secs(16);
 const SHORT: Duration = Duration::from_secs(12);
 
 /// What one second costs and brings.
