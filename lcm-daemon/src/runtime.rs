@@ -501,11 +501,9 @@ fn addresses(monitor: &Monitor) -> impl Iterator<Item = IpAddr> + '_ {
 
 /// Both clocks.
 fn now() -> Now {
-    Now {
-        at: Instant::from_micros(clock::monotonic_us()),
-        // Serial arithmetic carries epochs past 2106 (T17), so the low half is meant.
-        unix_s: (clock::unix_seconds() & u64::from(u32::MAX)) as u32,
-    }
+    // Serial arithmetic carries epochs past 2106 (T17), so the low half is meant.
+    let unix_s = (clock::unix_seconds() & u64::from(u32::MAX)) as u32;
+    Now::new(Instant::from_micros(clock::monotonic_us()), unix_s)
 }
 
 fn tokio_instant(at: Instant) -> TokioInstant {

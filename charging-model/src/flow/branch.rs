@@ -300,6 +300,7 @@ impl Branch {
                 Status::Lapsed => "LAPSED",
             },
             local: self.agreed.local,
+            price: self.price,
             sender_payment: self.sender_payment,
             announced_total: self.announced_total(),
             local_sum: self.local_sum,

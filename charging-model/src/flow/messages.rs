@@ -419,6 +419,9 @@ pub struct BranchView {
     pub status: &'static str,
     /// `<local price>`: the agreed L.
     pub local: Rate,
+    /// What its reservation costs on the interface before others there take their parts of it;
+    /// `None` where that is the price of the interface.
+    pub price: Option<Rate>,
     /// `<payment downstream>`: SP_{j,k}.
     pub sender_payment: Rate,
     /// `<total charge downstream>`: A.

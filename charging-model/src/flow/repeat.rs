@@ -27,7 +27,7 @@ impl Flow {
             b.status == Status::Active
                 && b.receiver_payment() <= b.ceiling
                 && b.covers(&b.offered.charge)
-                && clock.now <= self.branch_ends(b).0
+                && clock.now < self.branch_ends(b).0
         });
         if let Some(b) = self.find_mut(key).filter(|_| plain) {
             b.approved_at = clock.now;
@@ -39,7 +39,7 @@ impl Flow {
     /// it was then. False, and nothing changes, where nothing was announced, or where what has
     /// happened since needs the whole announcement to be settled.
     pub fn on_repeated(&mut self, clock: Clock) -> bool {
-        let in_time = clock.now <= self.upstream_ends().1;
+        let in_time = clock.now < self.upstream_ends().1;
         let Some(down) = self.down.as_mut().filter(|down| in_time && !down.lapsed) else {
             return false;
         };

@@ -437,6 +437,8 @@ impl SessionState {
         };
         if meter.payment == Payment::SenderIn {
             core.purses.stopped(self.slot, user.sender, user.rate());
+            // The same PATH again is to be looked at: it is refused, or the account has money.
+            psb.heard_by = None;
         }
         charging::stop_spending(core, now, psb, meter, at_ms);
     }

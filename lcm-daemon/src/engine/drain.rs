@@ -1,7 +1,6 @@
 //! Taking a router out of service: nothing new is let in, what stands ends when its owners end it.
 
 use charging_model::Rate;
-use charging_model::flow::Price;
 
 use super::flowspec::merge;
 use super::local::LocalError;
@@ -67,17 +66,13 @@ impl Core {
         Rate(u64::try_from(dear).unwrap_or(u64::MAX))
     }
 
-    /// The price of an interface for a sender while the node drains at a price: dearer where nobody
-    /// pays for it yet, as it was where somebody does.
-    pub(super) fn drain_price(&self, psb: &Psb, interface: u32, price: Price) -> Price {
-        let (true, Some(flow)) = (self.drains_at_price(), &psb.flow) else { return price };
-        if flow.branches().any(|branch| branch.key.group == interface) {
-            let standing = flow.groups().find(|(group, _)| *group == interface);
-            let local = standing.map_or(price.local, |(_, standing)| standing.local);
-            return Price { local, max_local: price.max_local.max(local), ..price };
-        }
-        let local = self.drain_rate(price.local);
-        Price { local, max_local: price.max_local.max(local), ..price }
+    /// What an interface costs whoever reserves already while the node drains at a price: what it
+    /// cost before. `None` if it does not drain so, or nobody pays there for this sender.
+    pub(super) fn kept_price(&self, psb: &Psb, interface: u32) -> Option<Rate> {
+        let flow = psb.flow.as_ref().filter(|_| self.drains_at_price())?;
+        flow.branches().find(|branch| branch.key.group == interface)?;
+        let (_, standing) = flow.groups().find(|(group, _)| *group == interface)?;
+        Some(standing.local)
     }
 }
 

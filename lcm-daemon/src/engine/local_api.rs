@@ -491,6 +491,7 @@ impl SessionState {
             refresh_ms: core.config.rsvp.refresh_ms,
             policy: ResvPolicy { payments, elements, ..ResvPolicy::default() },
             paid_before: false,
+            stood: None,
             payers: Box::default(),
             proxied: false,
         };

@@ -178,6 +178,10 @@ impl SessionState {
                 rsb.flowspec = left;
             }
         }
+        // Less costs less from now on, not from when the receiver has understood (T4).
+        for index in 0..self.senders.len() {
+            self.follow_route(core, now, index);
+        }
         for phop in self.changed_wishes(&before) {
             self.send_resv(core, now, phop);
         }

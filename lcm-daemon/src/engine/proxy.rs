@@ -189,6 +189,7 @@ impl SessionState {
             refresh_ms: core.config.rsvp.refresh_ms,
             policy: ResvPolicy { payments, ..ResvPolicy::default() },
             paid_before: false,
+            stood: None,
             payers: Box::default(),
             proxied: true,
         };

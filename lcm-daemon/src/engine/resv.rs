@@ -32,6 +32,8 @@ pub(crate) struct Request {
     pub(crate) policy: ResvPolicy,
     /// The block that this renews was paid for in advance (PRT, RFC 2750 section 3.2).
     pub(crate) paid_before: bool,
+    /// What is reserved already where this renews or changes a block.
+    pub(crate) stood: Option<FlowSpec>,
     /// Who pays, where that is not the next hop alone: at first as the block that this renews has
     /// it.
     pub(crate) payers: Box<[Payer]>,
@@ -161,6 +163,7 @@ impl Request {
             refresh_ms,
             policy: policy::read_resv(core, now, resv, filters, refresh_ms)?,
             paid_before: false,
+            stood: None,
             payers: Box::default(),
             proxied: false,
         })
@@ -241,6 +244,7 @@ impl SessionState {
     fn renew_policy(&self, core: &Core, now: Now, request: &mut Request) {
         let known = self.reservation(request.outgoing, request.next_hop, &request.selection);
         let Some(old) = known.and_then(|at| self.reservations.get(at)) else { return };
+        request.stood = Some(old.flowspec);
         request.paid_before = old.policy_until > now.at;
         request.payers = old.payers.clone();
         request.policy.elements.renew(&old.elements, now);

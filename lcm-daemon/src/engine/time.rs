@@ -70,9 +70,20 @@ impl Span {
 pub struct Now {
     /// The monotonic clock, by which everything is timed and metered.
     pub at: Instant,
-    /// Seconds since 1970 by the wall clock; only epochs and sequences start from it (T17), so
-    /// that a restarted node is believed.
+    /// Seconds since 1970 by the wall clock: windows of prices, days and months of accounts, ends
+    /// of keys and credentials go by it.
     pub unix_s: u32,
+    /// The seconds that epochs and sequences start from (T17): the wall clock, so that a restarted
+    /// node is believed, or beyond what was said of a forerunner.
+    pub(crate) serial_s: u32,
+}
+
+impl Now {
+    /// The monotonic clock, and the wall clock in seconds since 1970.
+    #[must_use]
+    pub const fn new(at: Instant, unix_s: u32) -> Self {
+        Self { at, unix_s, serial_s: unix_s }
+    }
 }
 
 /// Lifetime of soft state that is refreshed every `refresh_ms`: (K + 0.5) · 1.5 · R

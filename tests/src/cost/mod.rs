@@ -109,7 +109,7 @@ impl Transit {
 
     fn now(&self) -> Now {
         let unix_s = START_UNIX_S + u32::try_from(self.now_us / 1_000_000).unwrap_or(u32::MAX / 4);
-        Now { at: Instant::from_micros(self.now_us), unix_s }
+        Now::new(Instant::from_micros(self.now_us), unix_s)
     }
 
     /// Lets time pass without doing what is due: refreshes of our own are not what is counted.

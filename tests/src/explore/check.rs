@@ -85,7 +85,7 @@ fn is(filter: &Filter, view: &lcm_daemon::engine::show::SenderId) -> bool {
 
 /// The engines look at the clocks of the world for nothing but what is left of a time here.
 fn clock(world: &World<'_>) -> Now {
-    Now { at: Instant::from_micros(world.now_us), unix_s: UNIX_START }
+    Now::new(Instant::from_micros(world.now_us), UNIX_START)
 }
 
 /// Where an idle network differs from what its topology says; nothing is well.

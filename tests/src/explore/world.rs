@@ -142,7 +142,7 @@ impl<'s> World<'s> {
 
     fn now(&self) -> Now {
         let seconds = u32::try_from((self.now_us - START_US) / 1_000_000).expect("hours");
-        Now { at: Instant::from_micros(self.now_us), unix_s: UNIX_START + seconds }
+        Now::new(Instant::from_micros(self.now_us), UNIX_START + seconds)
     }
 
     /// How long ago the network was last disturbed.

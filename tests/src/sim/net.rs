@@ -202,7 +202,7 @@ impl Net {
         let node = &self.nodes[id];
         let seconds = i64::try_from(self.now / 1_000_000).expect("few") + node.wall_ahead;
         let unix_s = u32::try_from(i64::from(UNIX_START) + seconds).expect("between 1970 and 2106");
-        Now { at: Instant::from_micros(node.local_us(self.now)), unix_s }
+        Now::new(Instant::from_micros(node.local_us(self.now)), unix_s)
     }
 
     /// Sets a node's wall clock ahead of the true time, or behind it.

@@ -90,7 +90,7 @@ impl Node {
     pub(crate) fn now(&self) -> Now {
         let seconds = u32::try_from(self.time / 1_000_000).unwrap_or(u32::MAX);
         // A clock does not start with the case.
-        Now { at: Instant::from_micros(self.time + 1_000_000_000), unix_s: EPOCH + seconds }
+        Now::new(Instant::from_micros(self.time + 1_000_000_000), EPOCH + seconds)
     }
 
     fn micros(&self, at: Instant) -> u64 {

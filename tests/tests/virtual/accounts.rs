@@ -7,13 +7,15 @@ use lcm_daemon::config::{Accounts, Unknown};
 use lcm_daemon::engine::{AccountError, NoticeEvent, SenderShare, SpendingNews};
 use lcm_daemon::ledger::record::{Actor, Body, Cause, Contra, Gap, Meter, Payment, Runs};
 use lcm_daemon::purse::{Backend, Caps, End, Holder, Simultaneous, Terms, amount_text};
-use lcm_tests::sim::{Kind, Net, NodeConfig, NodeId, Options, Topology, reserve_up_to};
+use lcm_tests::sim::{Kind, Net, NodeConfig, NodeId, Options, Topology, Weather, reserve_up_to};
 use rsvp_wire::object::Session;
 
 const S: NodeId = 0;
 const A: NodeId = 1;
 const R: NodeId = 2;
 const EUR: u16 = 978;
+/// Nothing gets through.
+const DEAF: Weather = Weather { loss_permille: 1_000, ..Weather::FAIR };
 /// A's price to R, and so what a session costs: wire units per second, ledger units per ms.
 const PRICE: u64 = 1_000;
 
@@ -488,4 +490,48 @@ fn orders_that_cannot_be_are_refused() {
     assert_eq!(credit(&mut net, holder(), 0), Err(AccountError::Nothing));
     let mut off = Net::new(net.topology.clone(), Options::default());
     assert_eq!(credit(&mut off, holder(), 5), Err(AccountError::Off));
+}
+
+/// A refusal that is lost is said again with the next PATH, though that is the same as before.
+#[test]
+fn a_sender_without_money_is_told_as_often_as_it_sends_path() {
+    let mut net = net(Accounts::default());
+    let to_a = net.topology.between(S, A);
+    let hop = Holder::Neighbour(net.topology.address_on(net.family(), S, to_a));
+    create(&mut net, hop.clone(), Terms::prepaid(EUR));
+    credit(&mut net, hop, 70_000_500).unwrap();
+    let session = session(&net, 0);
+    let share = SenderShare { fraction_ppm: 1_000_000, ..SenderShare::default() };
+    net.send(S, session, Some(share));
+    net.receive_as(R, reserve_up_to(session, None));
+    while ends(&net).is_empty() {
+        let ended = net.now_us() > 60_000_000;
+        net.set_weather_of(to_a, if ended { DEAF } else { Weather::FAIR });
+        net.run_ms(100);
+    }
+    net.set_weather_of(to_a, Weather::FAIR);
+    let told = |event: &NoticeEvent| matches!(event, NoticeEvent::Error { code: 2, .. });
+    assert!(!net.node(S).notices().iter().any(|notice| told(&notice.event)), "lost");
+    net.run_ms(60_000);
+    assert!(net.node(S).notices().iter().any(|notice| told(&notice.event)));
+}
+
+/// Who was silent and pays again is billed for the gap at once: not without money for it.
+#[test]
+fn a_gap_is_not_billed_to_an_account_that_has_not_got_the_money() {
+    let mut net = net(Accounts::default());
+    create(&mut net, holder(), Terms::prepaid(EUR));
+    credit(&mut net, holder(), 105_000_000).unwrap();
+    open(&mut net, 0);
+    open(&mut net, 1);
+    let to_r = net.topology.between(A, R);
+    net.run_ms(1_000);
+    net.set_weather_of(to_r, DEAF);
+    net.run_ms(70_000);
+    let left = balance(&mut net);
+    assert_eq!(ends(&net), [], "they fell silent with money left: {left}");
+    net.set_weather_of(to_r, Weather::FAIR);
+    net.run_ms(200_000);
+    assert!(!balance(&mut net).starts_with('-'), "{left}, then {}", balance(&mut net));
+    net.assert_promise();
 }

@@ -169,6 +169,26 @@ fn a_request_of_higher_priority_reduces_what_stands() {
     crowd.net.assert_promise();
 }
 
+/// What is left of a reservation costs what is left, also before its receiver has heard of it.
+#[test]
+fn what_is_reduced_is_paid_for_as_what_is_left() {
+    let mut crowd = Crowd::new(Preemption::Reduce, 12 * WHOLE);
+    let middle = crowd.net.topology.between(crowd.a, crowd.b);
+    crowd.net.set_tariff(crowd.a, middle, (0, 0), (1_000, 0));
+    let by_rate = |rate: u64| i128::from(rate * 8 * 1_000 / 1_000_000);
+    crowd.ask(0, WHOLE, Some((1, 1)));
+    crowd.net.run_ms(4 * R_MS);
+    assert_eq!(crowd.net.rates_over(1_000)[crowd.a], by_rate(WHOLE));
+    crowd.ask(1, WHOLE, Some((5, 7)));
+    let deaf = Weather { loss_permille: 1_000, ..Weather::FAIR };
+    let to_first = crowd.net.topology.between(crowd.b, crowd.receivers[0]);
+    crowd.net.set_weather_of(to_first, deaf);
+    crowd.net.run_ms(500);
+    assert_eq!(crowd.standing(), [Some(HALF), Some(WHOLE), None]);
+    assert_eq!(crowd.net.rates_over(1_000)[crowd.a], by_rate(WHOLE) + by_rate(HALF));
+    crowd.net.assert_promise();
+}
+
 #[test]
 fn what_is_ended_is_paid_for_no_longer() {
     let mut crowd = Crowd::new(Preemption::End, 12 * WHOLE);

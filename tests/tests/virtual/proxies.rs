@@ -335,6 +335,18 @@ fn a_proxy_reserves_what_is_configured() {
     assert_eq!((shown[0].traffic.rate, shown[0].traffic.bucket), (50_000, 4_000));
 }
 
+/// What is reserved is paid for, and not all that the sender sends; and it is priced when it grows.
+#[test]
+fn what_a_proxy_reserves_costs_what_that_costs() {
+    let proxy = ReceiverProxy { bucket: Some((50_000, 4_000)), ..up_to(5_000) };
+    let mut play = Play::new(Options::default(), PLAIN, Some(proxy));
+    play.net.set_tariff(A, TO_B, (0, 0), (1_000, 0));
+    play.net.set_tariff(B, TO_R, (0, 0), (500, 0));
+    play.send(TSPEC, None);
+    play.net.run_ms(LIFETIME);
+    play.net.assert_metered(10_000, &[0, 400, 200, -600]);
+}
+
 /// PATH for a sender without RSVP, by its first router, which covers its share.
 #[test]
 fn a_router_sends_path_for_a_sender_without_rsvp() {

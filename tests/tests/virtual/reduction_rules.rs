@@ -98,7 +98,7 @@ impl Router {
     }
 
     fn now(&self) -> Now {
-        Now { at: Instant::from_millis(self.now_ms), unix_s: 1_700_000_000 }
+        Now::new(Instant::from_millis(self.now_ms), 1_700_000_000)
     }
 
     fn settle(&mut self) -> Vec<Sent> {

@@ -333,7 +333,7 @@ mod tests {
         );
         let apart: i128 = books.accounts.values().map(|account| account.balance().0).sum();
         assert_eq!(apart + books.folded.balance().0, 1_001_000);
-        let now = Now { at: Default::default(), unix_s: 0 };
+        let now = Now::new(crate::engine::Instant::default(), 0);
         let view = books.read(now, std::iter::empty(), |_| None, |_| false);
         assert_eq!(view.amount, "1001000");
         assert_eq!(view.folded_accounts + view.accounts.len() as u64, 1_001);

@@ -332,7 +332,7 @@ pub(crate) fn originate(core: &Core, now: Now, psb: &mut Psb, share: &SenderShar
             per_hop: share.limit_per_hop.map(Rate),
             max_hops: share.max_hops,
         },
-        epoch: now.unix_s,
+        epoch: now.serial_s,
         validity: Span(u64::MAX),
         refresh: Span(u64::from(psb.refresh_ms)),
         ..Announcement::default()

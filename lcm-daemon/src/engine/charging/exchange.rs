@@ -86,11 +86,7 @@ pub(super) fn buy(exchange: &Exchange, dcpe: &mut Dcpe, own: u16) -> Option<Fore
     let whole = exchange.ours_of(dcpe.total)?;
     let mut part = whole.checked_sub(claim.ours)?;
     if given.is_none() {
-        // The model's shares need S ≤ ⌈r·C⌉; what rounding adds to that is dropped.
-        let most = |part: u64| sponsored(fraction, Rate(claim.ours.saturating_add(part))).0;
-        while part > most(part) {
-            part -= 1;
-        }
+        part = part.min(most_beside(fraction, claim.ours));
     }
     let total = Pair { ours: claim.ours.checked_add(part)?, theirs: dcpe.total };
     let limit = |theirs: Option<u64>| -> Option<Option<Pair>> {
@@ -108,6 +104,17 @@ pub(super) fn buy(exchange: &Exchange, dcpe: &mut Dcpe, own: u16) -> Option<Fore
     dcpe.terms.limit_per_receiver = per_receiver.map(|pair| pair.ours);
     dcpe.terms.limit_per_hop = per_hop.map(|pair| pair.ours);
     Some(Foreign { claim, total, per_receiver, per_hop })
+}
+
+/// The most that a sender who covers this fraction may cover beside `claim`: the largest S with
+/// S ≤ ⌈r·(claim + S)⌉, which the model's shares need. What rounding adds to that is dropped.
+fn most_beside(fraction: Ppm, claim: u64) -> u64 {
+    const WHOLE: u128 = 1_000_000;
+    let r = u128::from(fraction.get());
+    // S − 1 < r·(claim + S), in millionths; r = 1 holds for any S.
+    let Some(rest) = WHOLE.checked_sub(r).filter(|rest| *rest > 0) else { return u64::MAX };
+    let most = (WHOLE + r * u128::from(claim)).div_ceil(rest).saturating_sub(1);
+    u64::try_from(most).unwrap_or(u64::MAX)
 }
 
 fn most_of(fraction: Ppm, total: u64) -> u64 {
@@ -192,4 +199,22 @@ pub(super) fn sell(core: &mut Core, now: Now, psb: &mut Psb, paid: &OwnPayment, 
         rate: pair.ours,
         foreign_rate: pair.theirs,
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sender_covers_as_much_as_its_fraction_allows_and_no_unit_more() {
+        for ppm in [0, 1, 333_333, 500_000, 999_999, 1_000_000] {
+            let fraction = Ppm::new(ppm).unwrap();
+            for claim in [0, 1, 2, 7, 999, 1_000_000, u64::from(u32::MAX)] {
+                let most = most_beside(fraction, claim);
+                let covers = |part: u64| part <= most_of(fraction, claim.saturating_add(part));
+                assert!(covers(most), "{ppm} ppm beside {claim}: {most}");
+                assert!(most == u64::MAX || !covers(most + 1), "{ppm} ppm beside {claim}: {most}");
+            }
+        }
+    }
 }

@@ -87,7 +87,7 @@ fn options<'a>(own: Hop, destination: Option<Hop>, filters: &'a [FilterSpec]) ->
 }
 
 pub(super) fn clock(now: Now) -> Clock {
-    Clock { now: Millis(now.at.as_millis()), unix_s: now.unix_s }
+    Clock { now: Millis(now.at.as_millis()), unix_s: now.serial_s }
 }
 
 pub(crate) fn branch(outgoing: u32, next_hop: IpAddr) -> BranchKey {

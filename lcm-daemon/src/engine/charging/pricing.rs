@@ -46,18 +46,26 @@ pub(super) fn goes_by_quantity(core: &Core, psb: &Psb, interface: u32) -> bool {
 }
 
 /// What a request for a reservation costs, where that goes by what it reserves. Shared reservations
-/// are priced as a whole, when they stand.
+/// are priced as a whole, when they stand. While the node drains at a price, more than stands is
+/// dearer, and what stands keeps its price.
 pub(super) fn of_request(core: &Core, psb: &Psb, request: &Request) -> Option<Rate> {
     let interface = request.outgoing;
     if request.selection.style() != Style::FixedFilter || interface == LOCAL {
         return None;
     }
     let port = core.interfaces.get(interface).filter(|_| goes_by_quantity(core, psb, interface))?;
-    let demand = Demand::of(&request.flowspec, &psb.facts.tspec);
-    let price = Rate(port.price(&demand));
-    let key = super::branch(interface, request.next_hop);
-    let stands = psb.flow.as_ref().is_some_and(|flow| flow.branch(key).is_some());
-    Some(if stands { price } else { core.drain_rate(price) })
+    let price = |flowspec| Rate(port.price(&Demand::of(flowspec, &psb.facts.tspec)));
+    let (wanted, gateway) = (price(&request.flowspec), gateway_price(core, psb));
+    let kept = || {
+        let before = price(request.stood.as_ref()?);
+        let key = super::branch(interface, request.next_hop);
+        let branch = psb.flow.as_ref()?.branch(key)?;
+        let own = branch.price.or_else(|| core.kept_price(psb, interface))?;
+        let own = Rate(own.0.saturating_sub(gateway.0));
+        (wanted <= before).then(|| in_proportion(own, wanted, before))
+    };
+    let kept = core.drains_at_price().then(kept).flatten();
+    Some(add(kept.unwrap_or_else(|| core.drain_rate(wanted)), gateway))
 }
 
 fn is_reserved(psb: &Psb, interface: u32) -> bool {
@@ -76,19 +84,19 @@ impl SessionState {
             let interface = *interface;
             let mut price = quoted(core, interface, &psb.facts.tspec)?;
             let mut locals = Vec::new();
-            // Senders that share a reservation share its price anew with each that joins.
-            if !shared || !is_reserved(psb, interface) {
-                price = core.drain_price(psb, interface, price);
-            }
-            if shared {
-                price.local = self.shared_price(core, psb, interface).unwrap_or(price.local);
-            } else if goes_by_quantity(core, psb, interface) {
-                locals = self.own_prices(core, psb, interface);
-            }
             let gateway = gateway_price(core, psb);
-            price.local = add(price.local, gateway);
-            price.max_local = add(price.max_local, gateway);
-            locals.iter_mut().for_each(|(_, local)| *local = add(*local, gateway));
+            let fresh = match is_reserved(psb, interface) {
+                // Senders that share a reservation share its price anew with each that joins.
+                true if shared => self.shared_price(core, psb, interface).unwrap_or(price.local),
+                true => price.local,
+                false => core.drain_rate(price.local),
+            };
+            let kept = core.kept_price(psb, interface).filter(|_| !shared);
+            price.local = kept.unwrap_or(add(fresh, gateway));
+            price.max_local = add(price.max_local, gateway).max(price.local);
+            if !shared && goes_by_quantity(core, psb, interface) {
+                locals = self.own_prices(core, psb, interface, gateway);
+            }
             Some(Priced { interface, price, locals })
         };
         let charging = outgoing.iter().filter(|interface| charges_on(core, psb, **interface));
@@ -100,19 +108,26 @@ impl SessionState {
         prices
     }
 
-    /// What each branch of a sender costs on an interface, by what it reserves.
-    fn own_prices(&self, core: &Core, psb: &Psb, interface: u32) -> Vec<(BranchKey, Rate)> {
+    /// What each branch of a sender costs on an interface, by what it reserves; as it was while the
+    /// node drains at a price.
+    fn own_prices(
+        &self,
+        core: &Core,
+        psb: &Psb,
+        interface: u32,
+        gateway: Rate,
+    ) -> Vec<(BranchKey, Rate)> {
         let Some(port) = core.interfaces.get(interface) else { return Vec::new() };
         let branches = psb.flow.as_ref().into_iter().flat_map(|flow| flow.branches());
         let here = branches.filter(|branch| branch.key.group == interface);
         if core.drains_at_price() {
-            return here.map(|branch| (branch.key, branch.local)).collect();
+            return here.filter_map(|branch| Some((branch.key, branch.price?))).collect();
         }
         let here = here.map(|branch| branch.key);
         here.filter_map(|key| {
             let mut reserved = self.reservations.iter().filter(|rsb| pays_for(rsb, psb, key));
             let demand = Demand::of(&reserved.next()?.flowspec, &psb.facts.tspec);
-            Some((key, Rate(port.price(&demand))))
+            Some((key, add(Rate(port.price(&demand)), gateway)))
         })
         .collect()
     }
@@ -158,6 +173,12 @@ fn gateway_price(core: &Core, psb: &Psb) -> Rate {
         exchange.ours_of(exchange.gateway_price_pico_per_s?)
     };
     Rate(mapped().unwrap_or_default())
+}
+
+/// What less costs, where all of it costs `own` and would cost `before` today: as much less.
+fn in_proportion(own: Rate, wanted: Rate, before: Rate) -> Rate {
+    let part = own.wide().saturating_mul(wanted.wide()).checked_div(before.wide());
+    part.map_or(own, |part| Rate(u64::try_from(part).unwrap_or(own.0)))
 }
 
 fn add(a: Rate, b: Rate) -> Rate {

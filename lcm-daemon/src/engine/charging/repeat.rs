@@ -8,7 +8,7 @@ use rsvp_wire::object::Session;
 use super::super::Core;
 use super::super::psb::Psb;
 use super::super::time::Now;
-use super::upstream::pay;
+use super::upstream::{may_pay, pay};
 use super::{branch, charges_on, clock};
 
 /// True if the last PATH of a sender was taken with what it announced.
@@ -56,6 +56,10 @@ pub(crate) fn paid_again(
     let Some(payment) = psb.flow.as_ref().and_then(|flow| flow.last_payment(key)) else {
         return Again::Refused;
     };
+    // Who was silent for too long is billed for the gap at once, and needs the money for it.
+    if may_pay(core, now, psb, key, &payment).is_err() {
+        return Again::Refused;
+    }
     match pay(core, now, session, psb, key, payment, None) {
         Ok(Some(Verdict::Accepted { .. })) => {
             core.counters.payments_accepted += 1;

@@ -10,18 +10,18 @@ use charging_model::time::serial_newer;
 use super::super::Core;
 use super::super::time::Now;
 
-/// A flow that ran further ahead of the clock than this is no reason for all others to follow.
+/// A flow that ran further ahead of the wall clock than this is no reason for all others to follow.
 const AHEAD_MOST_S: u32 = 3_600;
 
 impl Core {
-    /// The time of an input: with clocks by which a new flow starts beyond what was said of its
+    /// The time of an input: new flows start their numbers beyond what was said of their
     /// forerunners.
     pub(crate) fn believable(&mut self, now: Now) -> Now {
         self.at = now.at;
         self.unix_s = now.unix_s;
         self.outbox.at = now.at;
         match self.unused_serial {
-            Some(serial) if serial_newer(serial, now.unix_s) => Now { unix_s: serial, ..now },
+            Some(serial) if serial_newer(serial, now.unix_s) => Now { serial_s: serial, ..now },
             _ => now,
         }
     }
@@ -55,6 +55,17 @@ pub(super) fn further(last: Option<u32>, unix_s: u32) -> u32 {
 mod tests {
     use super::*;
     use charging_model::time::next_serial;
+
+    #[test]
+    fn numbers_run_ahead_of_the_clock_and_drag_no_price_and_no_account_along() {
+        let config = crate::config::Config::parse("", "test").unwrap();
+        let mut engine = crate::engine::Engine::new(config, 1);
+        let now = Now::new(crate::engine::Instant::default(), 1_750_000_000);
+        engine.core.unused_serial = Some(now.unix_s + 3_000);
+        let entered = engine.core.believable(now);
+        assert_eq!((entered.unix_s, entered.serial_s), (now.unix_s, now.unix_s + 3_000));
+        assert_eq!(super::super::clock(entered).unix_s, entered.serial_s);
+    }
 
     #[test]
     fn a_clock_that_went_back_a_day_is_caught_up_with_in_17_steps() {

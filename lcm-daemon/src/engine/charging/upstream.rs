@@ -202,7 +202,9 @@ pub(super) fn admit(
         Some((sender, payment)) if sender == psb.sender => {
             let quantity = if request.proxied { bits(request) } else { 0 };
             let consent = (payment, quantity);
-            return renew(core, now, session, psb, key, consent).map_err(|fault| vec![fault]);
+            let local = pricing::of_request(core, psb, request);
+            let verdict = renew(core, now, session, psb, key, consent, local);
+            return verdict.map_err(|fault| vec![fault]);
         }
         Some(_) => return Ok(Admission::Ignored),
         None => {}
@@ -298,7 +300,7 @@ fn take_payment(
 /// Whether who pays has the money: asked where a reservation begins, where another account is named
 /// and where a silent payer comes back, who is billed for the gap at once. In between its account
 /// has an alarm.
-fn may_pay(
+pub(super) fn may_pay(
     core: &Core,
     now: Now,
     psb: &Psb,
@@ -430,7 +432,8 @@ fn without_payment(core: &mut Core, psb: &Psb, request: &Request) -> Result<Admi
 const PROXY_LAG_S: u32 = 1 << 28;
 
 /// The consent of the receiver on this node, or of one that this node reserves for, given or
-/// repeated: the payment, and what is reserved in bit/s.
+/// repeated: the payment, what is reserved in bit/s, and what that costs here (see
+/// [`pricing::of_request`]).
 fn renew(
     core: &mut Core,
     now: Now,
@@ -438,15 +441,16 @@ fn renew(
     psb: &mut Psb,
     key: BranchKey,
     (payment, quantity): (u64, u64),
+    local: Option<Rate>,
 ) -> Result<Admission, Fault> {
     let Some(context) = &core.charging else { return Ok(Admission::Taken) };
     let Some(flow) = psb.flow.as_ref() else { return Ok(Admission::Taken) };
     let proxy = core.receiver_proxy(session, key.group);
-    let (account, unix_s) = match (key.is_local(), proxy.and_then(|p| p.account.as_ref())) {
-        (true, _) => (context.general.account.clone(), now.unix_s),
+    let (account, serial_s) = match (key.is_local(), proxy.and_then(|p| p.account.as_ref())) {
+        (true, _) => (context.general.account.clone(), now.serial_s),
         (false, own) => {
             let agreed = || context.contract(Some(key.hop)).account.clone();
-            (own.map_or_else(agreed, wire_account), now.unix_s.wrapping_sub(PROXY_LAG_S))
+            (own.map_or_else(agreed, wire_account), now.serial_s.wrapping_sub(PROXY_LAG_S))
         }
     };
     let account = &account;
@@ -456,8 +460,8 @@ fn renew(
     let changed = known.as_ref().is_none_or(|branch| branch.ceiling.0 != payment);
     let sequence = match known.as_ref().map(|branch| branch.sequence) {
         Some(last) if !changed => last,
-        Some(last) => next_serial(Some(last), unix_s),
-        None => flow.next_instance(key, unix_s),
+        Some(last) => next_serial(Some(last), serial_s),
+        None => flow.next_instance(key, serial_s),
     };
     let offered = Payment {
         payment: Rate(payment),
@@ -480,7 +484,7 @@ fn renew(
         ucpe
     };
     let ucpe = ucpe();
-    match pay(core, now, session, psb, key, offered, None)? {
+    match pay(core, now, session, psb, key, offered, local)? {
         Some(Verdict::Refused(refusal)) => Err(Fault::refused(core, psb, key, &refusal, &ucpe)),
         Some(Verdict::Kept { required, .. }) => {
             Ok(Admission::Kept(vec![Fault::kept(core, psb, key, required.0, &ucpe)]))
@@ -496,7 +500,7 @@ pub(crate) fn renew_local(core: &mut Core, now: Now, session: Session, psb: &mut
     let approved = psb.flow.as_ref().and_then(|flow| flow.branch(key)).map(|b| b.ceiling.0);
     if let Some(payment) = approved {
         // What was good before is good again, or is answered when the price is looked at.
-        let _ = renew(core, now, session, psb, key, (payment, quantity));
+        let _ = renew(core, now, session, psb, key, (payment, quantity), None);
     }
 }
 

@@ -134,7 +134,7 @@ impl Node {
     }
 
     pub(super) fn now(&self) -> Now {
-        Now { at: Instant::from_millis(self.ms), unix_s: 1_750_000_000 }
+        Now::new(Instant::from_millis(self.ms), 1_750_000_000)
     }
 
     fn drain(&mut self) -> Vec<Vec<u8>> {
