@@ -6,6 +6,8 @@
 
 pub(crate) mod desk;
 mod periods;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::pending;
@@ -20,14 +22,17 @@ use self::desk::{Desk, Found, Job};
 use self::periods::Periods;
 use crate::config::{Config, Ledger};
 use crate::control::protocol::Reply;
-use crate::engine::{Engine, Instant, Now, RecordId};
+use crate::engine::{AccountError, Engine, Instant, Now, REASON_MAX, RecordId};
 use crate::io::clock;
 use crate::ledger::journal::{Journal, OpenError, Options};
-use crate::ledger::record::{Body, Period, Stamp, Started};
+use crate::ledger::record::{Actor, Body, Period, Stamp, Started};
 use crate::ledger::replay::{Account, Standing};
 use crate::ledger::verify::{Expected, Walk};
 use crate::ledger::writer::{Event, Settings, SubmitError, Unwritten, Writer};
 use crate::purse::{Holder, Kept, Terms};
+
+/// Number of a start: no record of the engine has it, so it tells when the start is durable.
+const START: u64 = 0;
 
 /// Keeps the books of one daemon; without a directory it keeps none.
 pub(crate) struct Bookkeeper {
@@ -49,6 +54,11 @@ struct Books {
     desk: Desk,
     /// Who waits for a record to be durable, and what is said then.
     waiting: VecDeque<(RecordId, oneshot::Sender<Reply>, Reply)>,
+    /// What operators ordered and the writer did not take: it is done, and is written behind the
+    /// next start.
+    orders: VecDeque<(RecordId, Body)>,
+    /// The last of them, while that start is on its way to the disk.
+    behind_start: Option<RecordId>,
 }
 
 /// What was charged before this start.
@@ -129,13 +139,19 @@ impl Bookkeeper {
         self.counts.records += 1;
         let Some(books) = &mut self.books else { return engine.handle_recorded(id) };
         if books.trouble.overflown {
+            books.keep(id, body);
             return;
         }
         let Err(error) = books.writer.submit(id.0, body) else {
             return books.desk.submitted(id, body);
         };
-        // A record that is too long is none that a neighbour can cause: accounts are limited.
+        // One that is too long is none that anybody can cause: accounts and words are limited.
         tracing::error!(%error, "the ledger cannot take a record; it begins anew when it can");
+        if error == SubmitError::Full {
+            books.keep(id, body);
+        } else {
+            books.refuse(id, &error.to_string());
+        }
         self.counts.overflows += 1;
         books.trouble.overflown = true;
         engine.books_closed(now);
@@ -168,7 +184,7 @@ impl Bookkeeper {
         if let Some(books) = &mut self.books {
             books.past = Past::Known;
             books.periods.read(past.as_ref().ok().map(|before| before.period));
-            books.close_period(now);
+            books.close_period(engine, now);
         }
         match past {
             Ok(Before { balances, accounts, .. }) => {
@@ -203,8 +219,10 @@ impl Bookkeeper {
         match event {
             Event::Durable(id) => {
                 engine.handle_recorded(RecordId(id));
-                books.answer(RecordId(id));
-                books.desk.durable(RecordId(id));
+                let orders = books.behind_start.take_if(|_| id == START).unwrap_or_default();
+                let durable = RecordId(id).max(orders);
+                books.answer(durable);
+                books.desk.durable(durable);
                 books.desk.work(&books.directory);
                 books.read_past();
             }
@@ -241,11 +259,7 @@ impl Bookkeeper {
                 tracing::error!(error, "the ledger's signing key cannot be changed");
             }
         }
-        let only_overflown = Trouble { overflown: true, ..Trouble::default() };
-        if books.trouble == only_overflown && books.begin_anew(now) {
-            books.trouble.overflown = false;
-            engine.declare(now);
-        }
+        books.begin_anew(engine, now);
         match (before.any(), books.trouble.any()) {
             (false, true) => engine.books_closed(now),
             (true, false) => engine.books_opened(),
@@ -278,7 +292,10 @@ impl Bookkeeper {
         let why = periods::other_books(kept, directory).or(self.shut().map(str::to_owned));
         let unread = "what was written before this start is still being read: repeat this in a \
                       moment; if it stays so, see `lcmctl ledger verify`";
-        if let Some(why) = why.or((!known).then(|| unread.to_owned())) {
+        let why = why.or((!known).then(|| unread.to_owned()));
+        let bytes = job.reason.len();
+        let long = (bytes > REASON_MAX).then(|| AccountError::LongReason { bytes }.to_string());
+        if let Some(why) = why.or(long) {
             let _ = job.reply.send(Reply::Error(why));
         } else if let Some(books) = &mut self.books {
             books.desk.ask(job);
@@ -286,19 +303,27 @@ impl Bookkeeper {
         }
     }
 
-    /// When the next proof is due; none if nobody could be charged.
+    /// When the next proof is due; none if nobody could be charged, and nothing was lost.
     pub(crate) fn due(&self, engine: &Engine) -> Option<Instant> {
-        self.books.as_ref().filter(|_| !engine.is_idle()).map(|books| books.due)
+        let due = |books: &&Books| books.trouble.overflown || !engine.is_idle();
+        self.books.as_ref().filter(due).map(|books| books.due)
     }
 
     /// Writes that all that runs is approved, if that is due; whatever was due by now must have
-    /// been done.
-    pub(crate) fn prove(&mut self, engine: &Engine, now: Now) {
+    /// been done. Books that lost records are begun anew instead: where nothing waits for the disk
+    /// the writer has no news by which they would be.
+    pub(crate) fn prove(&mut self, engine: &mut Engine, now: Now) {
         let Some(books) = &mut self.books else { return };
-        if now.at < books.due || books.trouble.overflown {
+        if now.at < books.due {
             return;
         }
         books.due = now.at + crate::engine::Span::from_millis(millis(books.proof));
+        if books.trouble.overflown {
+            if books.begin_anew(engine, now) {
+                engine.books_opened();
+            }
+            return;
+        }
         let at = engine.poll_timeout().map_or(now.at, |next| next.min(now.at));
         let alive = Body::Alive(Stamp { at_ms: at.as_millis(), wall_ms: clock::unix_ms() });
         if books.writer.note(&alive).is_ok() {
@@ -306,19 +331,21 @@ impl Bookkeeper {
         }
     }
 
-    /// Closes a period of the ledger in `directory`, and replies when that is durable.
+    /// Closes a period of the ledger in `directory` for an operator, and replies when that is
+    /// durable.
     pub(crate) fn close_period(
         &mut self,
-        directory: &Path,
+        engine: &mut Engine,
         now: Now,
+        (directory, by): (&Path, &Actor),
         reply: oneshot::Sender<Reply>,
     ) {
         let kept = self.books.as_ref().map(|books| books.directory.as_path());
         if let Some(why) = periods::other_books(kept, directory) {
             let _ = reply.send(Reply::Error(why));
         } else if let Some(books) = &mut self.books {
-            books.periods.ask(reply, books.trouble.any());
-            books.close_period(now);
+            books.periods.ask(by, reply, books.trouble.any());
+            books.close_period(engine, now);
         }
     }
 
@@ -391,6 +418,8 @@ impl Books {
             directory: directory.to_owned(),
             desk: Desk::default(),
             waiting: VecDeque::new(),
+            orders: VecDeque::new(),
+            behind_start: None,
         };
         books.start(now).map_err(|error| format!("the ledger takes no record: {error}"))?;
         Ok(books)
@@ -404,10 +433,33 @@ impl Books {
         }
     }
 
+    /// Keeps what an operator ordered, if a record that is not taken is that.
+    fn keep(&mut self, id: RecordId, body: &Body) {
+        if matches!(body, Body::Operator(_) | Body::Contra(_) | Body::Dispute(_)) {
+            self.orders.push_back((id, body.clone()));
+        }
+    }
+
+    /// Tells whoever waits for a record that it will never be durable.
+    fn refuse(&mut self, record: RecordId, why: &str) {
+        let Some(at) = self.waiting.iter().position(|(waits, ..)| *waits == record) else { return };
+        if let Some((_, reply, _)) = self.waiting.remove(at) {
+            let _ = reply.send(Reply::Error(format!("the ledger cannot take this: {why}")));
+        }
+    }
+
+    /// Writes a start, and behind it what operators ordered that was not taken.
     fn start(&mut self, now: Now) -> Result<(), SubmitError> {
         self.started.stamp = Stamp { at_ms: now.at.as_millis(), wall_ms: clock::unix_ms() };
-        // No record of the engine has this number: it tells when the start is durable.
-        self.writer.submit(0, &Body::Started(self.started.clone()))
+        let start = Body::Started(self.started.clone());
+        let bodies = std::iter::once(&start).chain(self.orders.iter().map(|(_, body)| body));
+        self.writer.submit_all(START, bodies)?;
+        self.desk.submitted(RecordId(START), &start);
+        for (id, body) in self.orders.drain(..) {
+            self.desk.submitted(id, &body);
+            self.behind_start = Some(id);
+        }
+        Ok(())
     }
 
     /// Reads what was charged before this start, in a thread of its own.
@@ -425,20 +477,31 @@ impl Books {
         }
     }
 
-    /// Writes the end of the period that was asked for, once its number is known.
-    fn close_period(&mut self, now: Now) {
+    /// Writes the end of the period that was asked for, once its number is known, and who asked.
+    fn close_period(&mut self, engine: &mut Engine, now: Now) {
         let Some(number) = self.periods.due() else { return };
         let stamp = Stamp { at_ms: now.at.as_millis(), wall_ms: clock::unix_ms() };
         match self.writer.note(&Body::Period(Period { number, stamp })) {
-            Ok(()) => self.periods.submitted(number),
+            Ok(()) => {
+                if let Some(by) = self.periods.submitted(number) {
+                    let did = format!("closed period {number} of the ledger");
+                    engine.operator_did(&by, stamp.wall_ms, did);
+                }
+            }
             Err(error) => self.periods.refuse(&error.to_string()),
         }
     }
 
-    /// Some records were lost: what ran then counts up to the last proof, and what runs is declared
-    /// anew.
-    fn begin_anew(&mut self, now: Now) -> bool {
-        self.start(now).is_ok()
+    /// Begins the books anew if some records were lost and the disk is well: what ran then counts
+    /// up to the last proof, and what runs is declared anew. False if nothing came of it.
+    fn begin_anew(&mut self, engine: &mut Engine, now: Now) -> bool {
+        let only_overflown = Trouble { overflown: true, ..Trouble::default() };
+        if self.trouble != only_overflown || self.start(now).is_err() {
+            return false;
+        }
+        self.trouble.overflown = false;
+        engine.declare(now);
+        true
     }
 }
 

@@ -166,7 +166,7 @@ impl Node {
         let now = now();
         self.engine.handle_timeout(now);
         self.flush();
-        self.books.prove(&self.engine, now);
+        self.books.prove(&mut self.engine, now);
     }
 
     fn receive(&mut self) -> io::Result<()> {
@@ -350,10 +350,7 @@ impl Node {
         notices: mpsc::Sender<NoticeLine>,
     ) {
         if let Request::ClosePeriod { directory } = &request {
-            let what = format!("closed a period of {}", directory.display());
-            self.books.close_period(directory, now(), reply);
-            self.engine.operator_did(by, clock::unix_ms(), what);
-            return;
+            return self.books.close_period(&mut self.engine, now(), (directory, by), reply);
         }
         if let Request::Correct { directory, posting, reason, order } = &request {
             match orders::correction(order) {

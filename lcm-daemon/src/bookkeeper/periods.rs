@@ -5,12 +5,14 @@ use std::path::Path;
 use tokio::sync::oneshot;
 
 use crate::control::protocol::Reply;
+use crate::ledger::record::Actor;
 
 /// The periods of the books.
 #[derive(Debug, Default)]
 pub(super) struct Periods {
     last: Last,
-    asked: Option<oneshot::Sender<Reply>>,
+    /// Who asked for one, and waits for it.
+    asked: Option<(Actor, oneshot::Sender<Reply>)>,
     /// Number of the period that was handed to the writer.
     under_way: Option<u64>,
 }
@@ -29,13 +31,13 @@ enum Last {
 
 impl Periods {
     /// Takes a request; what speaks against it is answered at once.
-    pub(super) fn ask(&mut self, reply: oneshot::Sender<Reply>, trouble: bool) {
+    pub(super) fn ask(&mut self, by: &Actor, reply: oneshot::Sender<Reply>, trouble: bool) {
         let refused = match self.last {
             Last::Unsound => "the ledger does not verify: see `lcmctl ledger verify`",
             _ if self.asked.is_some() => "another period is being closed",
             _ if trouble => "the ledger cannot be written at present: see the daemon's log",
             _ => {
-                self.asked = Some(reply);
+                self.asked = Some((by.clone(), reply));
                 return;
             }
         };
@@ -60,22 +62,23 @@ impl Periods {
         }
     }
 
-    /// Notes that a period was handed to the writer.
-    pub(super) fn submitted(&mut self, number: u64) {
+    /// Notes that a period was handed to the writer; who asked for it.
+    pub(super) fn submitted(&mut self, number: u64) -> Option<Actor> {
         self.last = Last::Known(number);
         self.under_way = Some(number);
+        self.asked.as_ref().map(|(by, _)| by.clone())
     }
 
     /// Answers that it will not be.
     pub(super) fn refuse(&mut self, why: &str) {
-        if let Some(reply) = self.asked.take() {
+        if let Some((_, reply)) = self.asked.take() {
             let _ = reply.send(Reply::Error(why.to_owned()));
         }
     }
 
     /// Answers that the period is durable.
     pub(super) fn closed(&mut self) {
-        if let (Some(number), Some(reply)) = (self.under_way.take(), self.asked.take()) {
+        if let (Some(number), Some((_, reply))) = (self.under_way.take(), self.asked.take()) {
             let _ = reply.send(Reply::Period(number));
         }
     }
@@ -101,7 +104,7 @@ mod tests {
 
     fn ask(periods: &mut Periods, trouble: bool) -> oneshot::Receiver<Reply> {
         let (reply, answer) = oneshot::channel();
-        periods.ask(reply, trouble);
+        periods.ask(&Actor { uid: 7, name: String::new() }, reply, trouble);
         answer
     }
 
@@ -113,7 +116,7 @@ mod tests {
         assert!(matches!(ask(&mut periods, false).try_recv(), Ok(Reply::Error(_))));
         periods.read(Some(4));
         assert_eq!(periods.due(), Some(5));
-        periods.submitted(5);
+        assert_eq!(periods.submitted(5).map(|by| by.uid), Some(7));
         assert_eq!(periods.due(), None);
         assert!(first.try_recv().is_err(), "it is not durable");
         periods.closed();

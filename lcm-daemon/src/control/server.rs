@@ -128,11 +128,11 @@ async fn read_line(reader: &mut BufReader<OwnedReadHalf>, line: &mut Vec<u8>) ->
         let taken = end.map_or(buffer.len(), |at| at + 1);
         line.extend_from_slice(buffer.get(..taken).unwrap_or_default());
         reader.consume(taken);
-        if end.is_some() {
-            return Ok(true);
-        }
         if line.len() > MAX_LINE {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "request line too long"));
+        }
+        if end.is_some() {
+            return Ok(true);
         }
     }
 }
@@ -176,4 +176,43 @@ async fn write_reply(write: &mut OwnedWriteHalf, reply: &Reply) -> io::Result<()
     let mut line = serde_json::to_vec(reply)?;
     line.push(b'\n');
     write.write_all(&line).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a line of so many bytes is taken.
+    fn takes(length: usize) -> bool {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        runtime.block_on(async {
+            let (here, there) = UnixStream::pair().unwrap();
+            let (read, _write) = here.into_split();
+            let mut text = vec![b'a'; length - 1];
+            text.push(b'\n');
+            let (_rest, mut write) = there.into_split();
+            let mut reader = BufReader::new(read);
+            let mut line = Vec::new();
+            let written = async {
+                // The reader may leave early.
+                let _ = write.write_all(&text).await;
+                drop(write);
+            };
+            let (read, ()) = tokio::join!(
+                async {
+                    let read = read_line(&mut reader, &mut line).await;
+                    drop(reader);
+                    read
+                },
+                written
+            );
+            matches!(read, Ok(true))
+        })
+    }
+
+    #[test]
+    fn a_line_has_a_bound_also_where_it_ends_in_what_was_read_last() {
+        assert!(takes(MAX_LINE));
+        assert!(!takes(MAX_LINE + 1));
+    }
 }

@@ -21,6 +21,9 @@ use crate::ledger::record::{
 use crate::ledger::replay::GivenBack;
 use crate::purse::{Due, End, Holder, Kept, NotWhole, Purse, Terms, TermsError, amount_text};
 
+/// Longest reason of an order, and longest text of what an operator did, in bytes.
+pub const REASON_MAX: usize = 1_024;
+
 /// News of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spending {
@@ -124,6 +127,11 @@ pub enum AccountError {
     },
     /// Nothing was paid in.
     Nothing,
+    /// A reason is longer than [`REASON_MAX`].
+    LongReason {
+        /// Its length in bytes.
+        bytes: usize,
+    },
     /// The terms cannot hold.
     Terms(TermsError),
     /// What is paid in cannot be held.
@@ -166,6 +174,11 @@ impl fmt::Display for AccountError {
                 currency(*named)
             ),
             Self::Nothing => f.write_str("nothing to pay in: name an amount above 0"),
+            Self::LongReason { bytes } => write!(
+                f,
+                "the reason has {bytes} bytes, and a record holds {REASON_MAX}: shorten it, or name \
+                 where the whole text is kept"
+            ),
             Self::Terms(error) => error.fmt(f),
             Self::NotWhole(error) => error.fmt(f),
         }
@@ -245,6 +258,7 @@ impl Engine {
         (holder, currency, amount): (Holder, u16, u128),
         reason: String,
     ) -> Result<RecordId, AccountError> {
+        reasonable(&reason)?;
         let now = self.enter(now);
         let (place, purse) = self.open_account(&holder)?;
         let is = purse.terms().currency;
@@ -300,6 +314,7 @@ impl Engine {
         holder: Holder,
         reason: String,
     ) -> Result<RecordId, AccountError> {
+        reasonable(&reason)?;
         let now = self.enter(now);
         let (place, _) = self.open_account(&holder)?;
         let payments = self.core.purses.at(place).map_or(0, |account| account.users());
@@ -328,8 +343,11 @@ impl Engine {
         self.core.outbox.record(Body::Dispute(dispute))
     }
 
-    /// Writes down what an operator did otherwise.
-    pub fn operator_did(&mut self, by: &Actor, wall_ms: u64, what: String) -> RecordId {
+    /// Writes down what an operator did otherwise, in [`REASON_MAX`] bytes at most.
+    pub fn operator_did(&mut self, by: &Actor, wall_ms: u64, mut what: String) -> RecordId {
+        let most = REASON_MAX.min(what.len());
+        let end = (0..=most).rev().find(|at| what.is_char_boundary(*at));
+        what.truncate(end.unwrap_or_default());
         self.order(by, wall_ms, Action::Did(what))
     }
 
@@ -426,6 +444,12 @@ impl Engine {
         }
         spenders.len()
     }
+}
+
+/// Whether a record can hold a reason.
+fn reasonable(reason: &str) -> Result<(), AccountError> {
+    let bytes = reason.len();
+    if bytes > REASON_MAX { Err(AccountError::LongReason { bytes }) } else { Ok(()) }
 }
 
 impl SessionState {

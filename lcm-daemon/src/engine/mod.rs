@@ -49,7 +49,7 @@ mod timers;
 mod traffic;
 mod upstream;
 
-pub use accounts::{AccountError, Spending, SpendingNews};
+pub use accounts::{AccountError, REASON_MAX, Spending, SpendingNews};
 pub use charging::{Alarm, AlarmKind, AuditView, wire_account};
 pub use counters::{Counters, MESSAGE_TYPES};
 pub use diagnose::{

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lcm_daemon::config::{Accounts, Unknown};
-use lcm_daemon::engine::{AccountError, NoticeEvent, SenderShare, SpendingNews};
+use lcm_daemon::engine::{AccountError, NoticeEvent, REASON_MAX, SenderShare, SpendingNews};
 use lcm_daemon::ledger::record::{Actor, Body, Cause, Contra, Gap, Meter, Payment, Runs};
 use lcm_daemon::purse::{Backend, Caps, End, Holder, Simultaneous, Terms, amount_text};
 use lcm_tests::sim::{Kind, Net, NodeConfig, NodeId, Options, Topology, Weather, reserve_up_to};
@@ -488,6 +488,16 @@ fn orders_that_cannot_be_are_refused() {
         "account opaque:R is in EUR, not in USD: name an amount in its own currency"
     );
     assert_eq!(credit(&mut net, holder(), 0), Err(AccountError::Nothing));
+    let long = "a".repeat(REASON_MAX + 1);
+    let too_long = AccountError::LongReason { bytes: REASON_MAX + 1 };
+    let credited = net.input(A, |engine, now| {
+        engine.credit_account(now, &actor(), 0, (holder(), EUR, 5), long.clone())
+    });
+    assert_eq!(credited, Err(too_long.clone()));
+    assert_eq!(balance(&mut net), "0.00", "what is refused is not done");
+    let closed =
+        net.input(A, |engine, now| engine.close_account(now, &actor(), 0, holder(), long.clone()));
+    assert_eq!(closed, Err(too_long));
     let mut off = Net::new(net.topology.clone(), Options::default());
     assert_eq!(credit(&mut off, holder(), 5), Err(AccountError::Off));
 }
