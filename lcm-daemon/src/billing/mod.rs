@@ -21,7 +21,8 @@ pub use gather::{Query, Refused, gather};
 pub use html::html;
 pub use render::{csv, json, text};
 pub use settle::{
-    Claim, ClaimLine, Difference, Metered, Settlement, SignedClaim, believe, claim, reconcile, sign,
+    Claim, ClaimLine, Difference, Incomparable, Metered, Settlement, SignedClaim, believe, claim,
+    reconcile, sign,
 };
 pub use sum::{Tax, Total, half_even, total};
 

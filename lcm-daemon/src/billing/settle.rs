@@ -6,6 +6,7 @@
 //! that it comes from.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -206,25 +207,91 @@ fn mirrored(payment: &str) -> &str {
 /// Session, sender, and payment as we see it.
 type Key = (String, String, String);
 
-fn by_flow(claim: &Claim, ours: bool) -> BTreeMap<Key, Metered> {
+/// Why two claims cannot be held against each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incomparable {
+    /// They are in different currencies: ours, theirs.
+    Currency(String, String),
+    /// They are about different spans, in milliseconds since 1970: ours, theirs.
+    Span((u64, u64), (u64, u64)),
+    /// A line of theirs ran for no time, which no meter writes: its record.
+    Line(u64),
+    /// Sums are larger than any that can be owed.
+    Overflow,
+}
+
+impl std::error::Error for Incomparable {}
+
+impl fmt::Display for Incomparable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Currency(ours, theirs) => {
+                write!(f, "it is in {theirs}, our books are in {ours}")
+            }
+            Self::Span((from, to), (their_from, their_to)) => write!(
+                f,
+                "it is about {their_from} to {their_to} ms since 1970, and ours about {from} to \
+                 {to}: draw both with the same --from and --to"
+            ),
+            Self::Line(record) => write!(
+                f,
+                "its line of record {record} ran for no time: ask the neighbour for another"
+            ),
+            Self::Overflow => f.write_str(
+                "its amounts are larger than any that can be owed: ask the neighbour for another",
+            ),
+        }
+    }
+}
+
+/// Whether the other's claim can be held against ours.
+fn comparable(ours: &Claim, theirs: &Claim) -> Result<(), Incomparable> {
+    if theirs.currency != ours.currency {
+        return Err(Incomparable::Currency(ours.currency.clone(), theirs.currency.clone()));
+    }
+    let span = |claim: &Claim| (claim.from_ms, claim.to_ms);
+    if span(ours) != span(theirs) {
+        return Err(Incomparable::Span(span(ours), span(theirs)));
+    }
+    match theirs.lines.iter().find(|line| line.ms == 0) {
+        Some(line) => Err(Incomparable::Line(line.record)),
+        None => Ok(()),
+    }
+}
+
+fn by_flow(claim: &Claim, ours: bool) -> Option<BTreeMap<Key, Metered>> {
     let mut flows: BTreeMap<Key, Metered> = BTreeMap::new();
     for line in &claim.lines {
         let payment = if ours { &line.payment } else { mirrored(&line.payment) };
         let key = (line.session.clone(), line.sender.clone(), payment.to_owned());
         let metered = flows.entry(key).or_default();
-        metered.amount += i128::from(line.rate) * i128::from(line.ms);
+        let amount = i128::from(line.rate).checked_mul(line.ms.into())?;
+        metered.amount = metered.amount.checked_add(amount)?;
         metered.ms = metered.ms.saturating_add(line.ms);
         metered.records.push(line.record);
         metered.dearest = metered.dearest.max(line.rate);
     }
-    flows
+    Some(flows)
 }
 
 /// Holds two claims against each other. A flow on which they differ by no more than `tolerance_ms`
-/// of its dearest rate, for each rate that ran, is agreed on: news take time to arrive.
-#[must_use]
-pub fn reconcile(ours: &Claim, theirs: &Claim, tolerance_ms: u64) -> Settlement {
-    let (own, mut other) = (by_flow(ours, true), by_flow(theirs, false));
+/// of its dearest rate, for each rate that ran, is agreed on: news take time to arrive. Both count
+/// as we metered them, so that nobody widens the tolerance but by what is so.
+///
+/// # Errors
+/// If the two are about different things, or theirs cannot be.
+pub fn reconcile(
+    ours: &Claim,
+    theirs: &Claim,
+    tolerance_ms: u64,
+) -> Result<Settlement, Incomparable> {
+    comparable(ours, theirs)?;
+    settle(ours, theirs, tolerance_ms).ok_or(Incomparable::Overflow)
+}
+
+/// None if an amount is beyond all that can be owed.
+fn settle(ours: &Claim, theirs: &Claim, tolerance_ms: u64) -> Option<Settlement> {
+    let (own, mut other) = (by_flow(ours, true)?, by_flow(theirs, false)?);
     let mut settlement = Settlement::default();
     let mut pairs: Vec<(Key, Metered, Metered)> = Vec::new();
     for (key, metered) in own {
@@ -233,23 +300,24 @@ pub fn reconcile(ours: &Claim, theirs: &Claim, tolerance_ms: u64) -> Settlement 
     }
     pairs.extend(other.into_iter().map(|(key, theirs)| (key, Metered::default(), theirs)));
     for ((session, sender, payment), ours, theirs) in pairs {
-        settlement.due += match payment.as_str() {
+        let due = match payment.as_str() {
             "receiver_in" | "sender_in" => ours.amount,
-            _ => -theirs.amount,
+            _ => theirs.amount.checked_neg()?,
         };
-        let rates = ours.records.len().max(theirs.records.len());
-        let dearest = i128::from(ours.dearest.max(theirs.dearest));
-        let tolerated = dearest * i128::from(tolerance_ms) * i128::try_from(rates).unwrap_or(1);
-        let off = ours.amount - theirs.amount;
-        if off.abs() <= tolerated {
+        settlement.due = settlement.due.checked_add(due)?;
+        let rates = i128::try_from(ours.records.len()).ok()?;
+        let tolerated = i128::from(ours.dearest).checked_mul(tolerance_ms.into())?;
+        let tolerated = tolerated.checked_mul(rates)?;
+        let off = ours.amount.checked_sub(theirs.amount)?;
+        if off.checked_abs()? <= tolerated {
             settlement.agreed += 1;
-            settlement.within += off;
+            settlement.within = settlement.within.checked_add(off)?;
         } else {
             let difference = Difference { session, sender, payment, ours, theirs };
             settlement.differences.push(difference);
         }
     }
-    settlement
+    Some(settlement)
 }
 
 #[cfg(test)]
@@ -268,21 +336,63 @@ mod tests {
         };
         let words = || "x".to_owned();
         let lines = vec![line];
-        Claim { node: words(), about: words(), currency: words(), from_ms: 0, to_ms: 9, lines }
+        Claim { node: words(), about: words(), currency: words(), from_ms: 0, to_ms: 9_000, lines }
     }
 
     #[test]
     fn who_is_paid_counts_and_what_news_take_is_tolerated() {
         let (ours, theirs) = (claim("receiver_in", 1_000), claim("receiver_out", 1_005));
-        let settled = reconcile(&ours, &theirs, 5);
+        let settled = reconcile(&ours, &theirs, 5).unwrap();
         assert_eq!((settled.due, settled.agreed, settled.within), (10_000, 1, -50));
-        let settled = reconcile(&ours, &theirs, 4);
+        let settled = reconcile(&ours, &theirs, 4).unwrap();
         assert_eq!((settled.due, settled.differences.len()), (10_000, 1));
         // The other way round the neighbour is paid, and its metering counts.
-        assert_eq!(reconcile(&theirs, &ours, 5).due, -10_000);
+        assert_eq!(reconcile(&theirs, &ours, 5).unwrap().due, -10_000);
         let nothing = Claim { lines: Vec::new(), ..ours.clone() };
-        let settled = reconcile(&nothing, &theirs, 5);
+        let settled = reconcile(&nothing, &theirs, 5).unwrap();
         assert_eq!(settled.differences[0].theirs.records, [7]);
+    }
+
+    /// The same claim with a line for which nothing, or next to nothing, is to be paid.
+    fn padded(claim: &Claim, ms: u64, rate: u64) -> Claim {
+        let mut padded = claim.clone();
+        let line = ClaimLine { record: 8, ms, rate, ..claim.lines[0].clone() };
+        padded.lines.push(line);
+        padded
+    }
+
+    #[test]
+    fn the_other_side_cannot_widen_the_tolerance() {
+        let (ours, double) = (claim("receiver_out", 1_000), claim("receiver_in", 2_000));
+        let refused = reconcile(&ours, &padded(&double, 0, u64::MAX), 1_000);
+        assert_eq!(refused, Err(Incomparable::Line(8)));
+        for rate in [1, 1_000_000] {
+            let settled = reconcile(&ours, &padded(&double, 1, rate), 900).unwrap();
+            assert_eq!((settled.agreed, settled.differences.len()), (0, 1), "{rate}");
+        }
+        let mut many = double.clone();
+        many.lines =
+            (0..20).map(|at| ClaimLine { from_ms: at, ms: 100, ..many.lines[0].clone() }).collect();
+        assert_eq!(reconcile(&ours, &many, 900).unwrap().differences.len(), 1);
+    }
+
+    #[test]
+    fn claims_about_other_spans_or_beyond_all_bounds_are_refused() {
+        let (ours, theirs) = (claim("receiver_out", 1_000), claim("receiver_in", 1_000));
+        let later = Claim { to_ms: 9_001, ..theirs.clone() };
+        let refused = reconcile(&ours, &later, 0).unwrap_err();
+        assert_eq!(refused, Incomparable::Span((0, 9_000), (0, 9_001)));
+        assert!(refused.to_string().contains("the same --from and --to"));
+        let francs = Claim { currency: "CHF".to_owned(), ..theirs.clone() };
+        assert!(matches!(reconcile(&ours, &francs, 0), Err(Incomparable::Currency(..))));
+        // Sums that no amount can hold are no sums.
+        let (all, rate) = (u64::MAX, u64::MAX);
+        let vast = |claim: Claim| {
+            let line = ClaimLine { from_ms: 0, ms: all, rate, ..claim.lines[0].clone() };
+            Claim { to_ms: all, lines: vec![line; 2], ..claim }
+        };
+        let unlimited = reconcile(&vast(ours), &vast(theirs), 0);
+        assert_eq!(unlimited, Err(Incomparable::Overflow));
     }
 
     #[test]

@@ -58,13 +58,11 @@ pub(crate) fn run(args: &SettleArgs) -> Result<bool, String> {
     let at = |error: &dyn std::fmt::Display| format!("--theirs {}: {error}", file.display());
     let text = std::fs::read_to_string(file).map_err(|error| at(&error))?;
     let theirs = believe(&text, args.public_key).map_err(|error| at(&error))?;
-    if theirs.currency != ours.currency {
-        return Err(format!("it is in {}, our books are in {}", theirs.currency, ours.currency));
-    }
-    let settlement = reconcile(&ours, &theirs, args.tolerance);
+    let settlement = reconcile(&ours, &theirs, args.tolerance).map_err(|error| at(&error))?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&settlement).map_err(|e| e.to_string())?);
     } else {
+        println!("theirs is by {}, about {}", theirs.node, theirs.about);
         print(&settlement, &ours.currency, args.public_key.is_some());
     }
     Ok(settlement.differences.is_empty())

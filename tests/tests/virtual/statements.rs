@@ -267,11 +267,11 @@ fn settlement_of_two_ledgers_finds_the_very_session_that_they_differ_on() {
         let signed = sign(dir, claim(dir, of(1), &any).unwrap()).unwrap();
         believe(&serde_json::to_string(&signed).unwrap(), None).unwrap()
     };
-    let settled = reconcile(&ours, &theirs(honest.path()), 200);
+    let settled = reconcile(&ours, &theirs(honest.path()), 200).unwrap();
     assert_eq!((settled.agreed, settled.differences.len()), (5, 0), "{settled:?}");
     let exact: i128 = gather(a.path(), &any).unwrap().sessions.iter().map(|s| s.total).sum();
     assert!(settled.due == exact && exact > 0, "{settled:?}");
-    let settled = reconcile(&ours, &theirs(wrong.path()), 200);
+    let settled = reconcile(&ours, &theirs(wrong.path()), 200).unwrap();
     assert_eq!((settled.agreed, settled.due), (4, exact));
     let [difference] = &settled.differences[..] else { panic!("{settled:?}") };
     assert!(difference.session.ends_with(":7002"), "{difference:?}");
@@ -280,7 +280,7 @@ fn settlement_of_two_ledgers_finds_the_very_session_that_they_differ_on() {
     assert!((short - five_seconds).abs() <= i128::from(SCALE) * 200, "{difference:?}");
     assert!(!difference.ours.records.is_empty() && !difference.theirs.records.is_empty());
     // The provider that is paid sees the same from its side, the other way round.
-    let mirrored = reconcile(&theirs(wrong.path()), &ours, 200);
+    let mirrored = reconcile(&theirs(wrong.path()), &ours, 200).unwrap();
     assert_eq!((mirrored.due, mirrored.differences.len()), (-exact, 1));
 }
 
