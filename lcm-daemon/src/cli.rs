@@ -71,6 +71,9 @@ fn run(args: &DaemonArgs) -> Exit {
     }
 }
 
+/// Threads that ask for names of users and groups at most.
+const LOOK_UPS: usize = 4;
+
 /// The configuration with the secrets of all keys.
 fn load(path: &Path) -> Result<Config, String> {
     let mut config = Config::load(path).map_err(|errors| errors.to_string())?;
@@ -86,9 +89,13 @@ fn start(path: &Path, config: Config) -> Result<(), String> {
     capabilities.require_router()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(LOOK_UPS)
         .build()
         .map_err(|e| format!("cannot start the event loop: {e}"))?;
-    LocalSet::new().block_on(&runtime, serve(path, config))
+    let served = LocalSet::new().block_on(&runtime, serve(path, config));
+    // A directory that does not answer keeps nobody from stopping the daemon.
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve(path: &Path, config: Config) -> Result<(), String> {

@@ -2,6 +2,7 @@
 //! (`SO_PEERCRED`), and the Unix groups of that user.
 
 use std::ffi::CString;
+use std::io;
 
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
@@ -52,16 +53,38 @@ impl Right {
     }
 }
 
-/// The user at the other end of a connection.
+/// The user at the other end of a connection, and what it may have done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(crate) actor: Actor,
-    groups: Vec<Gid>,
+    /// Why it may not, where it may not.
+    refused: Vec<(Right, String)>,
 }
 
 impl Peer {
-    /// The user of this number, with its groups as they are now.
-    pub(crate) fn new(uid: u32, gid: u32) -> Self {
+    /// The user of this number, with the rights that its groups give it when it connects. Names may
+    /// be asked of a directory that takes its time, so that is done on another thread: this one
+    /// has packets to look at.
+    pub(crate) async fn look_up(uid: u32, gid: u32, roles: Control) -> io::Result<Self> {
+        let found = tokio::task::spawn_blocking(move || Known::new(uid, gid).peer(&roles));
+        found.await.map_err(io::Error::other)
+    }
+
+    /// Whether it may have something done; otherwise who may.
+    pub(crate) fn may(&self, right: Right) -> Result<(), &str> {
+        let refused = self.refused.iter().find(|(known, _)| *known == right);
+        refused.map_or(Ok(()), |(_, why)| Err(why))
+    }
+}
+
+/// A user as the system knows it.
+struct Known {
+    actor: Actor,
+    groups: Vec<Gid>,
+}
+
+impl Known {
+    fn new(uid: u32, gid: u32) -> Self {
         let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
         let name = user.map(|user| user.name).unwrap_or_default();
         let gid = Gid::from_raw(gid);
@@ -70,9 +93,15 @@ impl Peer {
         Self { actor: Actor { uid, name }, groups: groups.unwrap_or_else(|| vec![gid]) }
     }
 
+    fn peer(self, roles: &Control) -> Peer {
+        let rights = [Right::Read, Right::Use, Right::Credit, Right::Price].into_iter();
+        let refused = |right| Some((right, self.may(right, roles).err()?));
+        Peer { refused: rights.filter_map(refused).collect(), actor: self.actor }
+    }
+
     /// Whether it may have something done; otherwise who may. Root and the daemon's own user may do
     /// all, and where no groups are named whoever may open the socket.
-    pub(crate) fn may(&self, right: Right, roles: &Control) -> Result<(), String> {
+    fn may(&self, right: Right, roles: &Control) -> Result<(), String> {
         let groups = match right {
             Right::Use => None,
             Right::Read => roles.read_groups.as_ref(),
@@ -108,9 +137,9 @@ impl Peer {
 mod tests {
     use super::*;
 
-    fn peer(uid: u32, groups: &[u32]) -> Peer {
+    fn peer(uid: u32, groups: &[u32]) -> Known {
         let groups = groups.iter().copied().map(Gid::from_raw).collect();
-        Peer { actor: Actor { uid, name: "bob".to_owned() }, groups }
+        Known { actor: Actor { uid, name: "bob".to_owned() }, groups }
     }
 
     #[test]
@@ -132,5 +161,9 @@ mod tests {
         assert_eq!(teller.may(Right::Credit, &roles), Ok(()));
         assert!(teller.may(Right::Price, &roles).unwrap_err().contains("only root"));
         assert_eq!(peer(0, &[]).may(Right::Price, &roles), Ok(()));
+        let told = bob.peer(&roles);
+        assert_eq!((told.may(Right::Read), told.may(Right::Use)), (Ok(()), Ok(())));
+        assert_eq!(told.may(Right::Credit), Err(refused.as_str()));
+        assert_eq!(teller.peer(&roles).may(Right::Credit), Ok(()));
     }
 }

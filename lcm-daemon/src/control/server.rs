@@ -84,7 +84,7 @@ async fn converse(
     calls: &mpsc::Sender<Call>,
 ) -> io::Result<()> {
     let credentials = stream.peer_cred()?;
-    let peer = Peer::new(credentials.uid(), credentials.gid());
+    let peer = Peer::look_up(credentials.uid(), credentials.gid(), roles.clone()).await?;
     let (read, mut write) = stream.into_split();
     let (notices, mut news) = mpsc::channel(MAX_NOTICES);
     let mut reader = BufReader::new(read);
@@ -94,7 +94,7 @@ async fn converse(
         tokio::select! {
             read = read_line(&mut reader, &mut line) => match read {
                 Ok(true) => {
-                    let reply = answer(&line, (&peer, roles), calls, &notices, &mut owned).await;
+                    let reply = answer(&line, &peer, calls, &notices, &mut owned).await;
                     line.clear();
                     if let Err(error) = write_reply(&mut write, &reply).await {
                         break Err(error);
@@ -139,7 +139,7 @@ async fn read_line(reader: &mut BufReader<OwnedReadHalf>, line: &mut Vec<u8>) ->
 
 async fn answer(
     line: &[u8],
-    (peer, roles): (&Peer, &Control),
+    peer: &Peer,
     calls: &mpsc::Sender<Call>,
     notices: &mpsc::Sender<NoticeLine>,
     owned: &mut Vec<Handle>,
@@ -148,9 +148,9 @@ async fn answer(
         Ok(request) => request,
         Err(error) => return Reply::Error(format!("request is not understood: {error}")),
     };
-    if let Err(refused) = peer.may(Right::of(&request), roles) {
+    if let Err(refused) = peer.may(Right::of(&request)) {
         tracing::warn!(uid = peer.actor.uid, user = %peer.actor.name, "{refused}");
-        return Reply::Error(refused);
+        return Reply::Error(refused.to_owned());
     }
     let detached = match &request {
         Request::Send(send) => send.detach,
