@@ -21,7 +21,7 @@ impl Daemon {
         let directory = tempfile::tempdir().unwrap();
         let text = format!("[ledger]\ndirectory = {:?}\n", directory.path().display().to_string());
         let config = Config::parse(&text, "test").unwrap();
-        let now = Now { at: Instant::from_millis(1_000), unix_s: 1_000 };
+        let now = Now::new(Instant::from_millis(1_000), 1_000);
         let books = Bookkeeper::open(&config, now).unwrap();
         let mut daemon = Self { books, engine: Engine::new(config, 1), now, directory };
         daemon.poll("the past is read", |daemon| matches!(daemon.inside().past, Past::Known));

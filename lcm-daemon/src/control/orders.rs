@@ -16,12 +16,18 @@ pub(crate) fn account(
     (agreed, own): (Option<&Accounts>, u16),
 ) -> Result<RecordId, String> {
     match order {
-        AccountOrder::Create { account, currency, terms } => {
+        AccountOrder::Create { account, currency, terms, credit, reason } => {
             let currency = currency_of(currency.as_deref(), own)?;
             let plain = agreed.copied().unwrap_or_default().terms(currency);
             let terms = change(plain, &terms)?;
             let new = (holder(&account)?, terms);
-            engine.create_account(now, by, wall_ms, new).map_err(|error| error.to_string())
+            let created = match credit {
+                None => engine.create_account(now, by, wall_ms, new),
+                Some(paid) => {
+                    engine.create_account_with(now, by, wall_ms, new, (cash(&paid)?, reason))
+                }
+            };
+            created.map_err(|error| error.to_string())
         }
         AccountOrder::Credit { account, currency, amount, reason } => {
             let paid = (holder(&account)?, currency_of(currency.as_deref(), own)?, cash(&amount)?);

@@ -93,6 +93,12 @@ pub enum AccountOrder {
         /// Terms that differ from those of the configuration.
         #[serde(default)]
         terms: TermsOrder,
+        /// What its holder pays in at once, in currency units as `12.50`.
+        #[serde(default)]
+        credit: Option<String>,
+        /// Why, or by which payment.
+        #[serde(default)]
+        reason: String,
     },
     /// Credit it with what its holder paid in.
     Credit {

@@ -8,6 +8,7 @@ use crate::control::Request;
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{AccountOrder, Reply, TermsOrder};
 use crate::engine::show::PurseView;
+use crate::purse::Holder;
 
 /// What to do with accounts.
 #[derive(Debug, Subcommand)]
@@ -18,9 +19,15 @@ pub(crate) enum Account {
         daemon: Daemon,
         #[command(flatten)]
         terms: TermsArgs,
-        /// Its currency; that of the daemon's prices without it.
+        /// Its currency, which must be that of the daemon's prices.
         #[arg(long, value_name = "ISO4217")]
         currency: Option<String>,
+        /// What its holder pays in at once, in currency units: who pays already goes on.
+        #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
+        credit: Option<String>,
+        /// Why, or by which payment: stands in the audit record of the credit.
+        #[arg(long, default_value = "", value_name = "TEXT", requires = "credit")]
+        reason: String,
         /// Whose: KIND:ID as customers name it (kinds: opaque, nai, ipv4, ipv6, key_hash, uri), or
         /// neighbour:ADDRESS.
         account: String,
@@ -130,9 +137,11 @@ pub(crate) fn run(what: &Account) -> Result<(), ClientError> {
     let (daemon, order) = match what {
         Account::List { daemon, json } => return list(daemon, *json, None),
         Account::Show { daemon, json, account } => return list(daemon, *json, Some(account)),
-        Account::Create { daemon, terms, currency, account } => {
+        Account::Create { daemon, terms, currency, credit, reason, account } => {
             let (account, currency) = (account.clone(), currency.clone());
-            (daemon, AccountOrder::Create { account, currency, terms: terms.order() })
+            let (credit, reason) = (credit.clone(), reason.clone());
+            let terms = terms.order();
+            (daemon, AccountOrder::Create { account, currency, terms, credit, reason })
         }
         Account::Credit { daemon, currency, reason, account, amount } => {
             let (account, currency) = (account.clone(), currency.clone());
@@ -151,6 +160,12 @@ pub(crate) fn run(what: &Account) -> Result<(), ClientError> {
     Ok(())
 }
 
+/// The account of these words as the daemon names it: an address can be written in several ways.
+fn canonical(account: &str) -> Result<String, ClientError> {
+    let holder: Holder = account.parse().map_err(ClientError::Refused)?;
+    Ok(holder.to_string())
+}
+
 fn list(daemon: &Daemon, json: bool, only: Option<&String>) -> Result<(), ClientError> {
     let reply = Client::connect(&daemon.socket)?.ask(&Request::ListAccounts)?;
     let Reply::Purses(mut views) = reply else {
@@ -158,7 +173,8 @@ fn list(daemon: &Daemon, json: bool, only: Option<&String>) -> Result<(), Client
         return Err(ClientError::Nonsense(daemon.socket.clone(), nonsense));
     };
     if let Some(only) = only {
-        views.retain(|view| view.account == *only);
+        let only = canonical(only)?;
+        views.retain(|view| view.account == only);
         if views.is_empty() {
             return Err(ClientError::Refused(format!(
                 "there is no account {only}: `lcmctl account list` shows those there are"
@@ -219,5 +235,18 @@ fn show(view: &PurseView) {
     println!("sessions   {}", view.sessions);
     if let (Some(ms), Some(why)) = (view.ends_in_ms, &view.ends_by) {
         println!("lasts      {}, then {}", lasts(ms), why.replace('_', " "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_found_by_any_words_that_name_it() {
+        for words in ["neighbour:2001:DB8::1", "neighbour:2001:db8:0:0::0001"] {
+            assert_eq!(canonical(words).unwrap(), "neighbour:2001:db8::1", "{words}");
+        }
+        assert!(matches!(canonical("alice"), Err(ClientError::Refused(_))));
     }
 }

@@ -125,6 +125,15 @@ pub enum AccountError {
         /// The one that was named.
         named: u16,
     },
+    /// It is to be opened in another currency than that of this node's prices.
+    ForeignCurrency {
+        /// Which one.
+        holder: Holder,
+        /// The currency of this node's prices, ISO 4217 numeric.
+        own: u16,
+        /// The one that was named.
+        named: u16,
+    },
     /// Nothing was paid in.
     Nothing,
     /// A reason is longer than [`REASON_MAX`].
@@ -172,6 +181,13 @@ impl fmt::Display for AccountError {
                 "account {holder} is in {}, not in {}: name an amount in its own currency",
                 currency(*is),
                 currency(*named)
+            ),
+            Self::ForeignCurrency { holder, own, named } => write!(
+                f,
+                "account {holder} cannot be in {named}: what is paid here is in {own}, so open it \
+                 in {own}",
+                named = currency(*named),
+                own = currency(*own)
             ),
             Self::Nothing => f.write_str("nothing to pay in: name an amount above 0"),
             Self::LongReason { bytes } => write!(
@@ -225,17 +241,62 @@ impl Engine {
         now: Now,
         by: &Actor,
         wall_ms: u64,
+        new: (Holder, Terms),
+    ) -> Result<RecordId, AccountError> {
+        self.open_with(now, by, wall_ms, new, None)
+    }
+
+    /// As [`create_account`](Self::create_account), with what its holder pays in, and why: so who
+    /// spends already goes on, though nothing may be spent beyond what is paid in.
+    ///
+    /// # Errors
+    /// As there, and if nothing is paid in, or it cannot be held.
+    pub fn create_account_with(
+        &mut self,
+        now: Now,
+        by: &Actor,
+        wall_ms: u64,
+        new: (Holder, Terms),
+        (amount, reason): (u128, String),
+    ) -> Result<RecordId, AccountError> {
+        reasonable(&reason)?;
+        payable(amount)?;
+        self.open_with(now, by, wall_ms, new, Some((amount, reason)))
+    }
+
+    fn open_with(
+        &mut self,
+        now: Now,
+        by: &Actor,
+        wall_ms: u64,
         (holder, terms): (Holder, Terms),
+        paid_in: Option<(u128, String)>,
     ) -> Result<RecordId, AccountError> {
         let now = self.enter(now);
         self.accounts_ready()?;
         terms.check().map_err(AccountError::Terms)?;
+        let (own, named) = (self.core.purses.currency(), terms.currency);
+        if own != named {
+            return Err(AccountError::ForeignCurrency { holder, own, named });
+        }
+        if let Some((amount, _)) = &paid_in {
+            terms.backend.open().pay_in(*amount).map_err(AccountError::NotWhole)?;
+        }
         if self.core.purses.find(&holder).is_some_and(|(_, account)| !account.closed) {
             return Err(AccountError::Exists(holder));
         }
         let action = Action::Open { holder: holder.clone(), terms: terms.clone() };
-        let record = self.order(by, wall_ms, action);
-        self.core.purses.open(now, holder, terms);
+        // What has lapsed ends when it did, and is not told to run on.
+        for slot in self.core.purses.spending() {
+            self.with_session(slot, |core, session| session.handle_due(core, now));
+        }
+        let mut record = self.order(by, wall_ms, action);
+        let place = self.core.purses.open(now, holder.clone(), terms);
+        if let Some((amount, reason)) = paid_in {
+            let paid = self.core.purses.change(now, place, |account| account.purse.pay_in(amount));
+            paid.unwrap_or(Ok(())).map_err(AccountError::NotWhole)?;
+            record = self.order(by, wall_ms, Action::Credit { holder, amount, reason });
+        }
         // Whoever spends already, does so of this account from now on.
         for (meter, rate) in self.core.purses.movers() {
             let at_ms = now.at.as_millis();
@@ -265,12 +326,7 @@ impl Engine {
         if currency != is {
             return Err(AccountError::Currency { holder, is, named: currency });
         }
-        if amount == 0 {
-            return Err(AccountError::Nothing);
-        }
-        if amount > crate::purse::AMOUNT_MAX {
-            return Err(AccountError::Terms(TermsError::TooLarge));
-        }
+        payable(amount)?;
         let paid = self.core.purses.change(now, place, |account| account.purse.pay_in(amount));
         paid.unwrap_or(Ok(())).map_err(AccountError::NotWhole)?;
         Ok(self.order(by, wall_ms, Action::Credit { holder, amount, reason }))
@@ -446,6 +502,15 @@ impl Engine {
     }
 }
 
+/// Whether so much can be paid in.
+fn payable(amount: u128) -> Result<(), AccountError> {
+    match amount {
+        0 => Err(AccountError::Nothing),
+        _ if amount > crate::purse::AMOUNT_MAX => Err(AccountError::Terms(TermsError::TooLarge)),
+        _ => Ok(()),
+    }
+}
+
 /// Whether a record can hold a reason.
 fn reasonable(reason: &str) -> Result<(), AccountError> {
     let bytes = reason.len();
@@ -496,7 +561,7 @@ impl PurseView {
     fn of(account: &charging::PurseAccount, now: Now) -> Self {
         let (purse, at_ms) = (&account.purse, now.at.as_millis());
         let terms = purse.terms();
-        let (day, month) = purse.spent();
+        let (day, month) = purse.spent(at_ms, now.unix_s.into());
         let amount = |amount: u128| amount_text(i128::try_from(amount).unwrap_or(i128::MAX));
         Self {
             account: account.holder.to_string(),

@@ -36,7 +36,8 @@ impl Engine {
             let (what, most) = ("price_percent", u64::from(DRAIN_PERCENT_MAX));
             return Err(LocalError::OutOfRange { what, value: value.into(), most });
         }
-        let now = self.core.believable(now);
+        // What is used up ends first: new prices turn meters.
+        let now = self.enter(now);
         self.core.draining = wanted == Some(None);
         if std::mem::replace(&mut self.core.drain_percent, percent) != percent {
             let all = self.core.interfaces.iter().map(|port| port.kernel.index).collect();

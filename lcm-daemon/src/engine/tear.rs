@@ -328,6 +328,9 @@ impl SessionState {
         let mut psb = self.senders.remove(index);
         psb.forget_resv(core);
         charging::settle(core, now, session, &mut psb);
+        if self.senders.is_empty() {
+            core.purses.forget_session(self.slot);
+        }
         if !self.senders.iter().any(|other| other.route == psb.route) {
             core.routes.leave(&psb.route, self.slot);
         }

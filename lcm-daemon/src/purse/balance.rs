@@ -186,10 +186,20 @@ impl Purse {
         self.sessions.iter().any(|(other, part)| *other != session && part.users > 0)
     }
 
-    /// What was spent today and in this month.
+    /// What was spent today and in this month, by `now_ms`, which is `unix_s` by the wall clock.
     #[must_use]
-    pub fn spent(&self) -> (u128, u128) {
-        (self.day.spent, self.month.spent)
+    pub fn spent(&self, now_ms: u64, unix_s: u64) -> (u128, u128) {
+        let spent = |window: Window, (number, begin_ms): (u64, u64)| {
+            let (sum, since) = if window.number == number {
+                (window.spent, self.as_of)
+            } else {
+                (0, self.as_of.max(begin_ms))
+            };
+            let ms = u128::from(now_ms.saturating_sub(since));
+            sum.saturating_add(self.rate.saturating_mul(ms))
+        };
+        let (month, day) = windows(now_ms, unix_s);
+        (spent(self.day, day), spent(self.month, month))
     }
 
     /// Takes what is known from before; the windows of another day or month count no more.
@@ -402,21 +412,38 @@ impl Purse {
         [end, warn, session, day, month].into_iter().flatten().min()
     }
 
-    /// A new day, or a new month: what was spent before counts no more against its cap.
+    /// A new day, or a new month: what was spent before it began counts no more against its cap.
+    /// To be called before the rate changes, so that one rate ran since the sums were last brought
+    /// to an instant. An end that is due before the day began comes first: nothing changes then.
     pub fn roll(&mut self, now_ms: u64, unix_s: u64) {
-        let now = [(unix_s / DAY_S), month_of(unix_s)];
-        if [self.day.number, self.month.number] == now {
+        // A month begins with a day, and both roll together.
+        if self.day.number == day_of(unix_s) {
             return;
         }
-        // Not beyond the end that is due: what is behind it was never spent.
-        let until = self.end().map_or(now_ms, |(end, _)| end.min(now_ms));
-        self.advance(until);
-        for (window, number) in [&mut self.day, &mut self.month].into_iter().zip(now) {
-            if window.number != number {
-                *window = Window { number, spent: 0 };
-                self.warned = false;
-            }
+        let (month, day) = windows(now_ms, unix_s);
+        if self.month.number != month.0 && !self.begin(Self::month_window, month) {
+            return;
         }
+        self.begin(Self::day_window, day);
+    }
+
+    /// Begins a day or a month at an instant; false if something is due before.
+    fn begin(&mut self, of: fn(&mut Self) -> &mut Window, (number, at_ms): (u64, u64)) -> bool {
+        if self.end().is_some_and(|(end, _)| end < at_ms) {
+            return false;
+        }
+        self.advance(at_ms);
+        *of(self) = Window { number, spent: 0 };
+        self.warned = false;
+        true
+    }
+
+    const fn day_window(&mut self) -> &mut Window {
+        &mut self.day
+    }
+
+    const fn month_window(&mut self) -> &mut Window {
+        &mut self.month
     }
 
     /// What is due by `now_ms`, one thing at a time, the earliest end first. An end stays due until
@@ -467,12 +494,17 @@ fn day_of(unix_s: u64) -> u64 {
 
 /// When the month of this instant began.
 fn month_begin(unix_s: u64) -> u64 {
-    let month = month_of(unix_s);
-    let mut day = day_of(unix_s);
-    while day > 0 && month_of((day - 1) * DAY_S) == month {
-        day -= 1;
-    }
-    day * DAY_S
+    let day = day_of(unix_s);
+    let (_, _, of_month) = date(day);
+    day.saturating_sub(of_month.saturating_sub(1)) * DAY_S
+}
+
+/// Number and beginning of the month and of the day of an instant, in milliseconds of the clock
+/// that says `now_ms` when the wall clock says `unix_s`; a beginning before 0 is 0.
+fn windows(now_ms: u64, unix_s: u64) -> ((u64, u64), (u64, u64)) {
+    let at = |begin_s: u64| now_ms.saturating_sub(unix_s.saturating_sub(begin_s) * 1_000);
+    let day = day_of(unix_s);
+    ((month_of(unix_s), at(month_begin(unix_s))), (day, at(day * DAY_S)))
 }
 
 /// When the month after the one of this instant begins. A month has 31 days at most.
@@ -580,7 +612,36 @@ mod tests {
         assert_eq!(purse.end(), Some((4_500, End::MonthCap)));
         assert_eq!(purse.alarm(4_000, 2 * DAY_S + 86_399), Some(4_500));
         purse.roll(4_400, 31 * DAY_S);
-        assert_eq!((purse.end(), purse.spent()), (Some((5_400, End::DayCap)), (0, 0)));
+        assert_eq!(purse.end(), Some((5_400, End::DayCap)));
+        assert_eq!(purse.spent(4_400, 31 * DAY_S), (0, 0));
+        assert_eq!(purse.spent(4_500, 31 * DAY_S), (100, 100));
+    }
+
+    #[test]
+    fn a_day_begins_at_its_beginning_however_late_it_is_seen() {
+        let day_ms = DAY_S * 1_000;
+        let mut purse = purse(plain(), u128::MAX / 4);
+        purse.join(1, 0);
+        purse.turn(1, 0, 0, 3);
+        // Three days without a pause, and nobody looked.
+        let (now_ms, unix_s) = (2 * day_ms + 5_000, 2 * DAY_S + 5);
+        let spent = (15_000, 3 * u128::from(now_ms));
+        assert_eq!(purse.spent(now_ms, unix_s), spent, "5 s of today, and all of the month");
+        purse.roll(now_ms, unix_s);
+        assert_eq!(purse.spent(now_ms, unix_s), spent);
+        let caps = Caps { day: Some(30_000), ..Caps::default() };
+        purse.agree(Terms { caps, ..plain() }).unwrap();
+        assert_eq!(purse.end(), Some((2 * day_ms + 10_000, End::DayCap)));
+        // What is due before midnight comes before it, what is due behind it does not come.
+        let (late_ms, late_s) = (3 * day_ms + 1, 3 * DAY_S);
+        let mut early = purse.clone();
+        early.roll(late_ms, late_s);
+        assert_eq!(early.end(), Some((2 * day_ms + 10_000, End::DayCap)));
+        let caps = Caps { day: Some(3 * u128::from(day_ms + 10)), ..Caps::default() };
+        purse.agree(Terms { caps, ..plain() }).unwrap();
+        purse.roll(late_ms, late_s);
+        assert_eq!(purse.due(late_ms), None, "a new day, and nothing of it is spent");
+        assert_eq!(purse.end().map(|(_, why)| why), Some(End::DayCap));
     }
 
     #[test]
@@ -615,6 +676,9 @@ mod tests {
             (1_763_769_600, 670, 1_764_547_200), // 22 November 2025
         ] {
             assert_eq!((month_of(unix_s), next_month(unix_s)), (month, next), "{unix_s}");
+            let begin = month_begin(unix_s);
+            assert!(begin <= unix_s && month_of(begin) == month, "{unix_s}");
+            assert!(begin == 0 || month_of(begin - 1) == month - 1, "{unix_s}");
         }
     }
 }

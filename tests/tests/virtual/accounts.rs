@@ -10,22 +10,22 @@ use lcm_daemon::purse::{Backend, Caps, End, Holder, Simultaneous, Terms, amount_
 use lcm_tests::sim::{Kind, Net, NodeConfig, NodeId, Options, Topology, Weather, reserve_up_to};
 use rsvp_wire::object::Session;
 
-const S: NodeId = 0;
-const A: NodeId = 1;
-const R: NodeId = 2;
-const EUR: u16 = 978;
+pub(crate) const S: NodeId = 0;
+pub(crate) const A: NodeId = 1;
+pub(crate) const R: NodeId = 2;
+pub(crate) const EUR: u16 = 978;
 /// Nothing gets through.
 const DEAF: Weather = Weather { loss_permille: 1_000, ..Weather::FAIR };
 /// A's price to R, and so what a session costs: wire units per second, ledger units per ms.
-const PRICE: u64 = 1_000;
+pub(crate) const PRICE: u64 = 1_000;
 
-fn options(accounts: Accounts) -> Options {
+pub(crate) fn options(accounts: Accounts) -> Options {
     let config = NodeConfig { accounts: Some(accounts), ..NodeConfig::default() };
     Options { config, ..Options::default() }
 }
 
 /// S - A - R; only A asks for anything.
-fn net(accounts: Accounts) -> Net {
+pub(crate) fn net(accounts: Accounts) -> Net {
     let mut t = Topology::default();
     for (name, kind) in [("S", Kind::Host), ("A", Kind::Router), ("R", Kind::Host)] {
         t.node(name, kind);
@@ -36,49 +36,49 @@ fn net(accounts: Accounts) -> Net {
 }
 
 /// The same, whose packets are not kept.
-fn silent_net(accounts: Accounts) -> Net {
+pub(crate) fn silent_net(accounts: Accounts) -> Net {
     let kept = net(accounts);
     Net::new(kept.topology.clone(), Options { keep_packets: false, ..options(accounts) })
 }
 
-fn actor() -> Actor {
+pub(crate) fn actor() -> Actor {
     Actor { uid: 0, name: "root".to_owned() }
 }
 
 /// The account that R names.
-fn holder() -> Holder {
+pub(crate) fn holder() -> Holder {
     "opaque:R".parse().unwrap()
 }
 
-fn create(net: &mut Net, holder: Holder, terms: Terms) {
+pub(crate) fn create(net: &mut Net, holder: Holder, terms: Terms) {
     let created =
         net.input(A, |engine, now| engine.create_account(now, &actor(), 0, (holder, terms)));
     created.unwrap();
 }
 
-fn credit(net: &mut Net, holder: Holder, amount: u128) -> Result<(), AccountError> {
+pub(crate) fn credit(net: &mut Net, holder: Holder, amount: u128) -> Result<(), AccountError> {
     let paid = (holder, EUR, amount);
     let why = "cash".to_owned();
     net.input(A, |engine, now| engine.credit_account(now, &actor(), 0, paid, why)).map(|_| ())
 }
 
-fn session(net: &Net, number: u16) -> Session {
+pub(crate) fn session(net: &Net, number: u16) -> Session {
     Session::new(net.address(R), 17, 5_000 + number)
 }
 
-fn open(net: &mut Net, number: u16) {
+pub(crate) fn open(net: &mut Net, number: u16) {
     let session = session(net, number);
     net.send(S, session, None);
     net.receive_as(R, reserve_up_to(session, None));
 }
 
-fn balance(net: &mut Net) -> String {
+pub(crate) fn balance(net: &mut Net) -> String {
     let views = net.input(A, |engine, now| engine.show_purses(now));
     views[0].balance.clone()
 }
 
 /// When and why spending ended at A.
-fn ends(net: &Net) -> Vec<(u64, End)> {
+pub(crate) fn ends(net: &Net) -> Vec<(u64, End)> {
     let ended = |news: &lcm_daemon::engine::Spending| match news.news {
         SpendingNews::Ended { at_ms, why, .. } => Some((at_ms, why)),
         SpendingNews::Soon { .. } => None,
@@ -95,12 +95,12 @@ fn refusals(net: &Net) -> Vec<(u16, Option<u64>)> {
     net.node(R).notices().iter().filter_map(|notice| refusal(&notice.event)).collect()
 }
 
-fn reserved(net: &Net) -> usize {
+pub(crate) fn reserved(net: &Net) -> usize {
     net.node(A).engine().sizes().2
 }
 
 /// Turns of what A is paid, as it wrote them down.
-fn turns(net: &Net) -> Vec<Runs> {
+pub(crate) fn turns(net: &Net) -> Vec<Runs> {
     let runs = |body: &Body| match body {
         Body::Runs(runs) if runs.meter.payment == Payment::ReceiverIn => Some(runs.clone()),
         _ => None,

@@ -30,6 +30,7 @@ mod networks;
 mod paths;
 mod preemption;
 mod proxies;
+mod purses;
 mod records;
 mod reduction;
 mod reduction_rules;

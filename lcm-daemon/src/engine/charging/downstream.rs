@@ -248,7 +248,7 @@ fn can_pay(
     let pays = dcpe.terms.sender_fraction.is_some_and(|fraction| fraction > 0);
     let Some(hop) = payee.filter(|_| pays) else { return Ok(()) };
     let admitted = core.purses.admits_sender(now, (core.in_hand, sender), hop);
-    admitted.map_err(|_| Fault::sender_account(dcpe))
+    admitted.map_err(|denied| Fault::sender_denied(denied, dcpe))
 }
 
 /// What the previous hop had said.

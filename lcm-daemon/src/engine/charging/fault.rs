@@ -204,6 +204,18 @@ impl Fault {
         fault
     }
 
+    /// The account of the previous hop cannot pay for the sender. While nobody knows what is left
+    /// on it that is no refusal of the account: there the share would be cut for good.
+    pub(super) fn sender_denied(denied: Denied, dcpe: &Dcpe) -> Self {
+        match denied {
+            Denied::Unread => {
+                let (value, reason, _) = denied_as(denied);
+                Self::new(error_code::POLICY, value, reason)
+            }
+            _ => Self::sender_account(dcpe),
+        }
+    }
+
     /// What the sender's side pays from is used up.
     pub(crate) fn sender_used_up(core: &Core, psb: &Psb) -> Option<Self> {
         let (context, down) = (core.charging.as_ref()?, psb.flow.as_ref()?.downstream()?);

@@ -162,20 +162,41 @@ impl Purses {
         change: impl FnOnce(&mut Account) -> T,
     ) -> Option<T> {
         let account = self.accounts.get_mut(place)?;
+        account.purse.roll(ms(now), unix(now));
         account.purse.advance(ms(now));
         let result = change(account);
         self.rearm(now, place);
         Some(result)
     }
 
-    /// The account that a payer spends of: a customer's own, or else its neighbour's.
+    /// The account by which a payer is let in or not: a customer's own, or else its neighbour's.
     fn resolve(&self, neighbour: IpAddr, named: Option<&Named>) -> Option<usize> {
+        self.resolve_if(neighbour, named, |_| true)
+    }
+
+    /// The account that a payer spends of, as in the journal (`ledger/replay/purses.rs`): of the
+    /// same two the first that is open, in this node's currency.
+    fn spends_of(&self, neighbour: IpAddr, named: Option<&Named>) -> Option<usize> {
+        self.resolve_if(neighbour, named, |account| {
+            !account.closed && account.purse.terms().currency == self.currency
+        })
+    }
+
+    fn resolve_if(
+        &self,
+        neighbour: IpAddr,
+        named: Option<&Named>,
+        may: impl Fn(&Account) -> bool,
+    ) -> Option<usize> {
         if self.accounts.is_empty() {
             return None;
         }
+        let place = |holder: &Holder| {
+            let place = *self.places.get(holder)?;
+            self.accounts.get(place).filter(|account| may(account)).map(|_| place)
+        };
         let customer = named.map(|named| Holder::customer(named.kind(), named.id()));
-        let own = customer.and_then(|holder| self.places.get(&holder));
-        own.or_else(|| self.places.get(&Holder::Neighbour(neighbour))).copied()
+        customer.and_then(|holder| place(&holder)).or_else(|| place(&Holder::Neighbour(neighbour)))
     }
 
     /// Whether a payer may pay `rate` for a session, after `gap` for the time in which it was
@@ -242,6 +263,10 @@ impl Purses {
     /// A sender is gone.
     pub(crate) fn forget_sender(&mut self, slot: usize, sender: Filter) {
         self.unpaid.remove(&(slot, sender));
+    }
+
+    /// The last sender of a session is gone: what it spent counts no more against its cap.
+    pub(crate) fn forget_session(&mut self, slot: usize) {
         let of_slot = self.remembered.range((slot, 0)..=(slot, usize::MAX)).copied();
         for (slot, place) in of_slot.collect::<Vec<_>>() {
             self.remembered.remove(&(slot, place));
@@ -338,6 +363,7 @@ impl Purses {
         let (Some(place), slot) = (user.place, user.slot) else { return };
         let amount = u128::from(gap.rate) * u128::from(gap.to_ms.saturating_sub(gap.from_ms));
         if let Some(account) = self.accounts.get_mut(place) {
+            account.purse.roll(ms(now), unix(now));
             account.purse.bill(slot, amount);
             self.rearm(now, place);
         }
@@ -353,7 +379,7 @@ impl Purses {
     fn settle_place(&mut self, now: Now, meter: Meter) {
         let Some(user) = self.users.get(&meter) else { return };
         let (old, slot) = (user.place, user.slot);
-        let new = self.resolve(meter.neighbour.address, user.named.as_ref());
+        let new = self.spends_of(meter.neighbour.address, user.named.as_ref());
         if old == new {
             return;
         }
@@ -372,6 +398,7 @@ impl Purses {
     fn leave(&mut self, now: Now, place: usize, meter: Meter, user: &User) {
         if let Some(account) = self.accounts.get_mut(place) {
             if user.rate > 0 {
+                account.purse.roll(ms(now), unix(now));
                 account.purse.turn(user.slot, ms(now), user.rate, 0);
             }
             account.users.remove(&meter);
@@ -391,10 +418,7 @@ impl Purses {
         let old = std::mem::replace(&mut user.rate, rate);
         let (Some(place), slot) = (user.place, user.slot) else { return };
         if let Some(account) = self.accounts.get_mut(place) {
-            if account.purse.rate() == 0 {
-                // While nothing is spent no alarm rings at midnight.
-                account.purse.roll(ms(now), unix(now));
-            }
+            account.purse.roll(ms(now), unix(now));
             account.purse.turn(slot, at_ms, old, rate);
         }
         self.rearm(now, place);
@@ -426,11 +450,8 @@ impl Purses {
                 return None;
             }
             let account = self.accounts.get_mut(place)?;
-            let mut due = account.purse.due(ms(now));
-            if due.is_none() {
-                account.purse.roll(ms(now), unix(now));
-                due = account.purse.due(ms(now));
-            }
+            account.purse.roll(ms(now), unix(now));
+            let due = account.purse.due(ms(now));
             self.alarms.remove(&(at, place));
             if let Some(account) = self.accounts.get_mut(place) {
                 account.alarm = None;
@@ -466,9 +487,19 @@ impl Purses {
     pub(crate) fn movers(&self) -> Vec<(Meter, u64)> {
         let moves = |(meter, user): &(&Meter, &User)| {
             user.rate > 0
-                && user.place != self.resolve(meter.neighbour.address, user.named.as_ref())
+                && user.place != self.spends_of(meter.neighbour.address, user.named.as_ref())
         };
         self.users.iter().filter(moves).map(|(meter, user)| (*meter, user.rate)).collect()
+    }
+
+    /// Slots of the sessions that spend anything.
+    pub(crate) fn spending(&self) -> BTreeSet<usize> {
+        self.users.values().filter(|user| user.rate > 0).map(|user| user.slot).collect()
+    }
+
+    /// The currency of what is spent, ISO 4217 numeric.
+    pub(crate) fn currency(&self) -> u16 {
+        self.currency
     }
 
     /// As [`turned`](Self::turned), for a meter that is known.

@@ -67,20 +67,31 @@ impl Purses {
     /// Who holds the account that a payer spends of by a segment that this record opened: a
     /// customer its own, or else its neighbour.
     pub(super) fn payer(&self, payer: &Account, number: u64) -> Option<&Holder> {
+        self.payer_if(payer, number, |_| true)
+    }
+
+    fn payer_if(
+        &self,
+        payer: &Account,
+        number: u64,
+        may: impl Fn(&Standing) -> bool,
+    ) -> Option<&Holder> {
         if self.0.is_empty() {
             return None;
         }
         let Account::Neighbour(neighbour, named) = payer else { return None };
         let known = |holder: Holder| {
             let (holder, standing) = self.0.get_key_value(&holder)?;
-            (standing.opened < number).then_some(holder)
+            (standing.opened < number && may(standing)).then_some(holder)
         };
         let customer = named.as_ref().and_then(|named| known(Holder::Customer(named.clone())));
         customer.or_else(|| known(Holder::Neighbour(neighbour.address)))
     }
 
     pub(super) fn charge(&mut self, payer: &Account, posting: &Posting) {
-        let Some(holder) = self.payer(payer, posting.number).cloned() else { return };
+        // One is closed when nothing runs on it, so what is charged later began later.
+        let open = |standing: &Standing| !standing.closed;
+        let Some(holder) = self.payer_if(payer, posting.number, open).cloned() else { return };
         let Some(standing) = self.0.get_mut(&holder) else { return };
         let span = (posting.from.wall_ms, posting.to.wall_ms);
         standing.kept.charge(posting.rate, posting.amount, span);
