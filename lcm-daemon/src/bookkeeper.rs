@@ -18,9 +18,9 @@ use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::oneshot;
 
-use self::desk::{Desk, Found, Job};
+use self::desk::{Desk, Found, Job, Work};
 use self::periods::Periods;
-use crate::config::{Config, Ledger};
+use crate::config::{Billing, Config, Ledger};
 use crate::control::protocol::Reply;
 use crate::engine::{AccountError, Engine, Instant, Now, REASON_MAX, RecordId};
 use crate::io::clock;
@@ -51,6 +51,8 @@ struct Books {
     past: Past,
     periods: Periods,
     directory: PathBuf,
+    /// How bills are made, if they are.
+    billing: Option<Billing>,
     desk: Desk,
     /// Who waits for a record to be durable, and what is said then.
     waiting: VecDeque<(RecordId, oneshot::Sender<Reply>, Reply)>,
@@ -229,6 +231,7 @@ impl Bookkeeper {
             Event::PeriodClosed => {
                 tracing::info!("a period of the ledger is closed");
                 books.periods.closed();
+                books.bill();
             }
             Event::Failed { error } => {
                 tracing::error!(
@@ -286,20 +289,43 @@ impl Bookkeeper {
     }
 
     /// Has an order done that needs the journal of `directory` to be looked at.
-    pub(crate) fn correct(&mut self, directory: &Path, job: Job) {
+    pub(crate) fn order(&mut self, directory: &Path, job: Job) {
         let kept = self.books.as_ref().map(|books| books.directory.as_path());
         let known = self.books.as_ref().is_some_and(|books| matches!(books.past, Past::Known));
         let why = periods::other_books(kept, directory).or(self.shut().map(str::to_owned));
         let unread = "what was written before this start is still being read: repeat this in a \
                       moment; if it stays so, see `lcmctl ledger verify`";
         let why = why.or((!known).then(|| unread.to_owned()));
-        let bytes = job.reason.len();
+        let bytes = match &job.work {
+            Work::Correct { reason, .. } => reason.len(),
+            Work::Issue(_) => 0,
+        };
         let long = (bytes > REASON_MAX).then(|| AccountError::LongReason { bytes }.to_string());
         if let Some(why) = why.or(long) {
             let _ = job.reply.send(Reply::Error(why));
         } else if let Some(books) = &mut self.books {
             books.desk.ask(job);
             books.desk.work(&books.directory);
+        }
+    }
+
+    /// Has bills and credit notes issued that are due.
+    pub(crate) fn issue(&mut self, directory: &Path, by: &Actor, reply: oneshot::Sender<Reply>) {
+        let billing = self.books.as_ref().and_then(|books| books.billing.clone());
+        let Some(billing) = billing else {
+            let why = "this daemon issues no bills: add [billing], with the taxes that are due, to \
+                       its configuration, and send it SIGHUP";
+            let _ = reply.send(Reply::Error(why.to_owned()));
+            return;
+        };
+        let by = by.clone();
+        self.order(directory, Job { work: Work::Issue(billing), by, reply });
+    }
+
+    /// Bills are made like this from now on.
+    pub(crate) fn set_billing(&mut self, billing: Option<Billing>) {
+        if let Some(books) = &mut self.books {
+            books.billing = billing;
         }
     }
 
@@ -313,10 +339,14 @@ impl Bookkeeper {
     /// been done. Books that lost records are begun anew instead: where nothing waits for the disk
     /// the writer has no news by which they would be.
     pub(crate) fn prove(&mut self, engine: &mut Engine, now: Now) {
-        let Some(books) = &mut self.books else { return };
-        if now.at < books.due {
-            return;
+        if self.books.as_ref().is_some_and(|books| now.at >= books.due) {
+            self.prove_now(engine, now);
         }
+    }
+
+    /// As [`prove`](Self::prove), though it is not due: a period holds all that ran in it.
+    fn prove_now(&mut self, engine: &mut Engine, now: Now) {
+        let Some(books) = &mut self.books else { return };
         books.due = now.at + crate::engine::Span::from_millis(millis(books.proof));
         if books.trouble.overflown {
             if books.begin_anew(engine, now) {
@@ -343,7 +373,10 @@ impl Bookkeeper {
         let kept = self.books.as_ref().map(|books| books.directory.as_path());
         if let Some(why) = periods::other_books(kept, directory) {
             let _ = reply.send(Reply::Error(why));
-        } else if let Some(books) = &mut self.books {
+            return;
+        }
+        self.prove_now(engine, now);
+        if let Some(books) = &mut self.books {
             books.periods.ask(by, reply, books.trouble.any());
             books.close_period(engine, now);
         }
@@ -416,6 +449,7 @@ impl Books {
             past: Past::Waiting,
             periods: Periods::default(),
             directory: directory.to_owned(),
+            billing: config.billing.clone(),
             desk: Desk::default(),
             waiting: VecDeque::new(),
             orders: VecDeque::new(),
@@ -490,6 +524,16 @@ impl Books {
             }
             Err(error) => self.periods.refuse(&error.to_string()),
         }
+    }
+
+    /// A period is closed, and its bills are issued.
+    fn bill(&mut self) {
+        let Some(billing) = self.billing.clone() else { return };
+        let by = Actor { uid: nix::unistd::geteuid().as_raw(), name: "lcm-daemon".to_owned() };
+        // Nobody waits: the log and `lcmctl bill list` tell.
+        let (reply, _) = oneshot::channel();
+        self.desk.ask(Job { work: Work::Issue(billing), by, reply });
+        self.desk.work(&self.directory);
     }
 
     /// Begins the books anew if some records were lost and the disk is well: what ran then counts

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant as TokioInstant;
 
 use crate::bookkeeper::Bookkeeper;
-use crate::bookkeeper::desk::Job;
+use crate::bookkeeper::desk::{Job, Work};
 use crate::config::{Accounts, Config};
 use crate::control::protocol::{AccountOrder, NoticeLine, Reply, Request, What};
 use crate::control::server::Call;
@@ -322,7 +322,8 @@ impl Node {
             }
             Call::Configuration(config) => {
                 let tariffs = self.engine.set_tariffs(now(), &config);
-                let Config { authentication: associations, identities, .. } = *config;
+                let Config { authentication: associations, identities, billing, .. } = *config;
+                self.books.set_billing(billing);
                 let keys = associations.iter().map(|one| one.keys.len()).sum::<usize>();
                 self.engine.set_authentication(now(), associations);
                 self.engine.set_identities(identities);
@@ -355,12 +356,16 @@ impl Node {
         if let Request::Correct { directory, posting, reason, order } = &request {
             match orders::correction(order) {
                 Ok(correction) => {
-                    let (of, by, reason) = (*posting, by.clone(), reason.clone());
-                    self.books.correct(directory, Job { of, correction, reason, by, reply });
+                    let (of, reason) = (*posting, reason.clone());
+                    let work = Work::Correct { of, correction, reason };
+                    self.books.order(directory, Job { work, by: by.clone(), reply });
                 }
                 Err(why) => drop(reply.send(Reply::Error(why))),
             }
             return;
+        }
+        if let Request::IssueBills { directory } = &request {
+            return self.books.issue(directory, by, reply);
         }
         if let Request::Trace(spec) = &request {
             return self.traces.begin(&mut self.engine, now(), spec, reply);
@@ -442,6 +447,7 @@ impl Node {
             // Answered when it is durable, by the books, or when the path is known.
             Request::Account(_)
             | Request::Correct { .. }
+            | Request::IssueBills { .. }
             | Request::ClosePeriod { .. }
             | Request::Trace(_) => Err("not answered here".to_owned()),
             Request::Price { interface, price, max_price, at_admission } => {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
 
+use super::book::Row;
 use super::{Arose, Disputed, FlowLine, SegmentLine, SessionLine, Statement};
 use crate::config::Currency;
 use crate::ledger::record::{AccountId, Body, Cause, Payment};
@@ -116,8 +117,33 @@ struct FlowSums {
     refunds: Vec<(u64, u64, u128)>,
 }
 
+/// What of all that was posted is on a statement.
+#[derive(Debug)]
+pub(super) struct Cut {
+    from_ms: u64,
+    to_ms: u64,
+    /// Of a bill its very rows, by the record that opened the posting.
+    rows: Option<HashMap<u64, Vec<Row>>>,
+}
+
+impl Cut {
+    /// What lies in a span.
+    fn span((from_ms, to_ms): (u64, u64)) -> Self {
+        Self { from_ms, to_ms, rows: None }
+    }
+
+    /// The rows of a bill.
+    pub(super) fn rows((from_ms, to_ms): (u64, u64), rows: Vec<Row>) -> Self {
+        let mut by_record: HashMap<u64, Vec<Row>> = HashMap::new();
+        for row in rows {
+            by_record.entry(row.record).or_default().push(row);
+        }
+        Self { from_ms, to_ms, rows: Some(by_record) }
+    }
+}
+
 #[derive(Debug, Default)]
-struct Gathered {
+pub(super) struct Gathered {
     names: HashMap<u64, Names>,
     flows: BTreeMap<Names, FlowSums>,
     /// The flow of each posting of the holder, and what it came to.
@@ -139,27 +165,12 @@ pub fn gather(dir: &Path, query: &Query) -> Result<Statement, Refused> {
     let mut walk = Walk::new(dir, Expected::default())?;
     let mut all = Gathered::default();
     while let Some((number, body, applied)) = walk.step()? {
-        let ended = all.ended(&body);
-        for posting in applied {
-            all.post(walk.replay(), query, &posting, ended);
-        }
-        all.note(query, number, &body);
+        let closed: Vec<Posting> = applied.into_iter().collect();
+        all.take_record(walk.replay(), query, number, &body, &closed);
     }
     let verified = walk.end()?;
     let replay = &verified.replay;
-    for open in replay.open() {
-        let posting = Piece {
-            record: open.number,
-            payment: open.meter.payment,
-            rate: open.rate,
-            from_ms: open.from.wall_ms,
-            ms: u64::try_from(open.amount / u128::from(open.rate.max(1))).unwrap_or(u64::MAX),
-            theirs: false,
-            began: all.began.get(&open.number).copied().unwrap_or("terms"),
-            ended: "runs",
-        };
-        all.take(replay, query, open.meter.flow, (open.debit, open.credit), posting);
-    }
+    all.take_running(replay, query);
     let (from_ms, to_ms, provisional) = all.span(query, replay)?;
     if first.is_some_and(|first| first > 1) && query.from_ms.is_none() && query.period.is_none() {
         return Err(Refused::PutAway);
@@ -167,10 +178,43 @@ pub fn gather(dir: &Path, query: &Query) -> Result<Statement, Refused> {
     if !all.known {
         return Err(Refused::Nobody(query.holder.clone()));
     }
-    Ok(all.statement(query, replay, (from_ms, to_ms), provisional))
+    Ok(all.statement(query, replay, &Cut::span((from_ms, to_ms)), provisional))
 }
 
 impl Gathered {
+    /// Takes a record and the postings that it closed; the books stand behind it.
+    pub(super) fn take_record(
+        &mut self,
+        replay: &Replay,
+        query: &Query,
+        number: u64,
+        body: &Body,
+        closed: &[Posting],
+    ) {
+        let ended = self.ended(body);
+        for posting in closed {
+            self.post(replay, query, posting, ended);
+        }
+        self.note(query, number, body);
+    }
+
+    /// Takes what runs, up to the last instant that is proved.
+    pub(super) fn take_running(&mut self, replay: &Replay, query: &Query) {
+        for open in replay.open() {
+            let posting = Piece {
+                record: open.number,
+                payment: open.meter.payment,
+                rate: open.rate,
+                from_ms: open.from.wall_ms,
+                ms: u64::try_from(open.amount / u128::from(open.rate.max(1))).unwrap_or(u64::MAX),
+                theirs: false,
+                began: self.began.get(&open.number).copied().unwrap_or("terms"),
+                ended: "runs",
+            };
+            self.take(replay, query, open.meter.flow, (open.debit, open.credit), posting);
+        }
+    }
+
     /// Why a record ends the segments that it closes.
     fn ended(&self, body: &Body) -> &'static str {
         match body {
@@ -303,18 +347,23 @@ impl Gathered {
         Ok((from_ms, to_ms, to_ms > closed))
     }
 
-    fn statement(
+    pub(super) fn statement(
         self,
         query: &Query,
         replay: &Replay,
-        (from_ms, to_ms): (u64, u64),
+        cut: &Cut,
         provisional: bool,
     ) -> Statement {
+        let Cut { from_ms, to_ms, .. } = *cut;
         let mut sessions: BTreeMap<String, SessionLine> = BTreeMap::new();
         let mut disputed = Vec::new();
         for (names, sums) in &self.flows {
             let mut line = flow_line(names, query.detail);
-            for piece in &sums.pieces {
+            if let Some(rows) = &cut.rows {
+                add_rows(&mut line, &sums.pieces, rows, query.detail);
+            }
+            let spanned = cut.rows.is_none();
+            for piece in sums.pieces.iter().filter(|_| spanned) {
                 let Some((from, ms)) = clip(piece, from_ms, to_ms) else { continue };
                 let amount = i128::from(piece.rate) * i128::from(ms);
                 arise(&mut line, piece.payment, amount);
@@ -328,7 +377,7 @@ impl Gathered {
                 }
                 add(&mut line, piece, (from, ms, amount), query.detail);
             }
-            for (of, at_ms, amount) in &sums.refunds {
+            for (of, at_ms, amount) in sums.refunds.iter().filter(|_| spanned) {
                 let in_span = (from_ms..to_ms).contains(at_ms) && !self.reasons.contains_key(of);
                 let owes = self.of.get(of).is_some_and(|(_, owes)| *owes);
                 if in_span {
@@ -366,6 +415,7 @@ impl Gathered {
             sessions: sessions.into_values().collect(),
             disputed,
             through_record: replay.last(),
+            document: None,
         }
     }
 }
@@ -447,6 +497,23 @@ fn add(line: &mut FlowLine, piece: &Piece, (from_ms, ms, amount): (u64, u64, i12
             began: piece.began,
             ended: piece.ended,
         });
+    }
+}
+
+/// Adds the rows of a bill that are of a flow.
+fn add_rows(line: &mut FlowLine, pieces: &[Piece], rows: &HashMap<u64, Vec<Row>>, detail: u8) {
+    for piece in pieces {
+        for row in rows.get(&piece.record).into_iter().flatten() {
+            let ms = row.to_ms.saturating_sub(row.from_ms);
+            if ms > 0 {
+                let from_ms = piece.from_ms.saturating_add(row.from_ms);
+                let amount = i128::from(piece.rate) * i128::from(ms);
+                add(line, piece, (from_ms, ms, amount), detail);
+            }
+            let refund = i128::try_from(row.refund).unwrap_or(i128::MAX);
+            line.refunds -= refund;
+            line.total -= refund;
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::render::{extent, instant, money, percent, rate, span, title};
+use super::render::{extent, instant, issuer, money, percent, rate, span, title};
 use super::{FlowLine, Statement, Total};
 use crate::purse::amount_text;
 
@@ -16,6 +16,7 @@ th,td{text-align:left;padding:.15em .5em;border-bottom:1px solid #ccc;vertical-a
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}\
 .sum td{border-top:2px solid #111;font-weight:bold}\
 .note{color:#444;font-size:.9em}\
+.from{margin:0}\
 @media print{@page{size:A4;margin:18mm}body{margin:0;max-width:none;font-size:10pt}\
 thead{display:table-header-group}tr,section{break-inside:avoid}h2{break-after:avoid}}";
 
@@ -32,6 +33,9 @@ fn page(out: &mut String, statement: &Statement, total: &Total) -> std::fmt::Res
     let name = escaped(&title(statement));
     writeln!(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">")?;
     writeln!(out, "<title>{name}</title>\n<style>{STYLE}</style>\n</head>\n<body>")?;
+    for line in issuer(statement) {
+        writeln!(out, "<p class=\"from\">{}</p>", escaped(line))?;
+    }
     writeln!(out, "<h1>{name}</h1>")?;
     let record = statement.through_record;
     writeln!(out, "<p>{}.</p>", escaped(&extent(statement)))?;

@@ -6,25 +6,36 @@
 //!                                              └─▶ render.rs, html.rs: text, JSON, CSV, HTML
 //! ```
 //!
+//! book.rs knows what is billed and what is not, issue.rs gives bills and credit notes their numbers,
+//! and issued.rs draws one again as it was issued.
+//!
 //! settle.rs holds such a statement against the neighbour's own.
 //!
 //! A span is cut at instants of the wall clock. A segment that reaches over its end belongs to both
 //! sides by the millisecond, so statements of adjacent spans add up to that of both.
 
+mod book;
 mod gather;
 mod html;
+mod issue;
+mod issued;
 mod render;
 mod settle;
 mod sum;
+#[cfg(test)]
+mod tests;
 
+pub use book::{Book, Draft, Issued, Mismatch, Row};
 pub use gather::{Query, Refused, gather};
 pub use html::html;
-pub use render::{csv, json, text};
+pub use issue::{NotIssued, bills, draw, drawn, issue};
+pub use issued::issued;
+pub use render::{csv, day, json, money, text};
 pub use settle::{
     Claim, ClaimLine, Difference, Incomparable, Metered, Settlement, SignedClaim, believe, claim,
     reconcile, sign,
 };
-pub use sum::{Tax, Total, half_even, total};
+pub use sum::{Tax, TaxLine, Total, half_even, total};
 
 use serde::Serialize;
 
@@ -54,6 +65,24 @@ pub struct Statement {
     pub disputed: Vec<Disputed>,
     /// Record of the journal up to which it was computed.
     pub through_record: u64,
+    /// The bill or credit note that it is, if it was issued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<Document>,
+}
+
+/// What makes a statement a bill, or a credit note.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Document {
+    /// Its number.
+    pub number: String,
+    /// `bill` or `credit_note`.
+    pub kind: &'static str,
+    /// The number of the bill that a credit note is about.
+    pub corrects: Option<String>,
+    /// When it was issued, in milliseconds since 1970.
+    pub issued_ms: u64,
+    /// Who issued it, in lines.
+    pub issuer: Vec<String>,
 }
 
 /// What a session cost.

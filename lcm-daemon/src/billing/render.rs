@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Statement, Total};
+use super::{Document, Statement, Total};
 use crate::purse::amount_text;
 
 /// Seconds of a day.
@@ -26,9 +26,16 @@ pub(super) fn span(ms: u64) -> String {
     format!("{}:{:02}:{:02}.{:03}", s / 3_600, s / 60 % 60, s % 60, ms % 1_000)
 }
 
+/// The day of an instant, UTC.
+#[must_use]
+pub fn day(ms: u64) -> String {
+    let (year, month, of_month) = crate::purse::date(ms / 1_000 / DAY_S);
+    format!("{year:04}-{month:02}-{of_month:02}")
+}
+
 /// A count of the currency's smallest unit.
 #[must_use]
-pub(super) fn money(amount: i128, digits: u32) -> String {
+pub fn money(amount: i128, digits: u32) -> String {
     let unit = 10_u128.pow(digits);
     let (sign, amount) = (if amount < 0 { "-" } else { "" }, amount.unsigned_abs());
     match digits {
@@ -41,9 +48,21 @@ pub(super) fn money(amount: i128, digits: u32) -> String {
 }
 
 pub(super) fn title(statement: &Statement) -> String {
+    if let Some(document) = &statement.document {
+        let Document { number, kind, corrects, issued_ms, .. } = document;
+        let what = if *kind == "bill" { "Bill" } else { "Credit note" };
+        let of = corrects.as_ref().map_or(String::new(), |bill| format!(" on bill {bill}"));
+        let (account, node, issued) = (&statement.account, &statement.node, day(*issued_ms));
+        return format!("{what} {number}{of} of {issued} to {account} by {node}");
+    }
     let what = if statement.provisional { "Provisional statement" } else { "Statement" };
     let period = statement.period.map_or(String::new(), |number| format!(", period {number}"));
     format!("{what} of {} by {}{period}", statement.account, statement.node)
+}
+
+/// The lines that say who issued it.
+pub(super) fn issuer(statement: &Statement) -> &[String] {
+    statement.document.as_ref().map(|document| document.issuer.as_slice()).unwrap_or_default()
 }
 
 pub(super) fn extent(statement: &Statement) -> String {
@@ -65,6 +84,9 @@ pub fn text(statement: &Statement, total: &Total) -> String {
 
 fn write_text(out: &mut String, statement: &Statement, total: &Total) -> std::fmt::Result {
     let Statement { currency, digits, .. } = statement;
+    for line in issuer(statement) {
+        writeln!(out, "{line}")?;
+    }
     writeln!(out, "{}", title(statement))?;
     writeln!(out, "{}; record {} of its journal\n", extent(statement), statement.through_record)?;
     for line in &statement.sessions {
@@ -163,6 +185,9 @@ pub fn csv(statement: &Statement, total: &Total) -> String {
 }
 
 fn write_csv(out: &mut String, statement: &Statement, total: &Total) -> std::fmt::Result {
+    if let Some(Document { number, kind, issued_ms, .. }) = &statement.document {
+        writeln!(out, "{kind},{},,,,{issued_ms},,,,,,,,,,", cell(number))?;
+    }
     for line in &statement.sessions {
         let (name, ms) = (cell(&line.session), line.ms);
         let shares = [line.receiver, line.sender, line.ours, line.refunds, line.total];
@@ -192,13 +217,16 @@ fn write_csv(out: &mut String, statement: &Statement, total: &Total) -> std::fmt
         let name = cell(&line.session);
         writeln!(out, "disputed,{name},,{},,,,,,,,,,{},,", line.record, line.amount)?;
     }
-    for (kind, amount) in [
-        ("exact", total.exact),
-        ("carried_in", total.carried_in),
-        ("net", total.net),
-        ("gross", total.gross),
-        ("carried_out", total.carried_out),
-    ] {
+    for (kind, amount) in
+        [("exact", total.exact), ("carried_in", total.carried_in), ("net", total.net)]
+    {
+        writeln!(out, "{kind},,,,,,,,,,,,,{amount},,")?;
+    }
+    for line in &total.taxes {
+        let name = cell(&format!("{} {}", line.tax.name, percent(line.tax.ppm)));
+        writeln!(out, "tax,{name},,,,,,,,,,,,{},,", line.amount)?;
+    }
+    for (kind, amount) in [("gross", total.gross), ("carried_out", total.carried_out)] {
         writeln!(out, "{kind},,,,,,,,,,,,,{amount},,")?;
     }
     Ok(())

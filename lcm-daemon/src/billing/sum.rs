@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Statement;
+pub use crate::ledger::replay::half_even;
 
 /// A tax.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -50,17 +51,6 @@ const LEDGER_DIGITS: u32 = 15;
 
 /// Parts per million that make a whole.
 const WHOLE: i128 = 1_000_000;
-
-/// Divides and rounds half to even; `by` is positive.
-#[must_use]
-pub fn half_even(amount: i128, by: i128) -> i128 {
-    let (quotient, rest) = (amount.div_euclid(by), amount.rem_euclid(by));
-    match (rest * 2).cmp(&by) {
-        std::cmp::Ordering::Less => quotient,
-        std::cmp::Ordering::Greater => quotient + 1,
-        std::cmp::Ordering::Equal => quotient + quotient.rem_euclid(2),
-    }
-}
 
 /// Sums up a statement.
 #[must_use]

@@ -16,11 +16,13 @@ use std::path::Path;
 use tokio::sync::oneshot;
 
 use super::Books;
+use crate::billing::draw;
+use crate::config::Billing;
 use crate::control::protocol::Reply;
 use crate::engine::{Engine, Now, RecordId};
 use crate::io::clock;
 use crate::ledger::amend::{Corrected, Correction, Ordered, correct};
-use crate::ledger::record::{Action, Actor, Body, Operator};
+use crate::ledger::record::{Action, Actor, Bill, Body, Operator};
 use crate::ledger::replay::Replay;
 use crate::ledger::verify::{Expected, verify};
 use crate::purse::amount_text;
@@ -31,23 +33,44 @@ const QUEUE_MAX: usize = 64;
 /// How often it is looked again for one order.
 const TRIES: u32 = 8;
 
-/// An order about a posting.
+/// An order.
 #[derive(Debug)]
 pub(crate) struct Job {
-    /// The record that opened the posting.
-    pub(crate) of: u64,
-    /// What is to become of it.
-    pub(crate) correction: Correction,
-    /// Why.
-    pub(crate) reason: String,
+    /// What is to be done.
+    pub(crate) work: Work,
     /// Who said so.
     pub(crate) by: Actor,
     /// Who waits.
     pub(crate) reply: oneshot::Sender<Reply>,
 }
 
+/// What is to be done.
+#[derive(Debug, Clone)]
+pub(crate) enum Work {
+    /// Something about a posting.
+    Correct {
+        /// The record that opened it.
+        of: u64,
+        /// What is to become of it.
+        correction: Correction,
+        /// Why.
+        reason: String,
+    },
+    /// Bills and credit notes are to be issued.
+    Issue(Billing),
+}
+
 /// What a thread found in the journal.
-pub(crate) type Found = Result<Box<Replay>, String>;
+#[derive(Debug)]
+pub(crate) enum Finding {
+    /// Its books.
+    Books(Box<Replay>),
+    /// What is to be issued.
+    Bills(Vec<Bill>),
+}
+
+/// The same, or why there is none.
+pub(crate) type Found = Result<Finding, String>;
 
 /// Orders, and what is known about the first of them.
 #[derive(Debug, Default)]
@@ -66,7 +89,7 @@ pub(super) struct Desk {
 /// Whether a record changes what an order about a posting comes to.
 fn stirs(body: &Body) -> bool {
     match body {
-        Body::Contra(_) | Body::Dispute(_) | Body::Started(_) => true,
+        Body::Contra(_) | Body::Dispute(_) | Body::Started(_) | Body::Bill(_) => true,
         Body::Operator(Operator { action, .. }) => {
             matches!(action, Action::Open { .. } | Action::Close { .. })
         }
@@ -97,9 +120,11 @@ impl Desk {
 
     /// Has the journal looked at for the first order, if that is due.
     pub(super) fn work(&mut self, directory: &Path) {
-        if self.queue.is_empty() || self.looking.is_some() {
+        if self.looking.is_some() {
             return;
         }
+        let Some(Job { work, by, .. }) = self.queue.front() else { return };
+        let (work, by) = (work.clone(), name(by));
         let after = *self.after.get_or_insert_with(|| {
             self.stirred = false;
             self.submitted
@@ -109,13 +134,11 @@ impl Desk {
         }
         let (sender, receiver) = oneshot::channel();
         let directory = directory.to_owned();
-        let look = move || {
-            let verified = verify(&directory, Expected::default());
-            let found = verified.map(|verified| Box::new(verified.replay));
-            let _ = sender.send(found.map_err(|e| format!("{e}; nothing was written")));
+        let find = move || {
+            let _ = sender.send(look(&directory, &work, &by));
         };
         self.looking = Some(receiver);
-        if let Err(error) = std::thread::Builder::new().name("desk".to_owned()).spawn(look) {
+        if let Err(error) = std::thread::Builder::new().name("desk".to_owned()).spawn(find) {
             tracing::error!(%error, "no thread to read the ledger with");
         }
     }
@@ -155,23 +178,69 @@ impl Books {
         let Some((job, found)) = self.desk.settle(found) else {
             return self.desk.work(&self.directory);
         };
-        let Job { of, correction, reason, by, reply } = job;
-        let by = if by.name.is_empty() { by.uid.to_string() } else { by.name };
-        let ordered = Ordered { by, reason, wall_ms: clock::unix_ms() };
-        let corrected = found.and_then(|mut replay| {
-            let corrected = correct(&mut replay, of, &correction, &ordered);
-            corrected.map_err(|fault| fault.what.advice())
-        });
-        match corrected {
-            Ok(corrected) => {
-                let said = Reply::Said(said(of, &corrected));
-                if let Some(record) = write(engine, now, corrected) {
-                    self.waiting.push_back((record, reply, said));
-                }
-            }
+        let reply = job.reply;
+        match found.and_then(|finding| done(engine, now, (job.work, &job.by), finding)) {
+            Ok((Some(record), said)) => self.waiting.push_back((record, reply, Reply::Said(said))),
+            Ok((None, said)) => drop(reply.send(Reply::Said(said))),
             Err(why) => drop(reply.send(Reply::Error(why))),
         }
         self.desk.work(&self.directory);
+    }
+}
+
+/// What an order comes to, by the journal.
+fn look(directory: &Path, work: &Work, by: &str) -> Found {
+    match work {
+        Work::Correct { .. } => {
+            let verified = verify(directory, Expected::default());
+            let books = verified.map(|verified| Finding::Books(Box::new(verified.replay)));
+            books.map_err(|unsound| format!("{unsound}; nothing was written"))
+        }
+        Work::Issue(billing) => {
+            let drawn = draw(directory, billing, by, clock::unix_ms());
+            drawn.map(|(bills, _)| Finding::Bills(bills)).map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// Has the engine write what was found; the last record, and what to say when it is durable.
+fn done(
+    engine: &mut Engine,
+    now: Now,
+    (work, by): (Work, &Actor),
+    finding: Finding,
+) -> Result<(Option<RecordId>, String), String> {
+    match (work, finding) {
+        (Work::Correct { of, correction, reason }, Finding::Books(mut replay)) => {
+            let ordered = Ordered { by: name(by), reason, wall_ms: clock::unix_ms() };
+            let corrected = correct(&mut replay, of, &correction, &ordered);
+            let corrected = corrected.map_err(|fault| fault.what.advice())?;
+            let said = said(of, &corrected);
+            Ok((write(engine, now, corrected), said))
+        }
+        (Work::Issue(_), Finding::Bills(bills)) => {
+            let said = numbers(&bills);
+            let last = bills.into_iter().map(|bill| engine.issue(bill)).last();
+            Ok((last, said))
+        }
+        _ => Err("what was found is not what was asked for".to_owned()),
+    }
+}
+
+/// Who ordered something, in the journal.
+fn name(by: &Actor) -> String {
+    if by.name.is_empty() { by.uid.to_string() } else { by.name.clone() }
+}
+
+/// What was issued, in words.
+pub(crate) fn numbers(bills: &[Bill]) -> String {
+    let numbers: Vec<String> =
+        bills.iter().filter(|bill| bill.number > 0).map(Bill::to_string).collect();
+    match numbers.as_slice() {
+        [] => "nothing is to be issued: close a period first, with `lcmctl ledger close-period`, \
+               or wait until there is something to pay"
+            .to_owned(),
+        numbers => format!("issued {}", numbers.join(", ")),
     }
 }
 
@@ -208,7 +277,8 @@ mod tests {
     fn job() -> (Job, oneshot::Receiver<Reply>) {
         let (reply, answer) = oneshot::channel();
         let by = Actor { uid: 0, name: "root".to_owned() };
-        (Job { of: 1, correction: Correction::Dispute, reason: String::new(), by, reply }, answer)
+        let work = Work::Correct { of: 1, correction: Correction::Dispute, reason: String::new() };
+        (Job { work, by, reply }, answer)
     }
 
     fn dispute() -> Body {

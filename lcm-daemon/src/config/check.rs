@@ -17,8 +17,8 @@ use super::{
     DEFAULT_ON_INCONSISTENCY, DEFAULT_ON_MISSING_PAYMENT, DEFAULT_P_TYPES, DEFAULT_PREEMPTION,
     DEFAULT_REFRESH_MS, DEFAULT_REQUIRE_ESTABLISHED, DEFAULT_ROLE, DEFAULT_SLEW_MAX_PERCENT,
     DEFAULT_VALIDITY_MS, Daemon, PTypes, REFRESH_MS_MAX, REFRESH_MS_MIN, Role, Rsvp,
-    VALIDITY_MS_MAX, accounts, authentication, choice, control, diagnostics, identity, interfaces,
-    ledger, limits, neighbours, proxy,
+    VALIDITY_MS_MAX, accounts, authentication, billing, choice, control, diagnostics, identity,
+    interfaces, ledger, limits, neighbours, proxy,
 };
 
 /// Beyond this R would outrun the lifetimes that K = 3 gives.
@@ -48,6 +48,8 @@ pub(super) fn config(file: File, problems: &mut Problems<'_>) -> Config {
         accounts::Beside { charges: charging.is_some(), keeps_books: ledger.directory.is_some() };
     let control = control::check(file.control, problems);
     let accounts = accounts::check(file.accounts, beside, problems);
+    let keeps_books = ledger.directory.is_some();
+    let billing = billing::check(file.billing, &daemon.name, keeps_books, problems);
     let inherited = interfaces::Inherited {
         charges: charging.is_some(),
         charging_place,
@@ -71,6 +73,7 @@ pub(super) fn config(file: File, problems: &mut Problems<'_>) -> Config {
         diagnostics,
         control,
         accounts,
+        billing,
         charging,
         authentication,
         identities,

@@ -25,6 +25,7 @@ use crate::tariff::Tariff;
 mod account;
 mod accounts;
 mod authentication;
+mod billing;
 mod check;
 mod choice;
 mod control;
@@ -55,6 +56,7 @@ pub use accounts::{Accounts, SettlementKind, Unknown};
 pub use authentication::{
     Authentication, DEFAULT_HANDSHAKE, DEFAULT_WINDOW, Handshake, Key, KeyUse, Secret, WINDOW_MAX,
 };
+pub use billing::{Billing, TaxRate, percent};
 pub use choice::{
     Choice, DEFAULT_CHOICE_ENABLED, DEFAULT_CHOICE_HOLD_MS, DEFAULT_CHOICE_MARGIN_PERCENT,
     DEFAULT_CHOICE_WAIT_MS,
@@ -180,6 +182,8 @@ pub struct Config {
     pub control: Control,
     /// `[accounts]`: who may spend how much; `None` if nobody's spending is looked at.
     pub accounts: Option<Accounts>,
+    /// `[billing]`: how bills are numbered and taxed; `None` if none are issued.
+    pub billing: Option<Billing>,
     /// `[charging]`: who pays and in what; `None` if this node does not charge.
     pub charging: Option<Charging>,
     /// `[[authentication]]`: who must prove to be who it is, and how.

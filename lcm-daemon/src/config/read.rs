@@ -7,11 +7,12 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 use super::problem::Problems;
 use super::wording::suggestion;
 use super::{
-    accounts, authentication, choice, control, diagnostics, identity, ledger, limits, proxy, raw,
+    accounts, authentication, billing, choice, control, diagnostics, identity, ledger, limits,
+    proxy, raw,
 };
 
 /// Names of the tables that a file may have.
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 17] = [
     "daemon",
     "rsvp",
     "limits",
@@ -20,6 +21,7 @@ const TABLES: [&str; 16] = [
     "diagnostics",
     "control",
     "accounts",
+    "billing",
     "charging",
     "neighbour",
     "authentication",
@@ -42,6 +44,8 @@ pub(super) struct File {
     pub(super) control: control::Raw,
     /// With its place, for what is missing beside it.
     pub(super) accounts: Option<Spanned<accounts::Raw>>,
+    /// With its place, for what is missing beside it.
+    pub(super) billing: Option<Spanned<billing::Raw>>,
     /// With its place, for what is missing in it.
     pub(super) charging: Option<Spanned<raw::Charging>>,
     pub(super) neighbours: Vec<Spanned<raw::Neighbour>>,
@@ -66,6 +70,7 @@ impl File {
                 "diagnostics" => file.diagnostics = table(value, problems),
                 "control" => file.control = table(value, problems),
                 "accounts" => file.accounts = Some(placed(value, problems)),
+                "billing" => file.billing = Some(placed(value, problems)),
                 "charging" => file.charging = Some(placed(value, problems)),
                 "default_interface" => file.default_interface = Some(placed(value, problems)),
                 "interface" => file.interfaces = tables("interface", value, problems),

@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use super::{
-    Account, Config, Contract, Interface, accounts, authentication, choice, control, diagnostics,
-    exchange, identity, ledger, limits, proxy,
+    Account, Config, Contract, Interface, accounts, authentication, billing, choice, control,
+    diagnostics, exchange, identity, ledger, limits, proxy,
 };
 
 /// Every effective setting of a configuration, as TOML.
@@ -59,6 +59,11 @@ fn tables(out: &mut String, config: &Config) -> fmt::Result {
     if let Some(accounts) = &config.accounts {
         writeln!(out, "\n[accounts]")?;
         accounts::render(out, accounts, quoted)?;
+    }
+
+    if let Some(billing) = &config.billing {
+        writeln!(out, "\n[billing]")?;
+        billing::render(out, billing, quoted)?;
     }
 
     writeln!(out, "\n[charging]")?;

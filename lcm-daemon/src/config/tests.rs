@@ -806,6 +806,7 @@ prop_compose! {
         let charges = charging.is_some();
         let unpaid = charging.as_ref().is_some_and(|charging| charging.general.account.is_none());
         Config {
+            billing: None,
             daemon: Daemon {
                 name,
                 control_socket: PathBuf::from(socket),

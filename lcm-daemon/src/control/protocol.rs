@@ -71,6 +71,11 @@ pub enum Request {
         /// What.
         order: CorrectOrder,
     },
+    /// Issue bills and credit notes that are due.
+    IssueBills {
+        /// The ledger's directory, absolute: a daemon that keeps another one refuses.
+        directory: PathBuf,
+    },
     /// Close a period of the ledger.
     ClosePeriod {
         /// The ledger's directory, absolute: a daemon that keeps another one refuses.

@@ -17,7 +17,7 @@ pub(crate) enum Right {
     Read,
     /// To send and to receive: whoever may open the socket may.
     Use,
-    /// To open, credit, limit and close accounts, and to correct what was charged.
+    /// To open, credit, limit and close accounts, to correct what was charged, and to bill it.
     Credit,
     /// To change what this node asks for and how it works: prices, refresh periods, periods of
     /// the books, whether anybody is let in.
@@ -30,7 +30,9 @@ impl Right {
         match request {
             Request::Show { .. } | Request::ListAccounts | Request::Trace(_) => Self::Read,
             Request::Send(_) | Request::Receive(_) | Request::Close { .. } => Self::Use,
-            Request::Account(_) | Request::Correct { .. } => Self::Credit,
+            Request::Account(_) | Request::Correct { .. } | Request::IssueBills { .. } => {
+                Self::Credit
+            }
             _ => Self::Price,
         }
     }
@@ -39,7 +41,9 @@ impl Right {
         match self {
             Self::Read => "read state and accounts",
             Self::Use => "open sessions",
-            Self::Credit => "open, credit, limit and close accounts, or correct what was charged",
+            Self::Credit => {
+                "open, credit, limit and close accounts, or correct and bill what was charged"
+            }
             Self::Price => "change prices and how the node works",
         }
     }

@@ -2,6 +2,7 @@
 
 mod account;
 mod authentication;
+mod bill;
 mod decode;
 mod dispute;
 mod drain;
@@ -15,6 +16,7 @@ mod show;
 mod statement;
 mod table;
 mod trace;
+mod when;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -54,6 +56,11 @@ enum Command {
     Account {
         #[command(subcommand)]
         what: account::Account,
+    },
+    /// Issue, list and show bills and credit notes.
+    Bill {
+        #[command(subcommand)]
+        what: bill::What,
     },
     /// Keep a posting out of bills, let it stand again, list its evidence.
     Dispute {
@@ -124,6 +131,7 @@ pub fn ctl_with(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Trace(args) => trace::run(&args),
         Command::Decode(args) => return decode::run(&args),
         Command::Ledger { what } => return ledger::run(&what),
+        Command::Bill { what } => return ended(bill::run(&what).map(|()| true)),
         Command::Dispute { what } => return ended(dispute::run(&what).map(|()| true)),
         Command::Refund(args) => return ended(dispute::refund(&args).map(|()| true)),
         Command::Settle(args) => return ended(settle::run(&args)),

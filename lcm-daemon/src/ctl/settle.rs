@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::when::Span;
 use crate::billing::{Metered, Query, Settlement, believe, claim, reconcile, sign};
 use crate::ledger::sign::PublicKey;
 use crate::purse::{Holder, amount_text};
@@ -22,12 +23,8 @@ pub(crate) struct SettleArgs {
     /// The key that must have signed it: 64 hexadecimal digits.
     #[arg(long, value_name = "HEX", value_parser = super::ledger::public_key)]
     public_key: Option<PublicKey>,
-    /// From when on, in milliseconds since 1970.
-    #[arg(long, value_name = "MS")]
-    from: Option<u64>,
-    /// Until when; to the end of the last closed period without it.
-    #[arg(long, value_name = "MS")]
-    to: Option<u64>,
+    #[command(flatten)]
+    span: Span,
     /// How much later than the other each may hear of a change, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 1_000)]
     tolerance: u64,
@@ -41,10 +38,11 @@ pub(crate) struct SettleArgs {
 
 /// False if there are differences.
 pub(crate) fn run(args: &SettleArgs) -> Result<bool, String> {
+    let (from_ms, to_ms) = args.span.ms()?;
     let query = Query {
         holder: Holder::Neighbour(args.neighbour),
-        from_ms: args.from,
-        to_ms: args.to,
+        from_ms,
+        to_ms,
         period: None,
         provisional: args.provisional,
         detail: 1,

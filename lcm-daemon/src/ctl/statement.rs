@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::billing::{Query, Tax, csv, gather, html, json, text, total};
+use super::when::Span;
+use crate::billing::{Query, Statement, Tax, Total, csv, gather, html, json, text, total};
+use crate::config::percent;
 use crate::purse::Holder;
 
 #[derive(Debug, Args)]
@@ -14,14 +16,10 @@ pub(crate) struct StatementArgs {
     /// Directory of the books.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/lcm/ledger")]
     ledger: PathBuf,
-    /// From when on, in milliseconds since 1970; from the beginning without it.
-    #[arg(long, value_name = "MS", conflicts_with = "period")]
-    from: Option<u64>,
-    /// Until when; to the end of the last closed period without it.
-    #[arg(long, value_name = "MS", conflicts_with = "period")]
-    to: Option<u64>,
+    #[command(flatten)]
+    span: Span,
     /// A closed period by its number.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["from", "to"])]
     period: Option<u64>,
     /// 0: sessions; 1: flows and rates too; 2: where charges arose too.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=2))]
@@ -38,7 +36,7 @@ pub(crate) struct StatementArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(crate) enum Format {
     Text,
     Json,
     Csv,
@@ -48,36 +46,35 @@ enum Format {
 /// Reads `NAME=PERCENT`, with four digits behind the point at most.
 fn tax(text: &str) -> Result<Tax, String> {
     let wrong = || format!("{text:?} is no tax: write NAME=PERCENT, as VAT=19 or VAT=7.5");
-    let (name, percent) = text.split_once('=').ok_or_else(wrong)?;
-    let (whole, part) = percent.split_once('.').unwrap_or((percent, "0"));
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if name.is_empty() || !digits(whole) || !digits(part) || part.len() > 4 || whole.len() > 3 {
-        return Err(wrong());
-    }
-    let ppm = format!("{whole}{part:0<4}").parse().map_err(|_| wrong())?;
+    let (name, rate) =
+        text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(wrong)?;
+    let ppm = percent(rate).ok_or_else(wrong)?;
     Ok(Tax { name: name.to_owned(), ppm })
 }
 
+/// A statement as it was asked for.
+pub(crate) fn written(format: Format, statement: &Statement, total: &Total) -> String {
+    match format {
+        Format::Text => text(statement, total),
+        Format::Json => json(statement, total),
+        Format::Csv => csv(statement, total),
+        Format::Html => html(statement, total),
+    }
+}
+
 pub(crate) fn run(args: &StatementArgs) -> Result<(), String> {
+    let (from_ms, to_ms) = args.span.ms()?;
     let query = Query {
         holder: args.account.clone(),
-        from_ms: args.from,
-        to_ms: args.to,
+        from_ms,
+        to_ms,
         period: args.period,
         provisional: args.provisional,
         detail: args.detail,
     };
     let statement = gather(&args.ledger, &query).map_err(|error| error.to_string())?;
     let total = total(&statement, 0, &args.tax);
-    print!(
-        "{}",
-        match args.format {
-            Format::Text => text(&statement, &total),
-            Format::Json => json(&statement, &total),
-            Format::Csv => csv(&statement, &total),
-            Format::Html => html(&statement, &total),
-        }
-    );
+    print!("{}", written(args.format, &statement, &total));
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use super::show::PurseView;
 use super::time::Now;
 use super::{Core, Engine};
 use crate::ledger::record::{
-    Action, Actor, Body, Cause, Contra, Dispute, Meter, Operator, Payment, Runs,
+    Action, Actor, Bill, Body, Cause, Contra, Dispute, Meter, Operator, Payment, Runs,
 };
 use crate::ledger::replay::GivenBack;
 use crate::purse::{Due, End, Holder, Kept, NotWhole, Purse, Terms, TermsError, amount_text};
@@ -397,6 +397,11 @@ impl Engine {
     /// Writes down a dispute that opens or ends.
     pub fn dispute(&mut self, dispute: Dispute) -> RecordId {
         self.core.outbox.record(Body::Dispute(dispute))
+    }
+
+    /// Writes down a bill or a credit note.
+    pub fn issue(&mut self, bill: Bill) -> RecordId {
+        self.core.outbox.record(Body::Bill(Box::new(bill)))
     }
 
     /// Writes down what an operator did otherwise, in [`REASON_MAX`] bytes at most.

@@ -136,8 +136,12 @@ impl Carried {
         if !signed(signer, &carried.text(books), [*r, *s]) {
             return Err(BadCarried::Signature);
         }
-        // Version 1 had no accounts of holders; they stand at the end.
-        let none: &[u8] = if version < 2 { &[0] } else { &[] };
+        // Version 1 had no accounts of holders, version 2 no bills; they stand at the end.
+        let none: &[u8] = match version {
+            0 | 1 => &[0; 5],
+            2 => &[0; 4],
+            _ => &[],
+        };
         let books = [books, none].concat();
         carried.replay = postcard::from_bytes(&books).map_err(|_| BadCarried::Malformed)?;
         Ok(carried)

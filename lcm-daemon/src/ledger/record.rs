@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::purse::{Holder, Terms, amount_text};
 
 /// Version of the journal: of its frames and of these records. 2 has [`Body::Operator`],
-/// [`Body::Exchange`] and [`Cause::Exhausted`].
-pub const FORMAT: u16 = 2;
+/// [`Body::Exchange`] and [`Cause::Exhausted`], 3 has [`Body::Bill`].
+pub const FORMAT: u16 = 3;
 
 /// A record: what changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,8 @@ pub enum Body {
     Operator(Operator),
     /// A rate that this node approved upstream, in the currency of the previous hop.
     Exchange(Exchange),
+    /// A bill or a credit note was issued.
+    Bill(Box<Bill>),
 }
 
 /// A daemon started.
@@ -417,4 +419,81 @@ pub struct Exchange {
     pub rate: u64,
     /// What the payee debits, in its currency.
     pub foreign_rate: u64,
+}
+
+/// Numbers that are counted together, from 1 and without gaps.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Series {
+    /// They begin with it.
+    pub prefix: String,
+    /// The year in which they are issued.
+    pub year: u16,
+    /// Credit notes; otherwise bills.
+    pub credit: bool,
+}
+
+/// What a bill is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BillOf {
+    /// All that its holder's last bill did not have, up to the end of this period.
+    Period(u64),
+    /// A credit note, about what was given back of an earlier bill.
+    Credit {
+        /// Number of the record that issued that bill.
+        bill: u64,
+        /// Contra entries up to this record.
+        through: u64,
+    },
+}
+
+/// A tax on a bill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taxed {
+    /// Its name.
+    pub name: String,
+    /// Its rate in parts per million of the net amount.
+    pub ppm: u32,
+    /// How much, in the smallest unit of the currency.
+    pub amount: i128,
+}
+
+/// A bill or a credit note; amounts are negative where we owe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bill {
+    /// The series of its number.
+    pub series: Series,
+    /// Its number there; 0 where nothing is to be paid yet: then all is carried on.
+    pub number: u64,
+    /// Whose.
+    pub holder: Holder,
+    /// What it is about.
+    pub of: BillOf,
+    /// Digits of the currency behind the point.
+    pub digits: u8,
+    /// The exact sum, in ledger units.
+    pub exact: i128,
+    /// What the last one left over, in ledger units.
+    pub carried_in: i128,
+    /// Both, rounded half to even to the smallest unit of the currency.
+    pub net: i128,
+    /// What is left over, in ledger units.
+    pub carried_out: i128,
+    /// Taxes on the net amount.
+    pub taxes: Vec<Taxed>,
+    /// Net and taxes.
+    pub gross: i128,
+    /// Who issues it, in lines.
+    pub issuer: String,
+    /// Who ordered it.
+    pub by: String,
+    /// When, by the wall clock in milliseconds.
+    pub wall_ms: u64,
+}
+
+impl std::fmt::Display for Bill {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Series { prefix, year, credit } = &self.series;
+        let letter = if *credit { "C" } else { "" };
+        write!(f, "{prefix}-{year}-{letter}{:06}", self.number)
+    }
 }

@@ -117,7 +117,15 @@ impl error::Error for Unsound {}
 impl fmt::Display for Unsound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::Io { path, error } => {
+                write!(f, "{}: {error}", path.display())?;
+                match error.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        f.write_str(": do this as a user who may read the books")
+                    }
+                    _ => Ok(()),
+                }
+            }
             Self::Empty(dir) => {
                 write!(f, "{}: no journal is here: no file NUMBER.journal", dir.display())
             }

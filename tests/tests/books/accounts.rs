@@ -51,7 +51,7 @@ fn records(books: &std::path::Path) -> Result<Vec<Body>, Box<dyn Error>> {
 
 pub(crate) fn prepaid() -> TestResult {
     let books = tempfile::tempdir()?;
-    let more = "\n[accounts]\nwarn_s = 2\n".to_owned();
+    let more = "\n[accounts]\nwarn_s = 2\n[billing]\nprefix = \"B\"\n".to_owned();
     let more = BTreeMap::from([(NODE.to_owned(), more)]);
     let setup = Setup { books: Some(books.path().to_owned()), more, ..play::figure() };
     let mut play = Play::start(setup)?;
@@ -90,7 +90,9 @@ pub(crate) fn prepaid() -> TestResult {
     })?;
     let in_use = refused(&play, &["close", R1])?;
     assert!(in_use.contains("in use by 1 payments: wait until its sessions end"), "{in_use}");
-    disputes(&play, &books.path().join(NODE).join("ledger"))?;
+    let ledger = books.path().join(NODE).join("ledger");
+    disputes(&play, &ledger)?;
+    closed_and_billed(&mut play, &ledger)?;
     assert!(play.terminate(NODE, ENDING)?.success());
     journal(books.path(), left)
 }
@@ -129,6 +131,58 @@ fn disputes(play: &Play, ledger: &Path) -> TestResult {
     assert!(nothing.contains("nothing is left"), "{nothing}");
     let elsewhere = run(play, NODE, &["refund", &of, "all", "--ledger", "/", "--reason", "x"])?;
     assert!(text(&elsewhere.stderr).contains("no journal"), "{}", text(&elsewhere.stderr));
+    Ok(())
+}
+
+/// What `lcmctl statement` prints, or why not.
+fn statement(
+    play: &Play,
+    dir: &str,
+    words: &[&str],
+) -> Result<Result<String, String>, Box<dyn Error>> {
+    let output = run(play, NODE, &[&["statement", "--ledger", dir], words].concat())?;
+    let said = (text(&output.stdout).to_owned(), text(&output.stderr).to_owned());
+    Ok(if output.status.success() { Ok(said.0) } else { Err(said.1) })
+}
+
+/// A statement is refused as long as no period is closed; closing one issues bills, once. Here they
+/// come to less than a cent, which is carried on.
+fn closed_and_billed(play: &mut Play, ledger: &Path) -> TestResult {
+    let dir = ledger.to_str().ok_or("a path")?;
+    let future = ["--to", "2999-01-01", R1];
+    for (words, says) in [
+        (&[R1][..], "no period is closed yet: close one with `lcmctl ledger close-period`"),
+        (&["--period", "1", R1], "period 1 is not closed: close it with"),
+        (&["--from", "tomorrow", R1], "write a day as 2026-11-01"),
+        (&["--from", "2026-03-29T02:30", "--time-zone", "Europe/Berlin", R1], "write the offset"),
+        (&["--to", "2026-01-01", "--from", "2026-02-01", R1], "--to lies before --from"),
+    ] {
+        let refused = statement(play, dir, words)?.unwrap_err();
+        assert!(refused.contains(says), "{words:?}: {refused}");
+    }
+    succeed(play, NODE, &["ledger", "close-period", dir])?;
+    let refused = statement(play, dir, &future)?.unwrap_err();
+    assert!(refused.contains("the span is not closed: the last period, 1, ended at"), "{refused}");
+    let nobody = statement(play, dir, &["nai:nobody@example.net"])?.unwrap_err();
+    assert!(nobody.contains("`lcmctl ledger verify --accounts`"), "{nobody}");
+    assert!(statement(play, dir, &["--period", "1", R1])??.contains("to pay"));
+    play.wait("the bills of the period", |play| {
+        let records = succeed(
+            play,
+            NODE,
+            &["ledger", "export", "--format", "jsonl", "--what", "records", dir],
+        )
+        .map_err(|e| e.to_string())?;
+        let billed = |line: &&str| line.contains("\"kind\":\"bill\"") && line.contains(R1);
+        match records.lines().filter(billed).count() {
+            1 => Ok(()),
+            count => Err(format!("{count} bills for R1")),
+        }
+    })?;
+    let again = succeed(play, NODE, &["bill", "issue", "--ledger", dir])?;
+    assert!(again.contains("nothing is to be issued"), "{again}");
+    let unknown = run(play, NODE, &["bill", "show", "B-2026-000001", "--ledger", dir])?;
+    assert!(text(&unknown.stderr).contains("`lcmctl bill list`"), "{}", text(&unknown.stderr));
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod accounts;
 mod disk;
 mod periods;
 mod restart;
+mod rights;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(target_arch = "x86_64")]
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         ("r047_nothing_new_is_agreed_to_while_the_disk_is_slow", disk::slow),
         #[cfg(target_arch = "x86_64")]
         ("r047_nothing_new_is_agreed_to_while_syncs_fail", disk::failing),
+        ("a_second_user_may_do_what_its_groups_may", rights::rights),
         ("r023_prepaid_to_the_last_millisecond_and_through_a_kill", accounts::prepaid),
         ("a_second_daemon_on_a_ledger_is_refused", disk::second_daemon),
         ("a_ledger_of_a_newer_program_is_refused_and_left_alone", disk::newer),

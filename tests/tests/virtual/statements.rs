@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use charging_model::Ppm;
 use charging_model::tree::Tree;
 use lcm_daemon::billing::{
-    Query, Refused, Statement, Tax, believe, claim, csv, gather, html, json, reconcile, sign, text,
-    total,
+    Query, Refused, Statement, Tax, Total, believe, bills, claim, csv, gather, html, issue, issued,
+    json, reconcile, sign, text, total,
 };
+use lcm_daemon::config::Config;
 use lcm_daemon::ledger::amend::{AmendError, Correction, Ordered, Share, amend, evidence};
 use lcm_daemon::ledger::journal::{Journal, Options as JournalOptions};
 use lcm_daemon::ledger::record::{Body, Contra, Dispute, Payment, Period, Runs, Stamp, Started};
@@ -142,21 +143,7 @@ fn r012_r013_statements_in_each_format_are_those_that_were_kept() {
     let vat = [Tax { name: "VAT".to_owned(), ppm: 190_000 }];
     let statement = gather(dir.path(), &query("opaque:R2".parse().unwrap())).unwrap();
     let due = total(&statement, 123, &vat);
-    let kept = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/statement");
-    for (name, drawn) in [
-        ("R2.txt", text(&statement, &due)),
-        ("R2.json", json(&statement, &due)),
-        ("R2.csv", csv(&statement, &due)),
-        ("R2.html", html(&statement, &due)),
-    ] {
-        let file = kept.join(name);
-        if std::env::var_os("KEEP_GOLDEN").is_some() {
-            std::fs::create_dir_all(&kept).unwrap();
-            std::fs::write(&file, &drawn).unwrap();
-        }
-        let golden = std::fs::read_to_string(&file).unwrap_or_default();
-        assert_eq!(drawn, golden, "{name}: look at it, then KEEP_GOLDEN=1");
-    }
+    as_kept("R2", &statement, &due);
     let page = html(&statement, &due);
     for outside in ["<script", "src=", "href=", "url(", "@import"] {
         assert!(!page.contains(outside), "{outside}");
@@ -169,6 +156,67 @@ fn r012_r013_statements_in_each_format_are_those_that_were_kept() {
     assert!(less(1).sessions[0].flows[0].arose.is_none());
     assert!(less(0).sessions[0].flows.is_empty());
     assert_eq!(exact(&less(0)), exact(&statement));
+}
+
+/// Each format is as it was kept.
+fn as_kept(name: &str, statement: &Statement, due: &Total) {
+    let kept = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/statement");
+    for (ending, drawn) in [
+        ("txt", text(statement, due)),
+        ("json", json(statement, due)),
+        ("csv", csv(statement, due)),
+        ("html", html(statement, due)),
+    ] {
+        let file = kept.join(format!("{name}.{ending}"));
+        if std::env::var_os("KEEP_GOLDEN").is_some() {
+            std::fs::create_dir_all(&kept).unwrap();
+            std::fs::write(&file, &drawn).unwrap();
+        }
+        let golden = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(drawn, golden, "{name}.{ending}: look at it, then KEEP_GOLDEN=1");
+    }
+}
+
+#[test]
+fn r010_r029_a_bill_and_its_credit_note_are_issued_once_and_drawn_as_they_were_kept() {
+    let play = played();
+    let dir = tempfile::tempdir().unwrap();
+    write(&play, 3, dir.path(), &[]);
+    let settings = "[ledger]\ndirectory = \"/books\"\n[billing]\nprefix = \"IS3\"\n\
+                    issuer = [\"IS3 <Networks>\", \"1 Main Street\"]\n\
+                    taxes = [{ name = \"VAT\", percent = \"19\", from = \"2020-01-01\" }]\n";
+    let billing = Config::parse(settings, "test").unwrap().billing.unwrap();
+    let wall_ms = u64::from(UNIX_START) * 1_000 + 3_600_000;
+    let holder: Holder = "opaque:R2".parse().unwrap();
+    let all = issue(dir.path(), &billing, "root", wall_ms).unwrap();
+    // R2 pays IS3, and IS2's sender payments come over IS2.
+    let bill = all.iter().find(|bill| bill.holder == holder).unwrap().clone();
+    assert!(issue(dir.path(), &billing, "root", wall_ms).unwrap().is_empty(), "once");
+    let statement = gather(dir.path(), &query(holder.clone())).unwrap();
+    assert_eq!(bill.exact, exact(&statement), "a bill of all is the statement of all");
+    let (drawn, due) = issued(dir.path(), &bill.to_string(), 1).unwrap();
+    as_kept("bill", &drawn, &due);
+    // All of it is given back: a credit note names the bill.
+    let ordered = Ordered { by: "root".into(), reason: "noise".into(), wall_ms };
+    for segment in &statement.sessions[0].flows[0].segments {
+        let all = Correction::GiveBack(Share::All);
+        amend(dir.path(), segment.record, &all, &ordered).unwrap();
+    }
+    let all = issue(dir.path(), &billing, "root", wall_ms).unwrap();
+    let [credit] = &all[..] else { panic!("{all:?}") };
+    assert_eq!((credit.exact, credit.net), (-bill.exact, -bill.net));
+    assert_eq!((credit.carried_in, credit.carried_out), (bill.carried_out, 0));
+    let (drawn, due) = issued(dir.path(), &credit.to_string(), 1).unwrap();
+    let corrects = drawn.document.as_ref().and_then(|document| document.corrects.clone());
+    assert_eq!(corrects, Some(bill.to_string()));
+    as_kept("credit", &drawn, &due);
+    // The bill is drawn as it was, whatever came after it.
+    let (again, _) = issued(dir.path(), &bill.to_string(), 1).unwrap();
+    assert_eq!(exact(&again), bill.exact);
+    let (book, _) = bills(dir.path()).unwrap();
+    assert!(book.to_bill().is_empty() && book.to_credit().is_empty());
+    let unknown = issued(dir.path(), "IS3-2026-000099", 1).unwrap_err();
+    assert!(unknown.to_string().contains("`lcmctl bill list`"), "{unknown}");
 }
 
 #[test]

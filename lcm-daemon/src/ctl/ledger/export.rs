@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::row::{self, Format, Row};
 use super::{now, text};
-use crate::ledger::record::{Body, Cause, Stamp};
+use crate::ledger::record::{Bill, BillOf, Body, Cause, Stamp};
 use crate::ledger::replay::{Account, Moment, Open, Posting, Replay, name};
 use crate::ledger::verify::{Expected, Walk};
 
@@ -83,6 +83,11 @@ const RECORDS: &[&str] = &[
     "ours",
     "theirs",
     "foreign_rate",
+    "number",
+    "net",
+    "gross",
+    "carried_in",
+    "carried_out",
 ];
 
 /// Columns of postings; docs/ledger.md.
@@ -270,7 +275,27 @@ fn by_hand(row: Row, body: &Body) -> Row {
             .text("theirs", exchange.theirs)
             .text("rate", exchange.rate)
             .text("foreign_rate", exchange.foreign_rate),
+        Body::Bill(bill) => row
+            .text("kind", if bill.series.credit { "credit_note" } else { "bill" })
+            .number("wall_ms", bill.wall_ms)
+            .text("number", bill)
+            .text("account", &bill.holder)
+            .text("of", of(bill))
+            .text("amount", bill.exact)
+            .text("net", bill.net)
+            .text("gross", bill.gross)
+            .text("carried_in", bill.carried_in)
+            .text("carried_out", bill.carried_out)
+            .text("by", &bill.by),
         _ => row,
+    }
+}
+
+/// What a bill is about: a period, or the record of the bill that it credits.
+fn of(bill: &Bill) -> String {
+    match bill.of {
+        BillOf::Period(period) => format!("period {period}"),
+        BillOf::Credit { bill, .. } => format!("record {bill}"),
     }
 }
 

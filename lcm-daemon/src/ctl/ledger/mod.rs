@@ -246,21 +246,42 @@ pub(crate) fn keeper(daemon: &Daemon, dir: &Path) -> Result<Option<(Client, Path
 }
 
 fn close_period(args: &ClosePeriodArgs) -> Result<(), String> {
-    exists(&args.dir)?;
     let number = if let Some((mut client, directory)) = keeper(&args.daemon, &args.dir)? {
         match client.ask(&Request::ClosePeriod { directory }).map_err(text)? {
             Reply::Period(number) => number,
             other => return Err(format!("the daemon gave another answer: {other:?}")),
         }
     } else {
+        exists(&args.dir)?;
         period::close(&args.dir, &now()).map_err(text)?
     };
     println!("period {number} is closed");
     Ok(())
 }
 
+/// Where bills are issued, a period is put away only when its bills are.
+fn billed(dir: &Path, through: u64) -> Result<(), String> {
+    let (book, replay) = match crate::billing::bills(dir) {
+        Ok(known) => known,
+        // That is told by who puts it away.
+        Err(crate::billing::NotIssued::Unsound(_)) => return Ok(()),
+        Err(error) => return Err(text(error)),
+    };
+    let first = book.to_bill().into_iter().find(|(_, period, _)| *period <= through);
+    let due = first.map(|(holder, ..)| holder);
+    let due = due.or_else(|| book.to_credit().into_iter().map(|(holder, ..)| holder).next());
+    match due.filter(|_| replay.has_bills()) {
+        None => Ok(()),
+        Some(holder) => Err(format!(
+            "{holder} has no bill yet for what is to be put away; nothing was changed: issue it \
+             with `lcmctl bill issue`"
+        )),
+    }
+}
+
 fn run_prune(args: &PruneArgs) -> Result<(), String> {
     exists(&args.dir)?;
+    billed(&args.dir, args.through)?;
     let pruned = prune(&args.dir, args.through, args.to.as_deref(), &now()).map_err(text)?;
     match pruned {
         None => println!("no file holds only periods up to {}; nothing was changed", args.through),

@@ -68,6 +68,33 @@ impl Wrong {
 /// currency units per second, amounts 10⁻¹⁵ currency units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wrong {
+    /// Numbers of bills have no gaps.
+    BillNumber {
+        /// What must have come.
+        expected: u64,
+        /// What came.
+        found: u64,
+    },
+    /// A bill takes up what the last one left over.
+    BillCarried {
+        /// Number of the record.
+        number: u64,
+    },
+    /// The sums of a bill follow from its exact amount.
+    BillSum {
+        /// Number of the record.
+        number: u64,
+    },
+    /// A bill is about periods that are closed, and not billed to this holder before.
+    BillPeriod {
+        /// Which it names.
+        period: u64,
+    },
+    /// A credit note is about a bill of the same holder.
+    NoSuchBill {
+        /// The record that it names.
+        record: u64,
+    },
     /// Its number does not follow.
     Number {
         /// What must have come.
@@ -280,6 +307,21 @@ impl fmt::Display for Wrong {
             }
             Self::DisputedAlready { of } => write!(f, "posting {of} is disputed already"),
             Self::NotDisputed { of } => write!(f, "posting {of} is not disputed"),
+            Self::BillNumber { expected, found } => {
+                write!(f, "issues a bill with number {found} where {expected} must come")
+            }
+            Self::BillCarried { .. } => {
+                f.write_str("issues a bill that does not carry on what the last one left over")
+            }
+            Self::BillSum { .. } => {
+                f.write_str("issues a bill whose net amount, remainder and taxes are not its sum")
+            }
+            Self::BillPeriod { period } => {
+                write!(f, "bills period {period}, which is billed or not closed")
+            }
+            Self::NoSuchBill { record } => {
+                write!(f, "credits a bill that record {record} did not issue to this account")
+            }
             Self::OpenAlready => f.write_str("opens an account that is open"),
             Self::NoSuchAccount => f.write_str("is about an account that is not open"),
             Self::NotHeld => f.write_str("pays in or agrees on what the account cannot hold"),

@@ -13,6 +13,7 @@
 //! No clock, no file: the same records give the same books, on any machine.
 
 mod accounts;
+mod bills;
 mod fault;
 mod flows;
 mod pages;
@@ -25,19 +26,21 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use accounts::{Account, AccountRef};
+pub use bills::half_even;
 pub use fault::{Fault, Wrong, name};
 pub use posting::{ByState, GivenBack, Posting, State, TenureRef};
 pub use purses::Standing;
 pub use run::Moment;
 
 use self::accounts::{Accounts, NeighbourRef};
+use self::bills::Bills;
 use self::flows::{Flow, Flows, Grant, Line};
 use self::posting::Postings;
 use self::purses::Purses;
 use self::run::Run;
 use super::record::{
     Body, Cause, Closed, Consent, Contra, Dispute, Exchange, Gap, Meter, Neighbour, Offer, Payment,
-    Period, Runs, Stamp, Started,
+    Period, Runs, Series, Stamp, Started,
 };
 use crate::purse::Holder;
 
@@ -53,8 +56,10 @@ pub struct Replay {
     /// Meters that run though their approval ended or was lowered: what stops them must follow,
     /// with an instant not after that.
     overdue: Vec<Overdue>,
-    /// Accounts of holders; last, since format 1 had none.
+    /// Accounts of holders; format 1 had none.
     purses: Purses,
+    /// Bills; last, since format 2 had none.
+    bills: Bills,
 }
 
 /// A meter that must have stopped.
@@ -148,6 +153,9 @@ impl Replay {
             Body::Period(period) => self.period(period)?,
             Body::Operator(operator) => self.purses.ordered(number, &operator.action)?,
             Body::Exchange(exchange) => self.exchange(exchange)?,
+            Body::Bill(bill) => {
+                self.bills.issued(number, bill, self.postings.last_period())?;
+            }
         }
         Ok(Applied::default())
     }
@@ -627,6 +635,30 @@ impl Replay {
     #[must_use]
     pub fn holder(&self, posting: &Posting) -> Option<&Holder> {
         self.purses.payer(self.accounts.get(posting.debit)?, posting.number)
+    }
+
+    /// Who holds the account that a payer spends of by a segment that this record opened.
+    #[must_use]
+    pub fn payer(&self, payer: &Account, number: u64) -> Option<&Holder> {
+        self.purses.payer(payer, number)
+    }
+
+    /// What is left over of a holder's bills, in ledger units.
+    #[must_use]
+    pub fn carried(&self, holder: &Holder) -> i128 {
+        self.bills.carried(holder)
+    }
+
+    /// The last number of a series of bills; 0 if there is none.
+    #[must_use]
+    pub fn last_bill(&self, series: &Series) -> u64 {
+        self.bills.last(series)
+    }
+
+    /// Whether bills were issued.
+    #[must_use]
+    pub fn has_bills(&self) -> bool {
+        self.bills.any()
     }
 
     /// To whom what is given back of the posting that a record opened goes.

@@ -1,0 +1,352 @@
+//! What is to be billed, and what was: a function of the journal alone.
+//!
+//! ```text
+//!  Walk ─▶ Book: at each Period a draft for each holder ─▶ a Bill record takes them up
+//!            └─ contra entry of what is billed already   ─▶ a Bill record of a credit note does
+//! ```
+//!
+//! A draft is made of what was posted by the record of its period and is in no earlier one, so what
+//! is billed does not depend on when, or how often, somebody asks for it. What a segment that runs
+//! has come to by then is in it, too; the rest is in a later one. What is disputed waits. What is
+//! given back is taken off what is not billed yet; beyond that it becomes a credit note that names
+//! the bill.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+
+use crate::ledger::record::{Bill, BillOf, Body, Contra, Payment};
+use crate::ledger::replay::{Account, Posting, Replay};
+use crate::purse::Holder;
+
+/// A part of a posting that is billed, or given back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The record that opened it.
+    pub record: u64,
+    /// From its so many-th millisecond on
+    pub from_ms: u64,
+    /// up to this one.
+    pub to_ms: u64,
+    /// What is given back of it, in ledger units.
+    pub refund: u128,
+}
+
+/// What a holder owes for a period.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Draft {
+    /// The sum, in ledger units.
+    pub exact: i128,
+    rows: Vec<Row>,
+}
+
+/// A bill or credit note that was issued.
+#[derive(Debug, Clone)]
+pub struct Issued {
+    /// The record that did.
+    pub record: u64,
+    /// What it says.
+    pub bill: Bill,
+    /// What it is made of; of the holder in focus.
+    pub rows: Vec<Row>,
+}
+
+/// A bill that says otherwise than the postings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The record.
+    pub record: u64,
+    /// Whose.
+    pub holder: Holder,
+    /// What it says, in ledger units.
+    pub says: i128,
+    /// What the postings come to.
+    pub is: i128,
+}
+
+impl std::error::Error for Mismatch {}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { record, holder, says, is } = self;
+        write!(
+            f,
+            "record {record} bills {holder} {says} x 10^-15, and its postings come to {is}: the \
+             program that wrote it was wrong; keep the journal, and ask who maintains it"
+        )
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Posted {
+    holder: Holder,
+    rate: u64,
+    ms: u64,
+    /// What of it is billed, in milliseconds, and as amounts by period.
+    billed_ms: u64,
+    billed: Vec<(u64, u128)>,
+    /// What is given back of what is not billed yet.
+    absorbed: u128,
+    disputed: bool,
+}
+
+impl Posted {
+    fn fresh(&self) -> u128 {
+        u128::from(self.rate) * u128::from(self.ms.saturating_sub(self.billed_ms))
+    }
+}
+
+/// What is given back of a bill.
+#[derive(Debug, Clone)]
+struct Credited {
+    record: u64,
+    posting: u64,
+    amount: u128,
+}
+
+/// All bills, as far as the journal was walked.
+#[derive(Debug, Default)]
+pub struct Book {
+    postings: HashMap<u64, Posted>,
+    /// Closed postings of which something may be billed.
+    open: BTreeSet<u64>,
+    drafts: BTreeMap<(Holder, u64), Draft>,
+    /// By holder and record of the bill.
+    credits: BTreeMap<(Holder, u64), Vec<Credited>>,
+    /// Which record bills a holder up to which period.
+    covered: BTreeMap<Holder, Vec<(u64, u64)>>,
+    issued: Vec<Issued>,
+    periods: BTreeMap<u64, u64>,
+    focus: Option<Holder>,
+}
+
+impl Book {
+    /// A walk that begins with these books; what runs in them is billed by then.
+    #[must_use]
+    pub fn new(replay: &Replay, focus: Option<Holder>) -> Self {
+        let mut book = Self { focus, ..Self::default() };
+        for open in replay.open() {
+            if let Some(holder) = holder(replay, open.meter.payment, open.debit, open.number) {
+                let ms = ms(open.amount, open.rate);
+                book.posted(open.number, holder, open.rate, ms).billed_ms = ms;
+            }
+        }
+        book
+    }
+
+    fn posted(&mut self, number: u64, holder: Holder, rate: u64, ms: u64) -> &mut Posted {
+        let new = Posted {
+            holder,
+            rate,
+            ms,
+            billed_ms: 0,
+            billed: Vec::new(),
+            absorbed: 0,
+            disputed: false,
+        };
+        let posted = self.postings.entry(number).or_insert(new);
+        posted.ms = ms;
+        posted
+    }
+
+    /// Takes a record and the postings that it closed; the books stand behind it.
+    ///
+    /// # Errors
+    /// If it is a bill that says otherwise than the postings.
+    pub fn step<'a>(
+        &mut self,
+        number: u64,
+        body: &Body,
+        closed: impl IntoIterator<Item = &'a Posting>,
+        replay: &Replay,
+    ) -> Result<(), Mismatch> {
+        for posting in closed {
+            let (payment, debit) = (posting.meter.payment, posting.debit);
+            let Some(holder) = holder(replay, payment, debit, posting.number) else { continue };
+            let ms = posting.to.at_ms.saturating_sub(posting.from.at_ms);
+            self.posted(posting.number, holder, posting.rate, ms);
+            self.open.insert(posting.number);
+        }
+        match body {
+            Body::Period(period) => {
+                self.periods.insert(period.number, period.stamp.wall_ms);
+                self.close(period.number, replay);
+            }
+            Body::Contra(contra) => self.contra(number, contra),
+            Body::Dispute(dispute) => {
+                if let Some(posted) = self.postings.get_mut(&dispute.of) {
+                    posted.disputed = dispute.open;
+                    self.open.insert(dispute.of);
+                }
+            }
+            Body::Bill(bill) => self.take(number, bill)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A period ends: what is not in an earlier draft is in this one.
+    fn close(&mut self, period: u64, replay: &Replay) {
+        let mut fresh = std::mem::take(&mut self.open);
+        for open in replay.open() {
+            let payment = open.meter.payment;
+            if let Some(holder) = holder(replay, payment, open.debit, open.number) {
+                self.posted(open.number, holder, open.rate, ms(open.amount, open.rate));
+                fresh.insert(open.number);
+            }
+        }
+        for record in fresh {
+            let Some(posted) = self.postings.get_mut(&record) else { continue };
+            if posted.disputed {
+                self.open.insert(record);
+                continue;
+            }
+            let refund = posted.absorbed.min(posted.fresh());
+            let amount = posted.fresh() - refund;
+            let row = Row { record, from_ms: posted.billed_ms, to_ms: posted.ms, refund };
+            if posted.fresh() == 0 {
+                continue;
+            }
+            posted.billed_ms = posted.ms;
+            posted.absorbed -= refund;
+            posted.billed.push((period, amount));
+            let draft = self.drafts.entry((posted.holder.clone(), period)).or_default();
+            draft.exact += signed(amount);
+            draft.rows.push(row);
+        }
+    }
+
+    fn contra(&mut self, record: u64, contra: &Contra) {
+        let Some(posted) = self.postings.get_mut(&contra.of) else { return };
+        let absorbed = contra.amount.min(posted.fresh().saturating_sub(posted.absorbed));
+        posted.absorbed += absorbed;
+        let mut rest = contra.amount - absorbed;
+        // The latest first: that is what a refund is about, mostly.
+        for (period, billed) in posted.billed.iter_mut().rev() {
+            let amount = rest.min(*billed);
+            if amount == 0 {
+                continue;
+            }
+            *billed -= amount;
+            rest -= amount;
+            let holder = posted.holder.clone();
+            if let Some(draft) = self.drafts.get_mut(&(holder.clone(), *period)) {
+                draft.exact -= signed(amount);
+                let row = Row { record: contra.of, from_ms: 0, to_ms: 0, refund: amount };
+                draft.rows.push(row);
+                continue;
+            }
+            let bills = self.covered.get(&holder);
+            let bill = bills.and_then(|all| all.iter().find(|(through, _)| through >= period));
+            if let Some((_, bill)) = bill {
+                let credited = Credited { record, posting: contra.of, amount };
+                self.credits.entry((holder, *bill)).or_default().push(credited);
+            }
+        }
+    }
+
+    /// A bill takes drafts up, or a credit note what is given back.
+    fn take(&mut self, record: u64, bill: &Bill) -> Result<(), Mismatch> {
+        let holder = &bill.holder;
+        let mut rows = Vec::new();
+        let mut is = 0;
+        match bill.of {
+            BillOf::Period(through) => {
+                for ((_, period), draft) in self.of(holder, through) {
+                    is += draft.exact;
+                    rows.extend(draft.rows);
+                    self.drafts.remove(&(holder.clone(), period));
+                }
+                self.covered.entry(holder.clone()).or_default().push((through, record));
+            }
+            BillOf::Credit { bill: of, through } => {
+                let key = (holder.clone(), of);
+                let pending = self.credits.remove(&key).unwrap_or_default();
+                let (now, later): (Vec<_>, Vec<_>) =
+                    pending.into_iter().partition(|credited| credited.record <= through);
+                for credited in now {
+                    let refund = credited.amount;
+                    is -= signed(refund);
+                    rows.push(Row { record: credited.posting, from_ms: 0, to_ms: 0, refund });
+                }
+                if !later.is_empty() {
+                    self.credits.insert(key, later);
+                }
+            }
+        }
+        if is != bill.exact {
+            return Err(Mismatch { record, holder: holder.clone(), says: bill.exact, is });
+        }
+        if self.focus.as_ref() != Some(holder) {
+            rows = Vec::new();
+        }
+        self.issued.push(Issued { record, bill: bill.clone(), rows });
+        Ok(())
+    }
+
+    /// The drafts of a holder up to a period.
+    fn of(&self, holder: &Holder, through: u64) -> Vec<((Holder, u64), Draft)> {
+        let span = (holder.clone(), 0)..=(holder.clone(), through);
+        self.drafts.range(span).map(|(key, draft)| (key.clone(), draft.clone())).collect()
+    }
+
+    /// What is to be billed by the last period: holder, the last period of theirs, and the sum.
+    #[must_use]
+    pub fn to_bill(&self) -> Vec<(Holder, u64, i128)> {
+        let mut all: BTreeMap<&Holder, (u64, i128)> = BTreeMap::new();
+        for ((holder, period), draft) in &self.drafts {
+            let sum = all.entry(holder).or_default();
+            *sum = (*period, sum.1 + draft.exact);
+        }
+        let due = all.into_iter().filter(|(_, (_, exact))| *exact != 0);
+        due.map(|(holder, (period, exact))| (holder.clone(), period, exact)).collect()
+    }
+
+    /// What is to be credited: holder, record of the bill, and the sum.
+    #[must_use]
+    pub fn to_credit(&self) -> Vec<(Holder, u64, u128)> {
+        let sum = |all: &Vec<Credited>| all.iter().map(|credited| credited.amount).sum();
+        self.credits.iter().map(|((holder, bill), all)| (holder.clone(), *bill, sum(all))).collect()
+    }
+
+    /// All that were issued.
+    #[must_use]
+    pub fn issued(&self) -> &[Issued] {
+        &self.issued
+    }
+
+    /// When a period ended, in milliseconds since 1970.
+    #[must_use]
+    pub fn period_end(&self, period: u64) -> Option<u64> {
+        self.periods.get(&period).copied()
+    }
+}
+
+/// Who gets the bill for what an account pays us: the holder whose account was charged; else the
+/// customer that was named, else the neighbour.
+fn holder(
+    replay: &Replay,
+    payment: Payment,
+    debit: crate::ledger::replay::AccountRef,
+    number: u64,
+) -> Option<Holder> {
+    if !matches!(payment, Payment::ReceiverIn | Payment::SenderIn) {
+        return None;
+    }
+    let account = replay.account(debit)?;
+    if let Some(holder) = replay.payer(account, number) {
+        return Some(holder.clone());
+    }
+    match account {
+        Account::Neighbour(_, Some(named)) => Some(Holder::Customer(named.clone())),
+        Account::Neighbour(neighbour, None) => Some(Holder::Neighbour(neighbour.address)),
+        Account::Own(_) => None,
+    }
+}
+
+fn ms(amount: u128, rate: u64) -> u64 {
+    u64::try_from(amount / u128::from(rate.max(1))).unwrap_or(u64::MAX)
+}
+
+fn signed(amount: u128) -> i128 {
+    i128::try_from(amount).unwrap_or(i128::MAX)
+}

@@ -1,0 +1,94 @@
+//! A bill or credit note as it was issued, drawn from the journal again: the same each time.
+
+use std::path::Path;
+
+use super::book::Issued;
+use super::gather::{Cut, Gathered};
+use super::issue::{NotIssued, bills, walk};
+use super::{Document, Query, Statement, Tax, TaxLine, Total};
+use crate::ledger::record::{Bill, BillOf};
+
+/// The bill or credit note of this number, with its lines: what was issued, to the unit.
+///
+/// # Errors
+/// If there is none, or the journal does not come to what it says.
+pub fn issued(dir: &Path, number: &str, detail: u8) -> Result<(Statement, Total), NotIssued> {
+    let (book, _) = bills(dir)?;
+    let of = |issued: &&Issued| issued.bill.number > 0 && issued.bill.to_string() == number;
+    let unknown = || NotIssued::Unknown(number.to_owned());
+    let wanted = book.issued().iter().find(of).ok_or_else(unknown)?;
+    let (record, bill) = (wanted.record, wanted.bill.clone());
+    let corrects = match bill.of {
+        BillOf::Period(_) => None,
+        BillOf::Credit { bill: of, .. } => {
+            let corrected = book.issued().iter().find(|issued| issued.record == of);
+            corrected.filter(|issued| issued.bill.number > 0).map(|found| found.bill.to_string())
+        }
+    };
+    let earlier = |issued: &&Issued| {
+        issued.record < record
+            && issued.bill.holder == bill.holder
+            && matches!(issued.bill.of, BillOf::Period(_))
+    };
+    let before = book.issued().iter().rfind(earlier);
+    let before = before.and_then(|issued| match issued.bill.of {
+        BillOf::Period(period) => book.period_end(period),
+        BillOf::Credit { .. } => None,
+    });
+    let to_ms = match bill.of {
+        BillOf::Period(period) => book.period_end(period).unwrap_or(bill.wall_ms),
+        BillOf::Credit { .. } => bill.wall_ms,
+    };
+    let holder = bill.holder.clone();
+    let query = Query {
+        holder: holder.clone(),
+        from_ms: None,
+        to_ms: Some(to_ms),
+        period: None,
+        provisional: false,
+        detail,
+    };
+    let mut all = Gathered::default();
+    let mut drawn = None;
+    walk(dir, Some(holder), |number, body, closed, replay, book| {
+        if drawn.is_some() {
+            return;
+        }
+        all.take_record(replay, &query, number, body, closed);
+        if number == record {
+            all.take_running(replay, &query);
+            let rows = book.issued().last().map(|issued| issued.rows.clone()).unwrap_or_default();
+            let taken = std::mem::take(&mut all);
+            let from_ms = before.unwrap_or(0);
+            let cut = Cut::rows((from_ms, to_ms), rows);
+            drawn = Some(taken.statement(&query, replay, &cut, false));
+        }
+    })?;
+    let mut statement = drawn.ok_or_else(unknown)?;
+    statement.through_record = record;
+    statement.document = Some(Document {
+        number: bill.to_string(),
+        kind: if bill.series.credit { "credit_note" } else { "bill" },
+        corrects,
+        issued_ms: bill.wall_ms,
+        issuer: bill.issuer.lines().map(str::to_owned).collect(),
+    });
+    Ok((statement, total(&bill)))
+}
+
+/// The sums of a bill as they were written down.
+#[must_use]
+fn total(bill: &Bill) -> Total {
+    let line = |tax: &crate::ledger::record::Taxed| TaxLine {
+        tax: Tax { name: tax.name.clone(), ppm: tax.ppm },
+        amount: tax.amount,
+    };
+    Total {
+        exact: bill.exact,
+        carried_in: bill.carried_in,
+        net: bill.net,
+        carried_out: bill.carried_out,
+        taxes: bill.taxes.iter().map(line).collect(),
+        gross: bill.gross,
+    }
+}
