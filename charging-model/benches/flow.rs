@@ -55,6 +55,7 @@ fn payment(rate: u64, sequence: u32) -> Payment {
         refresh: Span(30_000),
         quantity: 64_000,
         receivers_below: 1,
+        flowspec: None,
         limits: charging_model::flow::Limits::default(),
     }
 }

@@ -32,5 +32,5 @@ pub use flow::{
 pub use ledger::{Entry, Ledger, Posting};
 pub use money::{Amount, FractionAboveOne, Overflow, Ppm, Rate};
 pub use shared::shared_local_prices;
-pub use split::{BranchFacts, BranchKey, EqualNextHop, LOCAL_GROUP, SplitPolicy};
+pub use split::{BranchFacts, BranchKey, EqualNextHop, Flowspec, LOCAL_GROUP, SplitPolicy};
 pub use time::{Clock, Millis, Span};

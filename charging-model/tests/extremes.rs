@@ -67,6 +67,7 @@ fn input() -> impl Strategy<Value = Input> {
                 refresh: Span(refresh),
                 quantity: refresh,
                 receivers_below: u32::MAX,
+                flowspec: None,
                 limits: Limits {
                     per_receiver: Some(Rate(u64::from(sequence))),
                     ..Limits::default()
@@ -189,6 +190,7 @@ fn an_overflow_is_refused_by_the_one_who_says_it() {
         refresh: Span(30_000),
         quantity: 0,
         receivers_below: 1,
+        flowspec: None,
         limits: Limits::default(),
     };
     assert_eq!(flow.on_ucpe(clock, key(1), &payment(1)), Verdict::Accepted { new: true });
@@ -265,6 +267,7 @@ fn r024_the_highest_fan_out_at_the_largest_rates_for_the_longest_time() {
                 refresh: Span(u32::MAX.into()),
                 quantity: u64::MAX - u64::from(group),
                 receivers_below: u32::MAX - group,
+                flowspec: None,
                 limits: Limits::default(),
             };
             let verdict = flow.on_ucpe(clock, key(group), &payment);

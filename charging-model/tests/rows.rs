@@ -196,6 +196,7 @@ fn split_by(policy: impl SplitPolicy + 'static) -> [u64; 2] {
             refresh: Span(30_000),
             quantity: 1_000 * u64::from(times),
             receivers_below: times,
+            flowspec: None,
             limits: Limits::default(),
         };
         let verdict = flow.on_ucpe(clock, key(node as usize), &payment);
@@ -209,7 +210,8 @@ fn r020_r115_strategies_see_what_is_reserved_and_for_how_many() {
     assert_eq!(split_by(EqualNextHop), [45, 45]);
     assert_eq!(split_by(ByQuantity), [60, 30]);
     assert_eq!(split_by(ByReceivers), [60, 30]);
-    let weights = OperatorWeights { by_group: BTreeMap::from([(2, 8)]), otherwise: 1 };
+    let weights =
+        OperatorWeights { by_group: BTreeMap::from([(2, 8)]), otherwise: 1, ..Default::default() };
     assert_eq!(split_by(weights), [10, 80]);
 }
 

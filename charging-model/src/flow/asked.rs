@@ -6,13 +6,16 @@
 //! until it is paid for, no longer asked for, or not asked for again in time. So every hop on the
 //! way learns what the larger reservation would cost before anything of it is billed.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use super::Flow;
 use super::branch::{Branch, Group};
-use super::charge::{Charge, Target};
+use super::charge::{Charge, Member, Target};
 use super::downstream::Downstream;
 use super::messages::Payment;
+use super::settle::Why;
 use crate::money::{Overflow, Rate};
-use crate::split::{BranchFacts, BranchKey};
+use crate::split::{BranchFacts, BranchKey, Flowspec};
 use crate::time::{Clock, Millis, serial_newer};
 
 /// How many hops without a reservation may ask at once; what more ask is refused and forgotten.
@@ -26,11 +29,38 @@ pub(super) struct Asked {
     pub(super) local: Rate,
     /// bit/s.
     pub(super) quantity: u64,
+    /// At least 1.
+    pub(super) receivers_below: u32,
+    pub(super) flowspec: Option<Flowspec>,
     /// What the branch is quoted for what stands; nothing where none does.
     pub(super) stands: Option<Charge>,
     /// When it is forgotten.
     pub(super) until: Millis,
 }
+
+impl Asked {
+    /// What `payment`, whose flowspec costs `local`, asks for.
+    fn of(key: BranchKey, payment: &Payment, local: Rate) -> Self {
+        Self {
+            key,
+            local,
+            quantity: payment.quantity,
+            receivers_below: payment.receivers_below,
+            flowspec: payment.flowspec,
+            stands: None,
+            until: Millis(0),
+        }
+    }
+
+    /// As facts for the split.
+    pub(super) fn facts(&self, key: BranchKey, joined: u32) -> BranchFacts {
+        let Self { quantity, receivers_below, flowspec, .. } = *self;
+        BranchFacts { key, quantity, receivers_below, joined, flowspec }
+    }
+}
+
+/// The place in the order of joining of whoever is still to come.
+pub(super) const LAST: u32 = u32::MAX;
 
 impl Flow {
     /// L of what a branch reserves.
@@ -64,24 +94,18 @@ impl Flow {
         self.extra.asked_by(key).is_some() && self.find(key).is_some()
     }
 
-    /// Whether `payment`, whose flowspec costs `local` here, pays for it, if that is more than
-    /// stands; otherwise what is asked for.
-    pub(super) fn pays_for(&self, b: &Branch, payment: &Payment, local: Rate) -> Result<(), Asked> {
-        let Some(down) = &self.down else { return Ok(()) };
+    /// What is asked for with `payment`, whose flowspec costs `local` here, where that is more than
+    /// stands and not paid for.
+    pub(super) fn unpaid_wish(&self, b: &Branch, payment: &Payment, local: Rate) -> Option<Asked> {
+        let down = self.down.as_ref()?;
         if local <= self.local_of(b) {
-            return Ok(());
+            return None;
         }
-        let asked = Asked {
-            key: b.key,
-            local,
-            quantity: payment.quantity,
-            stands: self.extra.asked_by(b.key).map_or(Some(b.offered.charge), |old| old.stands),
-            until: Millis(0),
-        };
-        match self.charge_as_asked(down, b, &asked) {
-            Ok(target) if payment.payment >= target.charge.receiver_payment() => Ok(()),
-            _ => Err(asked),
-        }
+        let stands = self.extra.asked_by(b.key).map_or(Some(b.offered.charge), |old| old.stands);
+        let asked = Asked { stands, ..Asked::of(b.key, payment, local) };
+        let target = self.charge_as_asked(down, b, &asked);
+        let paid = |t: Target| payment.payment >= t.charge.receiver_payment();
+        (!target.is_ok_and(paid)).then_some(asked)
     }
 
     /// Keeps what a hop asked for and did not pay for, for as long as its payment would have
@@ -131,16 +155,36 @@ impl Flow {
         }
     }
 
-    /// What a reservation that was asked for by a hop without any is quoted with.
-    pub(super) fn wish(key: BranchKey, payment: &Payment, local: Rate) -> Asked {
-        let quantity = payment.quantity;
-        Asked { key, local, quantity, stands: None, until: Millis(0) }
+    /// A hop asked for a reservation and did not pay for it: it is quoted what it asked for, where
+    /// that decides the price, here or in the split.
+    pub(super) fn keep_wish(
+        &mut self,
+        clock: Clock,
+        key: BranchKey,
+        payment: &Payment,
+        local: Option<Rate>,
+    ) {
+        let of_group = || self.group(key.group).map(|group| group.price.local);
+        let equal = self.config.policy.is_equal();
+        if let Some(local) = local.or_else(|| of_group().filter(|_| !equal)) {
+            self.keep_asked(clock, Asked::of(key, payment, local), payment);
+            self.settle(clock, Why::Terms);
+        }
     }
 
-    /// Facts of a hop that nobody knows yet, which asks for what was asked for last.
-    pub(super) fn facts_of_anyone(&self, key: BranchKey) -> (BranchFacts, Option<Rate>) {
-        let asked = self.asked_to_join(key.group);
-        let quantity = asked.map_or(0, |asked| asked.quantity);
-        (BranchFacts { key, quantity, receivers_below: 1 }, asked.map(|asked| asked.local))
+    /// A hop that nobody knows yet, in the first place of its group; or the one that asked for the
+    /// most there.
+    pub(super) fn anyone_in(&self, group: &Group) -> Member {
+        let asked = self.asked_to_join(group.id);
+        let key = BranchKey { group: group.id, hop: IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
+        let Some(asked) = asked else {
+            let flowspec = self.extra.sends();
+            let quantity = flowspec.map_or(0, |flowspec| flowspec.rate);
+            let facts = BranchFacts { key, quantity, receivers_below: 1, joined: LAST, flowspec };
+            return Member::new(facts, Some(group), None);
+        };
+        // Where all weigh the same, whoever else joins is quoted the dearest place, too.
+        let key = if self.config.policy.is_equal() { key } else { asked.key };
+        Member::new(asked.facts(key, LAST), Some(group), Some(asked.local))
     }
 }

@@ -5,7 +5,7 @@ use super::charge::{Charge, Member, Target};
 use super::messages::{Account, BranchView, Mismatch, Payment, Price};
 use crate::meter::Meter;
 use crate::money::{Overflow, Ppm, Rate};
-use crate::split::{BranchFacts, BranchKey, LOCAL_GROUP};
+use crate::split::{BranchFacts, BranchKey, Flowspec, LOCAL_GROUP};
 use crate::time::{Millis, Span};
 
 /// What was last announced to a branch, or to an interface without one.
@@ -71,7 +71,10 @@ pub(super) struct Branch {
     pub(super) status: Status,
     /// The hop carries one unit of RP that a re-split's rounding added (T4).
     pub(super) carries_unit: bool,
+    /// At least 1.
     pub(super) receivers_below: u32,
+    /// The order of joining.
+    pub(super) joined: u32,
     pub(super) quantity: u64,
     /// L of what it reserves; `None` where the interface has one price for all.
     pub(super) price: Option<Rate>,
@@ -121,7 +124,8 @@ impl Branch {
             account: payment.account.clone(),
             status: Status::Pending,
             carries_unit: false,
-            receivers_below: 0,
+            receivers_below: 1,
+            joined: 0,
             quantity: 0,
             price: None,
             ceiling: Rate::ZERO,
@@ -243,19 +247,16 @@ impl Branch {
     }
 
     /// This branch as a member of the split.
-    pub(super) fn member(&self, group: Option<&Group>) -> Member {
-        Member::new(self.facts(), group, self.price)
+    pub(super) fn member(&self, group: Option<&Group>, flowspec: Option<Flowspec>) -> Member {
+        let Self { key, quantity, receivers_below, joined, .. } = *self;
+        let facts = BranchFacts { key, quantity, receivers_below, joined, flowspec };
+        Member::new(facts, group, self.price)
     }
 
     /// This branch as a member if it reserved what it asked for.
     pub(super) fn member_as_asked(&self, group: Option<&Group>, asked: &Asked) -> Member {
-        let facts = BranchFacts { quantity: asked.quantity, ..self.facts() };
+        let facts = asked.facts(self.key, self.joined);
         Member::new(facts, group, Some(asked.local))
-    }
-
-    fn facts(&self) -> BranchFacts {
-        let Self { key, quantity, receivers_below, .. } = *self;
-        BranchFacts { key, quantity, receivers_below }
     }
 
     /// Whether what k reports agrees with what it was told: A − B = C_k, and the receivers below
@@ -316,6 +317,8 @@ impl Branch {
             epoch_echo: self.epoch_echo,
             sequence: self.sequence,
             instance: self.instance,
+            receivers_below: self.receivers_below,
+            joined: self.joined,
             consistent: self.is_consistent(),
         }
     }
@@ -354,6 +357,11 @@ impl Sums {
             sums.count += 1;
         }
         sums
+    }
+
+    /// Receivers below, as RECEIVERS_BELOW says it.
+    pub(super) fn receivers(&self) -> u32 {
+        u32::try_from(self.receivers_below).unwrap_or(u32::MAX)
     }
 
     /// Whether the sums fit the wire, with C_j and all local prices on top, so that no later split

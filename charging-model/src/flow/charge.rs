@@ -82,15 +82,16 @@ impl Charge {
     }
 }
 
-/// Charges each of `members`, which stand in the order of their keys. The carried parts sum to
-/// C_j, the local parts to the L of every interface that occurs, the shares to S_j.
+/// Charges each of `members`, which stand in the order of their keys. The carried parts, with what
+/// this hop carries for those who are not there yet, sum to C_j, the local parts to the L of every interface that occurs, the shares to S_j.
 pub(super) fn charges(
     terms: &Terms,
     members: &[Member],
     policy: &dyn SplitPolicy,
 ) -> Result<Vec<Target>, Overflow> {
     let mut out = Vec::with_capacity(members.len());
-    for (carried, local) in carried_parts(terms, members, policy).into_iter().zip(locals(members)) {
+    let parts = carried_parts(terms, members, policy).into_iter();
+    for (carried, local) in parts.zip(locals(members, policy)) {
         let total = total_charge(carried, local)?;
         let full = sponsored(terms.fraction, total);
         let charge = Charge { carried, local, sponsored: full };
@@ -110,27 +111,67 @@ pub(super) fn charges(
     Ok(out)
 }
 
+/// c_{j,k}: parts of C_j.
 fn carried_parts(terms: &Terms, members: &[Member], policy: &dyn SplitPolicy) -> Vec<Rate> {
     let (total, count) = (terms.claim.total.0, members.len());
-    if count <= 1 || policy.is_equal() {
+    if policy.is_equal() {
         return equal_parts(total, count).map(Rate).collect();
     }
-    let facts: Vec<_> = members.iter().map(|m| m.facts).collect();
-    let mut weights = Vec::with_capacity(count);
-    policy.weights(&facts, &mut weights);
-    weights.resize(count, 0);
-    let mut shares = Vec::with_capacity(count);
+    let mut weights = weights_of(members, policy);
+    weights.extend(absent(terms, members, policy, &weights));
+    let mut shares = Vec::with_capacity(weights.len());
     largest_remainder(total, &weights, &mut shares);
-    shares.into_iter().map(Rate).collect()
+    shares.into_iter().take(count).map(Rate).collect()
 }
 
-/// The L of each interface, which is that of the dearest reservation on it, divided equally among
-/// its branches: a lone next hop has it all.
-fn locals(members: &[Member]) -> impl Iterator<Item = Rate> {
-    members.chunk_by(|a, b| a.facts.key.group == b.facts.key.group).flat_map(|run| {
+fn weights_of(members: &[Member], policy: &dyn SplitPolicy) -> Vec<u64> {
+    let facts: Vec<_> = members.iter().map(|m| m.facts).collect();
+    let mut weights = Vec::with_capacity(members.len() + 1);
+    policy.weights(&facts, &mut weights);
+    weights.resize(members.len(), 0);
+    weights
+}
+
+/// The weight of those who are not there yet, if it counts. Where the sender covers a part, its
+/// payments follow what receivers are charged, and nobody stands in; nor does an end system.
+fn absent(
+    terms: &Terms,
+    members: &[Member],
+    policy: &dyn SplitPolicy,
+    weights: &[u64],
+) -> Option<u64> {
+    let sponsored = terms.fraction > Ppm::ZERO || terms.claim.sponsored > Rate::ZERO;
+    if sponsored || members.iter().all(|m| m.facts.key.is_local()) {
+        return None;
+    }
+    Some(policy.absent(weights)).filter(|absent| *absent > 0)
+}
+
+/// The part of C_j that this hop carries for those who are not there yet.
+pub(super) fn stood_in_for(terms: &Terms, members: &[Member], policy: &dyn SplitPolicy) -> Rate {
+    if absent(terms, members, policy, &weights_of(members, policy)).is_none() {
+        return Rate::ZERO;
+    }
+    let parts = carried_parts(terms, members, policy);
+    let carried: u64 = parts.iter().map(|part| part.0).sum();
+    Rate(terms.claim.total.0.saturating_sub(carried))
+}
+
+/// The L of each interface, which is that of the dearest reservation on it, divided among its
+/// branches: a lone next hop has it all.
+fn locals(members: &[Member], policy: &dyn SplitPolicy) -> Vec<Rate> {
+    let mut all = Vec::with_capacity(members.len());
+    let mut shares = Vec::new();
+    for run in members.chunk_by(|a, b| a.facts.key.group == b.facts.key.group) {
         let price = run.iter().map(|m| m.price.0).max().unwrap_or(0);
-        equal_parts(price, run.len()).map(Rate)
-    })
+        if run.len() == 1 || policy.is_equal() {
+            all.extend(equal_parts(price, run.len()).map(Rate));
+        } else {
+            largest_remainder(price, &weights_of(run, policy), &mut shares);
+            all.extend(shares.iter().copied().map(Rate));
+        }
+    }
+    all
 }
 
 /// s_{j,k}: parts of S_j by c. While S_j is ⌈r·C_j⌉, differences of ⌈r·(c_1+…+c_k)⌉, so that no

@@ -9,7 +9,7 @@ use super::messages::{Finding, Limits};
 use super::turns::Turn;
 use crate::ledger::Posting;
 use crate::money::Rate;
-use crate::split::BranchKey;
+use crate::split::{BranchKey, Flowspec};
 use crate::time::{Millis, serial_newer};
 
 /// How many removed instances a flow remembers; the oldest goes first.
@@ -47,6 +47,12 @@ struct Content {
     woke: Millis,
     /// What was asked for and not paid for.
     asked: Vec<Asked>,
+    /// What the sender sends, where the split goes by what is reserved.
+    sends: Option<Flowspec>,
+    /// What branches reserve, where the split goes by it.
+    flowspecs: Vec<(BranchKey, Flowspec)>,
+    /// The part of the approved claim that is carried for members who are not there yet.
+    stands_in: Rate,
 }
 
 impl Content {
@@ -61,6 +67,9 @@ impl Content {
             && self.echoes.is_empty()
             && self.woke == Millis(0)
             && self.asked.is_empty()
+            && self.sends.is_none()
+            && self.flowspecs.is_empty()
+            && self.stands_in == Rate::ZERO
     }
 }
 
@@ -199,6 +208,45 @@ impl Extra {
             echoes.push((key, limits));
         }
         self.tidy();
+    }
+
+    pub(super) fn sends(&self) -> Option<Flowspec> {
+        self.0.as_deref().and_then(|content| content.sends)
+    }
+
+    pub(super) fn set_sends(&mut self, sends: Option<Flowspec>) {
+        if sends != self.sends() {
+            self.content().sends = sends;
+            self.tidy();
+        }
+    }
+
+    /// What a branch reserves, where that was told.
+    pub(super) fn flowspec(&self, key: BranchKey) -> Option<Flowspec> {
+        let all = self.0.as_deref().map(|c| c.flowspecs.as_slice()).unwrap_or_default();
+        all.iter().find(|(of, _)| *of == key).map(|(_, flowspec)| *flowspec)
+    }
+
+    pub(super) fn set_flowspec(&mut self, key: BranchKey, flowspec: Option<Flowspec>) {
+        if flowspec == self.flowspec(key) {
+            return;
+        }
+        let all = &mut self.content().flowspecs;
+        all.retain(|(of, _)| *of != key);
+        all.extend(flowspec.map(|flowspec| (key, flowspec)));
+        self.tidy();
+    }
+
+    /// What is carried for members who are not there yet.
+    pub(super) fn stands_in(&self) -> Rate {
+        self.0.as_deref().map(|content| content.stands_in).unwrap_or_default()
+    }
+
+    pub(super) fn stand_in(&mut self, part: Rate) {
+        if part != self.stands_in() {
+            self.content().stands_in = part;
+            self.tidy();
+        }
     }
 
     /// Remembers that the previous hop refused this offer.

@@ -11,10 +11,14 @@ impl Flow {
     /// with equal images behave alike.
     pub fn image(&self) -> impl Debug + '_ {
         // Without `..`: a new field must be thought about.
-        let Self { config: _, down, groups, branches, up, last_epoch, extra } = self;
+        let Self { config, down, groups, branches, up, last_epoch, extra } = self;
         let mut branches = branches.clone();
         for branch in &mut branches {
             (branch.rp, branch.sp) = (branch.rp.emptied(), branch.sp.emptied());
+            // Of the order of joining it is only the order that counts, if anything.
+            let before = || self.branches.iter().filter(|b| b.joined < branch.joined).count();
+            let place = if config.policy.is_equal() { 0 } else { before() };
+            branch.joined = u32::try_from(place).unwrap_or(u32::MAX);
         }
         let up = Upstream { rp: up.rp.emptied(), sp: up.sp.emptied(), ..up.clone() };
         (down, groups, branches, up, last_epoch, extra)

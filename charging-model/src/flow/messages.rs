@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::money::{Amount, Overflow, Ppm, Rate};
-use crate::split::{BranchKey, EqualNextHop, SplitPolicy};
+use crate::split::{BranchKey, EqualNextHop, Flowspec, SplitPolicy};
 use crate::time::{Millis, Span};
 
 /// Whom to debit, as the ACCOUNT TLV says it: shared, so that a million flows of one neighbour
@@ -57,6 +57,9 @@ pub struct FlowConfig {
     /// Where all branches are local receivers, offer their ceilings instead of RP (T8's
     /// pre-approved headroom).
     pub headroom: bool,
+    /// The most receivers that one next hop is believed to have below it: what it says beyond that
+    /// would be a part of our own count, by which hops above may charge us.
+    pub receivers_most: u32,
 }
 
 impl Default for FlowConfig {
@@ -71,6 +74,7 @@ impl Default for FlowConfig {
             audit: false,
             refuse_inconsistent: false,
             headroom: false,
+            receivers_most: u32::MAX,
         }
     }
 }
@@ -141,8 +145,10 @@ pub struct Payment {
     pub refresh: Span,
     /// What is reserved, bit/s (weights of a split; 0 if nobody cares).
     pub quantity: u64,
-    /// Receivers below, where the UCPE says so; else 1.
+    /// Receivers below, where the UCPE says so; else 1, as which 0 counts, too.
     pub receivers_below: u32,
+    /// The flowspec, for strategies that look at it.
+    pub flowspec: Option<Flowspec>,
     /// The sender's limits as the next hops heard them; `max_hops` is not among them.
     pub limits: Limits,
 }
@@ -452,6 +458,10 @@ pub struct BranchView {
     pub sequence: u32,
     /// Its instance.
     pub instance: u32,
+    /// Receivers below, as it reports.
+    pub receivers_below: u32,
+    /// Its place in the order of joining.
+    pub joined: u32,
     /// Whether A − B agrees with the C_k that the branch was told (audit).
     pub consistent: bool,
 }

@@ -26,11 +26,9 @@ mod settle;
 mod turns;
 mod upstream;
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use branch::{Branch, Group, NEVER, Offered, Status, Sums};
-use charge::Member;
 use extra::Extra;
 use settle::Why;
 use upstream::Upstream;
@@ -45,7 +43,7 @@ pub use turns::{Turn, Turned};
 
 use crate::equations::max_total_charge;
 use crate::money::{Overflow, Rate};
-use crate::split::BranchKey;
+use crate::split::{BranchKey, Flowspec, SplitPolicy};
 use crate::time::{Clock, Millis, serial_newer};
 
 fn equal_or_newer(a: u32, b: u32) -> bool {
@@ -88,6 +86,26 @@ impl Flow {
             last_epoch: None,
             extra: Extra::default(),
         }
+    }
+
+    /// Takes other settings, of which the strategy of the split is one: quotes follow at once, and
+    /// what is agreed as after any other change of prices (T4 to T6). `sends` is what the sender
+    /// sends, for the quotes of hops that nobody knows yet; the strategy may want to know.
+    pub fn configure(&mut self, clock: Clock, config: &Arc<FlowConfig>, sends: Option<Flowspec>) {
+        let same = Arc::ptr_eq(&self.config, config);
+        if same && self.extra.sends() == sends {
+            return;
+        }
+        if !same {
+            self.config = Arc::clone(config);
+        }
+        self.extra.set_sends(sends);
+        self.settle(clock, Why::Terms);
+    }
+
+    /// The strategy of the split.
+    pub fn policy(&self) -> &dyn SplitPolicy {
+        &*self.config.policy
     }
 
     // ---- interfaces ----
@@ -189,13 +207,6 @@ impl Flow {
     fn first_branch(&self, group: u32) -> Option<&Branch> {
         let place = self.branches.partition_point(|b| b.key.group < group);
         self.branches.get(place).filter(|b| b.key.group == group)
-    }
-
-    /// A hop that nobody knows yet, in the first place of its group.
-    fn anyone_in(&self, group: &Group) -> Member {
-        let key = BranchKey { group: group.id, hop: IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
-        let (facts, own) = self.facts_of_anyone(key);
-        Member::new(facts, Some(group), own)
     }
 
     fn epoch_for(&self, key: BranchKey) -> Option<u32> {

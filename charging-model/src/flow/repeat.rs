@@ -12,7 +12,8 @@ impl Flow {
     /// The last UCPE that was accepted of a branch, to be handed to [`Flow::on_ucpe`] again: it
     /// re-approves if and only if it covers what is due now.
     pub fn last_payment(&self, key: BranchKey) -> Option<Payment> {
-        Some(Payment { limits: self.extra.echo(key), ..self.find(key)?.last_payment() })
+        let (limits, flowspec) = (self.extra.echo(key), self.extra.flowspec(key));
+        Some(Payment { limits, flowspec, ..self.find(key)?.last_payment() })
     }
 
     /// The next hop pays again what it paid last, and that is all there is to say: its approval
@@ -63,6 +64,7 @@ impl Branch {
             refresh: self.refresh(),
             quantity: self.quantity,
             receivers_below: self.receivers_below,
+            flowspec: None,
             limits: Default::default(),
         }
     }
@@ -110,6 +112,7 @@ mod tests {
             refresh: Span(30_000),
             quantity: 800,
             receivers_below: 3,
+            flowspec: None,
             limits: Default::default(),
         }
     }

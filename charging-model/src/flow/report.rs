@@ -207,7 +207,7 @@ impl Flow {
             sequence,
             instance,
             quantity: sums.quantity,
-            receivers_below: u32::try_from(sums.receivers_below).unwrap_or(u32::MAX),
+            receivers_below: sums.receivers(),
             limits: self.heard_limits(),
         }
     }
@@ -217,7 +217,9 @@ impl Flow {
         let approved = self.up.approved?;
         let sums = self.sums();
         let fit = |sum| Rate::from_wide(sum, "own UCPE").unwrap_or(Rate::MAX);
+        // For those who are not there yet this hop stands in like a receiver: A − B is C_j.
         let announced_total = sums.announced_total.saturating_add_signed(self.distrusted());
+        let announced_total = announced_total.saturating_add(self.extra.stands_in().wide());
         let sender_payment = self.sender_payment_due(&sums);
         let claim = approved.receiver_payment();
         let payment = if self.next_to_sender() {
@@ -238,7 +240,7 @@ impl Flow {
             sender_payment,
             local_sum: fit(sums.local_sum),
             epoch_echo: down.epoch.unwrap_or_default(),
-            limits: digest(&self.heard_limits()),
+            digest: digest(&self.heard_limits(), sums.receivers()),
         })
     }
 
@@ -359,10 +361,11 @@ impl Flow {
     }
 }
 
-/// Tells limits apart, nearly always: a change that it misses is told with the next refresh.
-fn digest(limits: &Limits) -> u32 {
+/// Tells limits and numbers of receivers apart, nearly always: a change that it misses is told with
+/// the next refresh.
+fn digest(limits: &Limits, receivers: u32) -> u32 {
     let parts = [limits.per_receiver, limits.per_hop];
-    parts.iter().fold(0, |sum: u64, limit| {
+    parts.iter().fold(receivers.into(), |sum: u64, limit| {
         let part = limit.map_or(0, |rate| rate.0.wrapping_add(1));
         (sum ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
     }) as u32

@@ -1,5 +1,6 @@
 //! Inputs from downstream: payments and departures; and what time does to them.
 
+use super::asked::LAST;
 use super::branch::{Branch, NEVER, Offered, Status};
 use super::charge::Member;
 use super::messages::{Cause, Closed, Happening, Limits, Payment, Reason, Refusal, Verdict};
@@ -27,11 +28,19 @@ impl Flow {
         payment: &Payment,
         local: Option<Rate>,
     ) -> Verdict {
+        let believed = payment.receivers_below.clamp(1, self.config.receivers_most.max(1));
+        let bounded;
+        let payment = if believed == payment.receivers_below {
+            payment
+        } else {
+            bounded = Payment { receivers_below: believed, ..payment.clone() };
+            &bounded
+        };
         match self.find(key) {
             Some(b) if serial_newer(b.sequence, payment.sequence) => Verdict::Stale,
             Some(b) if b.instance == payment.instance => self.grow(clock, key, payment, local),
             Some(_) => self.replace(clock, key, payment, local),
-            None => self.install(clock, key, payment, local),
+            None => self.install(clock, key, payment, (local, self.next_to_join())),
         }
     }
 
@@ -46,16 +55,17 @@ impl Flow {
         let (Some(b), Some(local)) = (self.find(key), local) else {
             return self.renew(clock, key, payment, None);
         };
-        match self.pays_for(b, payment, local) {
-            Ok(()) => {
+        match self.unpaid_wish(b, payment, local) {
+            None => {
                 if self.extra.retain_asked(|asked| asked.key != key) {
                     // Quoted as it stands again, and judged by that.
                     self.settle(clock, Why::Terms);
                 }
                 self.renew(clock, key, payment, Some(local))
             }
-            Err(asked) => {
-                let stands = Payment { quantity: b.quantity, ..payment.clone() };
+            Some(asked) => {
+                let (quantity, flowspec) = (b.quantity, self.extra.flowspec(key));
+                let stands = Payment { quantity, flowspec, ..payment.clone() };
                 self.keep_asked(clock, asked, payment);
                 let verdict = self.renew(clock, key, &stands, None);
                 self.settle(clock, Why::Terms);
@@ -79,15 +89,20 @@ impl Flow {
     ) -> Verdict {
         let mut without = self.clone();
         without.remove_branch(clock, key, Cause::Replaced);
-        if let Err((reason, required)) = without.admit(clock, key, payment, local) {
-            if let (Reason::PaymentTooLow, Some(local)) = (reason, local) {
-                self.keep_asked(clock, Self::wish(key, payment, local), payment);
-                self.settle(clock, Why::Terms);
+        let place = self.find(key).map_or(LAST, |b| b.joined);
+        if let Err((reason, required)) = without.admit(clock, key, payment, (local, place)) {
+            if reason == Reason::PaymentTooLow {
+                self.keep_wish(clock, key, payment, local);
             }
             return Verdict::Refused(self.refusal(key, payment, reason, required));
         }
         self.remove_branch(clock, key, Cause::Replaced);
-        self.install(clock, key, payment, local)
+        self.install(clock, key, payment, (local, place))
+    }
+
+    /// Who comes next in the order of joining.
+    fn next_to_join(&self) -> u32 {
+        self.branches.iter().map(|b| b.joined).max().map_or(1, |last| last.saturating_add(1))
     }
 
     fn install(
@@ -95,13 +110,12 @@ impl Flow {
         clock: Clock,
         key: BranchKey,
         payment: &Payment,
-        local: Option<Rate>,
+        (local, joined): (Option<Rate>, u32),
     ) -> Verdict {
-        match self.admit(clock, key, payment, local) {
+        match self.admit(clock, key, payment, (local, joined)) {
             Err((reason, required)) => {
-                if let (Reason::PaymentTooLow, Some(local)) = (reason, local) {
-                    self.keep_asked(clock, Self::wish(key, payment, local), payment);
-                    self.settle(clock, Why::Terms);
+                if reason == Reason::PaymentTooLow {
+                    self.keep_wish(clock, key, payment, local);
                 }
                 Verdict::Refused(self.refusal(key, payment, reason, required))
             }
@@ -112,19 +126,21 @@ impl Flow {
                 insert_snug(&mut self.branches, place, branch);
                 self.note_flowspec(key, grown);
                 self.extra.set_echo(key, payment.limits);
+                self.extra.set_flowspec(key, payment.flowspec);
                 self.settle(clock, Why::Resplit);
                 Verdict::Accepted { new: true }
             }
         }
     }
 
-    /// The branch that `payment` would install, or why not and what is required.
+    /// The branch that `payment` would install in its place of the order of joining, or why not
+    /// and what is required.
     fn admit(
         &self,
         clock: Clock,
         key: BranchKey,
         payment: &Payment,
-        local: Option<Rate>,
+        (local, joined): (Option<Rate>, u32),
     ) -> Result<Branch, (Reason, Rate)> {
         let nothing = Rate::ZERO;
         if self.extra.is_buried(key, payment.instance) {
@@ -136,6 +152,8 @@ impl Flow {
             key,
             quantity: payment.quantity,
             receivers_below: payment.receivers_below,
+            joined,
+            flowspec: payment.flowspec,
         };
         let joiner = Member::new(facts, Some(group), local);
         let charge = self
@@ -144,7 +162,7 @@ impl Flow {
         let charge = charge.charge;
         let required = charge.receiver_payment();
         let mut branch = Branch::new(key, payment, charge, clock.now);
-        branch.price = local;
+        (branch.price, branch.joined) = (local, joined);
         if !self.has_branch(key.group) {
             branch.offered = group.join;
             if local.is_some() {
@@ -197,7 +215,8 @@ impl Flow {
         if payment.payment < due {
             return kept(b, payment, false);
         }
-        let same_echo = self.extra.echo(key) == payment.limits;
+        let same_echo =
+            self.extra.echo(key) == payment.limits && self.extra.flowspec(key) == payment.flowspec;
         let same_price = local.is_none() || local == b.price;
         let in_time = clock.now <= self.branch_ends(b).0;
         if in_time && b.is_repeated_by(payment) && same_echo && same_price {
@@ -217,6 +236,7 @@ impl Flow {
                 return Verdict::Refused(refusal);
             }
             self.extra.set_echo(key, payment.limits);
+            self.extra.set_flowspec(key, payment.flowspec);
             self.replace_branch(clock, next);
         }
         self.heard_again(key, clock.now);
@@ -302,6 +322,7 @@ impl Flow {
         self.post_branch(key, b.account, rp, sp);
         self.extra.bury(key, b.instance);
         self.extra.set_echo(key, Limits::default());
+        self.extra.set_flowspec(key, None);
         self.extra.retain_asked(|asked| asked.key != key);
         if let Some(group) = self.groups.iter_mut().find(|g| g.id == key.group) {
             // Whatever is quoted here next is not older than what any branch was told.

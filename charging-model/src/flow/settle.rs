@@ -6,7 +6,7 @@
 
 use super::asked::Asked;
 use super::branch::{Branch, Group, NEVER, Status, Sums};
-use super::charge::{Charge, Claim, Member, Target, charges};
+use super::charge::{Charge, Claim, Member, Target, charges, stood_in_for};
 use super::downstream::Downstream;
 use super::{Flow, equal_or_newer};
 use crate::equations::{sender_payment, sender_take};
@@ -82,12 +82,16 @@ impl Flow {
         }
     }
 
+    fn member_of(&self, b: &Branch) -> Member {
+        b.member(self.group(b.key.group), self.extra.flowspec(b.key))
+    }
+
     pub(super) fn members(&self) -> Vec<Member> {
         let none_active = !self.branches.iter().any(|b| b.status == Status::Active);
         let counts = |b: &&Branch| {
             b.status == Status::Active || (none_active && b.status == Status::Pending)
         };
-        self.branches.iter().filter(counts).map(|b| b.member(self.group(b.key.group))).collect()
+        self.branches.iter().filter(counts).map(|b| self.member_of(b)).collect()
     }
 
     /// The targets of all present branches under `claim`; those that do not count are quoted as if
@@ -101,10 +105,7 @@ impl Flow {
             let counted = if self.counts(b) { shared.next() } else { None };
             targets.push(match counted {
                 Some(target) => target,
-                None => {
-                    let joiner = b.member(self.group(b.key.group));
-                    self.charge_joining(down, claim, &members, joiner)?
-                }
+                None => self.charge_joining(down, claim, &members, self.member_of(b))?,
             });
         }
         Ok(targets)
@@ -274,6 +275,14 @@ impl Flow {
         let (Some(down), Some(approved)) = (&self.down, self.up.approved) else { return Ok(()) };
         let targets =
             if approved == down.newest() { quotes } else { self.targets(down, approved)? };
+        let policy = &*self.config.policy;
+        let stands_in = if policy.is_equal() {
+            Rate::ZERO
+        } else {
+            let terms = down.terms(approved, self.config.origin);
+            stood_in_for(&terms, &self.members(), policy)
+        };
+        self.extra.stand_in(stands_in);
         for (b, target) in self.branches.iter_mut().zip(targets) {
             if b.status == Status::Lapsed {
                 continue;

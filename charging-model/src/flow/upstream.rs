@@ -14,8 +14,8 @@ pub(super) struct Content {
     pub(super) sender_payment: Rate,
     pub(super) local_sum: Rate,
     pub(super) epoch_echo: u32,
-    /// A digest of the limits echoed: what differs is told.
-    pub(super) limits: u32,
+    /// A digest of the limits echoed and of the receivers below: what differs is told.
+    pub(super) digest: u32,
 }
 
 /// The last UCPE sent.

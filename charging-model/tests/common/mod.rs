@@ -209,6 +209,7 @@ impl Net {
             refresh: Span(30_000),
             quantity: 0,
             receivers_below: 1,
+            flowspec: None,
             limits: Limits::default(),
         };
         let verdict = n.flow.on_ucpe(clock, local_key(node), &payment);
@@ -253,6 +254,7 @@ impl Net {
             refresh: Span(30_000),
             quantity: own.quantity,
             receivers_below: own.receivers_below,
+            flowspec: None,
             limits: own.limits,
         })
     }

@@ -44,6 +44,7 @@ pub(crate) fn ucpe(payment: u64, sequence: u32, instance: u32) -> Payment {
         refresh: Span(30_000),
         quantity: 0,
         receivers_below: 1,
+        flowspec: None,
         limits: flow::Limits::default(),
     }
 }

@@ -80,6 +80,8 @@ limits! {
     max_flows_per_message = 128, at most u32::MAX;
     /// Next hops behind one interface that may reserve the data of one sender.
     max_next_hops = 64, at most NEXT_HOPS_MAX;
+    /// Receivers that one next hop is believed to have below it, where a price is shared by them.
+    max_receivers_below = 1_000_000, at most u32::MAX;
     /// Neighbours that are told apart on one interface.
     max_neighbours_per_interface = 1_024, at most u32::MAX;
     /// Messages a second that one neighbour may send for long; five times as many at once.

@@ -39,6 +39,7 @@ mod requirements;
 mod roles;
 mod routes;
 mod shared;
+mod shares;
 mod signed_elements;
 mod statements;
 mod support;

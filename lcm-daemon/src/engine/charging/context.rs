@@ -81,6 +81,7 @@ impl Context {
             honour_quote: charging.honour_quote,
             require_established: charging.require_established,
             audit: true,
+            receivers_most: config.limits.max_receivers_below,
             refuse_inconsistent: charging.on_inconsistency == OnInconsistency::Refuse,
             ..FlowConfig::default()
         };

@@ -346,6 +346,7 @@ fn payment_of(accounts: &mut Accounts, ucpe: &Ucpe, refresh_ms: u32, quantity: u
         refresh: Span(u64::from(refresh_ms)),
         quantity,
         receivers_below: ucpe.terms.receivers_below.unwrap_or(1),
+        flowspec: None,
         limits: Limits {
             per_receiver: ucpe.terms.limit_per_receiver.map(Rate),
             per_hop: ucpe.terms.limit_per_hop.map(Rate),
@@ -476,6 +477,7 @@ fn renew(
         // What a receiver here reserves grows at the previous hop, if anywhere.
         quantity,
         receivers_below: 1,
+        flowspec: None,
         limits: Limits::default(),
     };
     let ucpe = || {
@@ -595,6 +597,8 @@ fn ucpe_of(context: &Context, payee: Option<IpAddr>, paid: &OwnPayment) -> Ucpe 
     let terms = Terms {
         limit_per_receiver: paid.limits.per_receiver.map(|rate| rate.0),
         limit_per_hop: paid.limits.per_hop.map(|rate| rate.0),
+        // Whoever says nothing has one.
+        receivers_below: Some(paid.receivers_below).filter(|count| *count > 1),
         ..Terms::default()
     };
     Ucpe {

@@ -2,11 +2,24 @@
 //!
 //! The mechanism is the largest remainder: whole units whose sum is exactly the total, ties going
 //! to the branch that comes first. The strategy, which only says how the branches weigh against
-//! each other, is a [`SplitPolicy`].
+//! each other, is a [`SplitPolicy`]: one file each, with no number of its own.
 
-use std::collections::BTreeMap;
+mod equal;
+mod expected;
+mod incremental;
+mod operator;
+mod quantity;
+mod receivers;
+
 use std::fmt;
 use std::net::IpAddr;
+
+pub use equal::EqualNextHop;
+pub use expected::Expecting;
+pub use incremental::Incremental;
+pub use operator::OperatorWeights;
+pub use quantity::ByQuantity;
+pub use receivers::ByReceivers;
 
 /// The outgoing interface of local receivers: a branch that ends in this very node, at price zero.
 pub const LOCAL_GROUP: u32 = 0;
@@ -28,15 +41,44 @@ impl fmt::Display for BranchKey {
     }
 }
 
+/// What is reserved on a branch, as far as a strategy may care (RFC 2210).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Flowspec {
+    /// The service number.
+    pub service: u16,
+    /// Token rate, bit/s.
+    pub rate: u64,
+    /// Bucket depth, bytes.
+    pub bucket: u64,
+    /// What is set aside, bit/s: R of guaranteed service, else the token rate.
+    pub reserved: u64,
+    /// Slack of guaranteed service, microseconds.
+    pub slack_us: u32,
+}
+
 /// What a policy may know about a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BranchFacts {
-    /// Which branch.
+    /// Which branch. The address is unspecified for a hop that nobody knows yet.
     pub key: BranchKey,
-    /// What is reserved there, bit/s.
+    /// What is reserved there, bit/s; for a hop that nobody knows yet, all that the sender sends.
     pub quantity: u64,
-    /// Receivers below, as reported (1 if nobody said).
+    /// Receivers below, as reported; 1 if nobody said, or said 0.
     pub receivers_below: u32,
+    /// Place in the order of joining: whoever came later has a higher one, whoever is still to
+    /// come the highest. It outlives a new instance of the reservation.
+    pub joined: u32,
+    /// What is reserved there, where the caller tells.
+    pub flowspec: Option<Flowspec>,
+}
+
+impl BranchFacts {
+    /// Whether this is a hop that may join, and which nobody knows yet. It is quoted this price:
+    /// a strategy does well to give it no less weight than it may come to have.
+    pub fn is_anyone(&self) -> bool {
+        self.key.hop.is_unspecified()
+    }
 }
 
 /// The strategy of a split: weights, nothing else. Whole units are the mechanism's business.
@@ -45,60 +87,18 @@ pub trait SplitPolicy: fmt::Debug + Send + Sync {
     /// branches share equally; a missing weight counts as zero and a superfluous one is ignored.
     fn weights(&self, branches: &[BranchFacts], weights: &mut Vec<u64>);
 
-    /// Whether all weights are always the same: then the mechanism never asks.
+    /// The weight of members who are not there yet but are counted on, given the `weights` of
+    /// those who are: their part of C_j is carried by this hop. Not asked where the sender covers
+    /// a part, nor by end systems, nor for what an interface costs.
+    fn absent(&self, weights: &[u64]) -> u64 {
+        let _ = weights;
+        0
+    }
+
+    /// Whether all weights are always the same and nobody is counted on who is not there: then the
+    /// mechanism never asks.
     fn is_equal(&self) -> bool {
         false
-    }
-}
-
-/// Every next hop carries the same share (HSE97's equal next-hop split); the default.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct EqualNextHop;
-
-impl SplitPolicy for EqualNextHop {
-    fn weights(&self, branches: &[BranchFacts], weights: &mut Vec<u64>) {
-        weights.extend(branches.iter().map(|_| 1));
-    }
-
-    fn is_equal(&self) -> bool {
-        true
-    }
-}
-
-/// Weights that the operator gives to interfaces.
-#[derive(Clone, Debug, Default)]
-pub struct OperatorWeights {
-    /// Weight by outgoing interface.
-    pub by_group: BTreeMap<u32, u64>,
-    /// The weight of an interface that is not listed.
-    pub otherwise: u64,
-}
-
-impl SplitPolicy for OperatorWeights {
-    fn weights(&self, branches: &[BranchFacts], weights: &mut Vec<u64>) {
-        let weight = |b: &BranchFacts| self.by_group.get(&b.key.group).copied();
-        weights.extend(branches.iter().map(|b| weight(b).unwrap_or(self.otherwise)));
-    }
-}
-
-/// Every branch carries in proportion to what it reserves.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ByQuantity;
-
-impl SplitPolicy for ByQuantity {
-    fn weights(&self, branches: &[BranchFacts], weights: &mut Vec<u64>) {
-        weights.extend(branches.iter().map(|b| b.quantity));
-    }
-}
-
-/// Every branch carries in proportion to the receivers below it (HSE97's equal link split
-/// downstream).
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ByReceivers;
-
-impl SplitPolicy for ByReceivers {
-    fn weights(&self, branches: &[BranchFacts], weights: &mut Vec<u64>) {
-        weights.extend(branches.iter().map(|b| u64::from(b.receivers_below)));
     }
 }
 
