@@ -6,6 +6,7 @@ mod common;
 use charging_model::flow::Limits;
 use charging_model::tree::Tree;
 use charging_model::*;
+use common::sharing::{Sharing, any_sharing};
 use common::{Net, SENDER, Will, key, link, local_key};
 use proptest::prelude::*;
 
@@ -166,9 +167,10 @@ proptest! {
     fn r055_r061_flows_agree_with_the_whole_tree(
         start in tree(limits()),
         ops in ops(12),
+        sharing in any_sharing(),
     ) {
         let mut tree = start;
-        let mut net = Net::new(&tree);
+        let mut net = Net::shared(&tree, FlowConfig::default(), sharing);
         for op in ops {
             let op = match op {
                 Op::JoinUpTo(n, _) => Op::Join(n),
@@ -184,9 +186,10 @@ proptest! {
     fn r006_hold_outs_never_pay_more_and_the_fixpoint_returns(
         start in tree(limits()),
         ops in ops(16),
+        sharing in any_sharing(),
     ) {
         let mut tree = start;
-        let mut net = Net::new(&tree);
+        let mut net = Net::shared(&tree, FlowConfig::default(), sharing);
         for op in ops {
             apply(&mut net, &mut tree, op);
             net.assert_invariants();
@@ -224,9 +227,35 @@ proptest! {
         }
     }
 
+    /// By receivers nobody who is there pays more for a join, but for a unit of rounding at each
+    /// hop: with more receivers below, a branch carries more of what more of them share.
     #[test]
-    fn r102_no_epoch_moves_without_an_event(start in tree(limits())) {
-        let mut net = Net::new(&start);
+    fn r103_by_receivers_a_join_raises_no_receiver_beyond_rounding(
+        start in tree(Just(Limits::default())),
+        order in proptest::collection::vec(0..12_usize, 1..12),
+    ) {
+        let mut net = Net::shared(&start, FlowConfig::default(), Sharing::Receivers);
+        let all = receivers(&net);
+        for n in order {
+            let paid = |net: &Net, node: usize| net.nodes[node].flow.branch(local_key(node)).map(|b| b.total.0);
+            let before: Vec<_> = all.iter().map(|node| paid(&net, *node)).collect();
+            let joiner = all[n % all.len()];
+            if net.nodes[joiner].will != Will::Absent {
+                continue;
+            }
+            net.join(joiner, Will::Any);
+            net.pump();
+            for (node, before) in all.iter().zip(before) {
+                if let (Some(before), Some(after)) = (before, paid(&net, *node)) {
+                    prop_assert!(after <= before + start.links.len() as u64, "{before} {after}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn r102_no_epoch_moves_without_an_event(start in tree(limits()), sharing in any_sharing()) {
+        let mut net = Net::shared(&start, FlowConfig::default(), sharing);
         for node in receivers(&net) {
             net.join(node, Will::Any);
             net.pump();

@@ -210,8 +210,11 @@ fn r020_r115_strategies_see_what_is_reserved_and_for_how_many() {
     assert_eq!(split_by(EqualNextHop), [45, 45]);
     assert_eq!(split_by(ByQuantity), [60, 30]);
     assert_eq!(split_by(ByReceivers), [60, 30]);
-    let weights =
-        OperatorWeights { by_group: BTreeMap::from([(2, 8)]), otherwise: 1, ..Default::default() };
+    let weights = OperatorWeights {
+        by_hop: BTreeMap::from([(key(2).hop, 8)]),
+        otherwise: 1,
+        ..Default::default()
+    };
     assert_eq!(split_by(weights), [10, 80]);
 }
 

@@ -53,13 +53,16 @@ fn r020_each_strategy_weighs_what_it_says() {
     assert_eq!(weigh(&Incremental, &unknown), [0, 1], "the first pays, whatever it reserves");
     let weights = OperatorWeights {
         by_hop: BTreeMap::from([(key(1).hop, 7)]),
-        by_group: BTreeMap::from([(1, 2), (3, 5)]),
+        joining: BTreeMap::from([(3, 5)]),
         otherwise: 3,
     };
-    assert_eq!(weigh(&weights, &all), [7, 3, 5]);
-    let anyone = BranchKey { group: 3, hop: IpAddr::from([0, 0, 0, 0]) };
-    let anyone = BranchFacts { key: anyone, ..all[2] };
-    assert_eq!(weigh(&weights, &[anyone]), [7], "it may be the dearest of those listed");
+    assert_eq!(weigh(&weights, &all), [7, 3, 3]);
+    let anyone = |group| {
+        let key = BranchKey { group, hop: IpAddr::from([0, 0, 0, 0]) };
+        BranchFacts { key, ..all[2] }
+    };
+    let anyones = [anyone(2), anyone(3)];
+    assert_eq!(weigh(&weights, &anyones), [7, 5], "it may be the dearest of those listed");
 }
 
 #[test]

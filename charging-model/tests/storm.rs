@@ -10,6 +10,7 @@ mod storm;
 use charging_model::flow::Limits;
 use charging_model::tree::Tree;
 use charging_model::*;
+use common::sharing::any_sharing;
 use common::{SENDER, Will, link, local_key};
 use proptest::prelude::*;
 use storm::{LIFETIME, Storm};
@@ -109,10 +110,11 @@ proptest! {
         ops in proptest::collection::vec((op(), 0..60_000_u64), 1..14),
         seed in any::<u64>(),
         require_established in any::<bool>(),
+        sharing in any_sharing(),
     ) {
         let mut tree = start;
         let config = FlowConfig { require_established, audit: true, ..FlowConfig::default() };
-        let mut storm = Storm::new(&tree, config, seed);
+        let mut storm = Storm::new(&tree, config, seed, sharing);
         for (op, wait) in ops {
             apply(&mut storm, &mut tree, op);
             let until = storm.net.now + wait;

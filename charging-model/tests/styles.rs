@@ -143,7 +143,7 @@ fn storms(trees: Vec<Tree>, shares: bool, seed: u64, established: bool) -> Confe
     Conference::new(trees, shares, |tree| {
         seed = seed.rotate_left(17) ^ 0x9e37_79b9_7f4a_7c15;
         let config = FlowConfig { require_established: established, ..FlowConfig::default() };
-        Storm::new(tree, config, seed)
+        Storm::new(tree, config, seed, crate::common::sharing::Sharing::Equal)
     })
 }
 

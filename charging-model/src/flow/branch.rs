@@ -336,7 +336,6 @@ pub(super) struct Sums {
     pub(super) locals: u128,
     pub(super) ceilings: u128,
     pub(super) receivers_below: u64,
-    pub(super) quantity: u64,
     pub(super) count: usize,
 }
 
@@ -353,7 +352,6 @@ impl Sums {
             sums.locals += b.agreed.local.wide();
             sums.ceilings += b.ceiling.wide();
             sums.receivers_below += u64::from(b.receivers_below);
-            sums.quantity = sums.quantity.max(b.quantity);
             sums.count += 1;
         }
         sums

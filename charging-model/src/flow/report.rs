@@ -206,7 +206,8 @@ impl Flow {
             epoch_echo: content.epoch_echo,
             sequence,
             instance,
-            quantity: sums.quantity,
+            // What is pending is asked for, too: the previous hop sees it grow.
+            quantity: self.branches.iter().map(|b| b.quantity).max().unwrap_or(0),
             receivers_below: sums.receivers(),
             limits: self.heard_limits(),
         }

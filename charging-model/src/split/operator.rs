@@ -1,4 +1,4 @@
-//! Weights that the operator gives to neighbours, and to interfaces.
+//! Weights that the operator gives to neighbours.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,22 +10,21 @@ use super::{BranchFacts, SplitPolicy};
 pub struct OperatorWeights {
     /// Weight by next hop.
     pub by_hop: BTreeMap<IpAddr, u64>,
-    /// Weight by outgoing interface, of next hops that are not listed.
-    pub by_group: BTreeMap<u32, u64>,
+    /// What a next hop that nobody knows yet may come to weigh, by outgoing interface; where none
+    /// is said it may be any of those listed.
+    pub joining: BTreeMap<u32, u64>,
     /// The weight of everybody else.
     pub otherwise: u64,
 }
 
 impl SplitPolicy for OperatorWeights {
     fn weights(&self, branches: &[BranchFacts], weights: &mut Vec<u64>) {
-        let by_group = |b: &BranchFacts| self.by_group.get(&b.key.group);
         let weight = |b: &BranchFacts| {
-            let of_group = by_group(b).copied().unwrap_or(self.otherwise);
             if b.is_anyone() {
-                // It may be any of those listed.
-                return self.by_hop.values().copied().fold(of_group, u64::max);
+                let dearest = || self.by_hop.values().copied().fold(self.otherwise, u64::max);
+                return self.joining.get(&b.key.group).copied().unwrap_or_else(dearest);
             }
-            self.by_hop.get(&b.key.hop).copied().unwrap_or(of_group)
+            self.by_hop.get(&b.key.hop).copied().unwrap_or(self.otherwise)
         };
         weights.extend(branches.iter().map(weight));
     }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 mod journal;
+pub(crate) mod sharing;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,6 +12,8 @@ use std::sync::Arc;
 use charging_model::flow::Limits;
 use charging_model::tree::{Link, Solution, Tree};
 use charging_model::*;
+
+use sharing::Sharing;
 
 /// `count` cases, unless PROPTEST_CASES says otherwise.
 pub(crate) fn cases(count: u32) -> proptest::test_runner::Config {
@@ -52,6 +55,7 @@ pub(crate) struct Net {
     pub(crate) turns: journal::Turns,
     pub(crate) messages: usize,
     pub(crate) refusals: usize,
+    pub(crate) sharing: Sharing,
 }
 
 pub(crate) fn account(node: usize) -> Account {
@@ -112,6 +116,16 @@ impl Net {
     }
 
     pub(crate) fn with(tree: &Tree, config: FlowConfig) -> Self {
+        Self::shared(tree, config, Sharing::Equal)
+    }
+
+    /// A network in which all nodes share by one strategy; where that is not the equal split,
+    /// receivers reserve unlike quantities.
+    pub(crate) fn shared(tree: &Tree, config: FlowConfig, sharing: Sharing) -> Self {
+        let config = match sharing {
+            Sharing::Equal => config,
+            _ => FlowConfig { policy: sharing.policy(), ..config },
+        };
         let origin = Arc::new(FlowConfig { origin: true, ..config.clone() });
         let config = Arc::new(config);
         let parents =
@@ -134,6 +148,7 @@ impl Net {
             turns: journal::Turns::default(),
             messages: 0,
             refusals: 0,
+            sharing,
         };
         let clock = net.clock();
         for node in 1..net.nodes.len() {
@@ -181,6 +196,8 @@ impl Net {
     /// The application of a receiver answers the newest quote, unless it has done so already.
     pub(crate) fn answer(&mut self, node: usize) {
         let clock = self.clock();
+        let equal = self.sharing == Sharing::Equal;
+        let quantity = if equal { 0 } else { sharing::demand(node) };
         let n = &mut self.nodes[node];
         let Some(quote) = n.flow.quote(LOCAL_GROUP) else { return };
         let required = quote.receiver_payment().0;
@@ -207,7 +224,7 @@ impl Net {
             instance: n.app_instance,
             account: account(node),
             refresh: Span(30_000),
-            quantity: 0,
+            quantity,
             receivers_below: 1,
             flowspec: None,
             limits: Limits::default(),
@@ -232,7 +249,8 @@ impl Net {
             epoch: quote.epoch,
             validity: quote.validity,
             established: quote.established,
-            quantity: quote.quantity,
+            // Said only where a tariff goes by it.
+            quantity: 0,
             flags: quote.flags,
             refresh: Span(30_000),
         })
@@ -472,6 +490,10 @@ impl Net {
     /// Asserts that the network stands where the whole-tree computation says.
     pub(crate) fn assert_agrees(&self, tree: &Tree) {
         let reserves = |node: usize| self.nodes[node].will != Will::Absent;
+        let mut tree = tree.clone();
+        if self.sharing != Sharing::Equal {
+            self.sharing.weigh(self, &mut tree);
+        }
         let solution = tree.solve_for(reserves).unwrap();
         for (index, expected) in solution.links.iter().enumerate() {
             let (node, parent) = (index + 1, tree.links[index].parent);

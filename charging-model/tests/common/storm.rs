@@ -7,6 +7,7 @@ use charging_model::flow::{Heard, Inconsistency};
 use charging_model::tree::Tree;
 use charging_model::*;
 
+use crate::common::sharing::Sharing;
 use crate::common::{Net, SENDER, Will, key, local_key};
 
 /// How long state lives without a refresh, R = 30 s.
@@ -64,8 +65,8 @@ pub(crate) struct Storm {
 }
 
 impl Storm {
-    pub(crate) fn new(tree: &Tree, config: FlowConfig, seed: u64) -> Self {
-        let net = Net::with(tree, config);
+    pub(crate) fn new(tree: &Tree, config: FlowConfig, seed: u64, sharing: Sharing) -> Self {
+        let net = Net::shared(tree, config, sharing);
         let count = net.nodes.len();
         Self {
             net,
