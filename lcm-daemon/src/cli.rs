@@ -140,7 +140,7 @@ fn secret() -> Result<[u8; 32], String> {
 }
 
 /// At SIGHUP reads the configuration again and takes up its `[[authentication]]` and `[[identity]]`
-/// with their keys, and its tariffs. The rest stays as it was when the daemon started; if anything is wrong, all of it does.
+/// with their keys, its tariffs and its splits. The rest stays as it was when the daemon started; if anything is wrong, all of it does.
 async fn reload(mut hangups: Signal, path: PathBuf, started: Config, calls: mpsc::Sender<Call>) {
     while hangups.recv().await.is_some() {
         let new = match load(&path) {

@@ -164,6 +164,8 @@ mod tests {
             price_at_admission: None,
             tariff: None,
             tariff_version: 2,
+            split: "{ kind = \"equal\" }".to_owned(),
+            split_version: 0,
             refresh_ms: 30_000,
             reservable_bits_per_s: Some(1_000_000),
             reserved_bits_per_s: 80_000,

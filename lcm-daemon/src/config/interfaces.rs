@@ -13,9 +13,9 @@ use super::{
     DEFAULT_INTERFACE_BUNDLE, DEFAULT_INTERFACE_CHARGING, DEFAULT_INTERFACE_HELLO_MS,
     DEFAULT_INTERFACE_NON_RSVP_HOP, DEFAULT_INTERFACE_REFRESH_REDUCTION, DEFAULT_INTERFACE_ROLE,
     DEFAULT_INTERFACE_RSVP, Interface, LinkRole, NO_LIMIT, REFRESH_MS_MAX, REFRESH_MS_MIN,
-    VALIDITY_MS_MAX, moving, tariff,
+    VALIDITY_MS_MAX, moving, split, tariff,
 };
-use crate::tariff::{Class, Congestion, Schedule, Tariff};
+use crate::tariff::{Class, Congestion, Schedule, Split, Tariff};
 
 /// Longest interface name in bytes: `IFNAMSIZ` less its closing zero (netdevice(7)).
 const NAME_BYTES_MAX: usize = 15;
@@ -59,6 +59,9 @@ struct Settings {
     guaranteed_tariff: Option<Class>,
     schedule: Option<Schedule>,
     congestion: Option<Congestion>,
+    /// Where that was set last.
+    congestion_place: Option<Range<usize>>,
+    split: Split,
 }
 
 /// Checks `[default_interface]` and every `[[interface]]`.
@@ -84,6 +87,8 @@ pub(super) fn check(
         guaranteed_tariff: None,
         schedule: None,
         congestion: None,
+        congestion_place: None,
+        split: Split::Equal,
     };
     let default_place = default.as_ref().map(Spanned::span);
     let raw_default = default.map(Spanned::into_inner).unwrap_or_default();
@@ -139,6 +144,7 @@ impl Settings {
         let charging = self.charging && inherited.charges;
         if charging && self.rsvp {
             self.check_validity(problems);
+            self.check_congestion(problems);
         }
         Interface {
             rsvp: self.rsvp,
@@ -149,9 +155,10 @@ impl Settings {
                 Some(controlled_load) => Tariff {
                     schedule: self.schedule,
                     congestion: self.congestion,
+                    split: self.split,
                     ..Tariff::new(controlled_load, self.guaranteed_tariff)
                 },
-                None => Tariff::free(),
+                None => Tariff { split: self.split, ..Tariff::free() },
             },
             validity_ms: self.validity_ms,
             refresh_ms: self.refresh_ms,
@@ -160,6 +167,20 @@ impl Settings {
             hello_ms: self.hello_ms,
             role: self.role,
         }
+    }
+
+    /// Prices that follow how full the interface is need to know when it is.
+    fn check_congestion(&self, problems: &mut Problems<'_>) {
+        if self.congestion.is_none() || self.reservable_bits_per_s != NO_LIMIT {
+            return;
+        }
+        problems.at(
+            self.congestion_place.clone().unwrap_or(0..0),
+            "prices cannot follow how full an interface is that has no limit".to_owned(),
+            "add reservable_bits_per_s = N, what may be reserved there in all, to this table or to \
+             [default_interface]; or move congestion to the [[interface]] that has it"
+                .to_owned(),
+        );
     }
 
     /// A quote must outlive the longest wait for the next PATH, 1.5 · R (RFC 2205 section 3.7),
@@ -221,6 +242,14 @@ fn settings(base: &Settings, raw: &raw::Interface, problems: &mut Problems<'_>) 
         congestion: match &raw.congestion {
             Some(given) => moving::congestion(given, problems),
             None => base.congestion.clone(),
+        },
+        congestion_place: match &raw.congestion {
+            Some(given) => Some(given.span()),
+            None => base.congestion_place.clone(),
+        },
+        split: match &raw.split {
+            Some(given) => split::check(given, problems),
+            None => base.split.clone(),
         },
     }
 }

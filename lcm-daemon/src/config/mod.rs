@@ -45,6 +45,7 @@ mod read;
 mod render;
 #[cfg(test)]
 mod shipped_tests;
+mod split;
 mod tariff;
 #[cfg(test)]
 mod tests;

@@ -104,6 +104,7 @@ pub(super) struct Interface {
     pub(super) guaranteed_tariff: Given<Tariff>,
     pub(super) schedule: Given<Schedule>,
     pub(super) congestion: Given<Congestion>,
+    pub(super) split: Given<super::split::Raw>,
 }
 
 /// `schedule = { time_zone = …, windows = […] }`

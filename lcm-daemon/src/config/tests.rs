@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::tariff::{Bucket, Class, Flat, Guaranteed, Most, Rate};
+use crate::tariff::{Bucket, Class, Flat, Guaranteed, Most, Rate, Split};
 
 /// A router that charges, complete.
 const CHARGING: &str = r#"[charging]
@@ -486,6 +486,54 @@ fn prices_that_move_are_read_and_written() {
 }
 
 #[test]
+fn r020_splits_are_read_and_written() {
+    let split = |text: &str| {
+        let text = format!("[default_interface]\nsplit = {text}\n[[interface]]\nname = \"e\"\n");
+        let config = parse(&text).unwrap();
+        assert_eq!(parse(&config.to_toml()).unwrap(), config, "{text}");
+        config.interface("e").tariff.split.clone()
+    };
+    let weights = Split::Weights {
+        neighbours: [("192.0.2.1".parse().unwrap(), 3), ("2001:db8::1".parse().unwrap(), 0)].into(),
+        otherwise: 2,
+    };
+    let mut versions = std::collections::BTreeSet::new();
+    for (text, expected) in [
+        ("{ kind = \"equal\" }", Split::Equal),
+        ("{ kind = \"equal\", expected_members = 3 }", Split::EqualOf(3)),
+        ("{ kind = \"receivers\" }", Split::Receivers(0)),
+        ("{ kind = \"receivers\", expected_members = 12 }", Split::Receivers(12)),
+        ("{ kind = \"quantity\" }", Split::Quantity),
+        ("{ kind = \"incremental\" }", Split::Incremental),
+        (
+            "{ kind = \"weights\", otherwise = 2, \
+             neighbours = { \"192.0.2.1\" = 3, \"2001:db8::1\" = 0 } }",
+            weights,
+        ),
+    ] {
+        let read = split(text);
+        assert_eq!(read, expected);
+        assert!(versions.insert(read.version()), "{text}");
+    }
+    assert!(versions.contains(&0), "the version of the equal split");
+}
+
+#[test]
+fn prices_by_utilisation_need_a_limit() {
+    let congestion = "congestion = { points = [[50, 100], [100, 400]] }\n";
+    let text = format!("{CHARGING}{congestion}");
+    let error = parse(&text).unwrap_err().to_string();
+    assert!(error.contains("no limit") && error.contains("add reservable_bits_per_s"), "{error}");
+    assert!(parse(&format!("{text}reservable_bits_per_s = 64000\n")).is_ok());
+    // The limit of the one that has the curve is enough.
+    let named = format!("{CHARGING}[[interface]]\nname = \"eth1\"\n{congestion}");
+    assert!(parse(&named).unwrap_err().to_string().contains("no limit"));
+    assert!(parse(&format!("{named}reservable_bits_per_s = 64000\n")).is_ok());
+    // Nobody is charged there.
+    assert!(parse(&format!("{named}charging = false\n")).is_ok());
+}
+
+#[test]
 fn contradictions_are_refused() {
     let interface = |settings: &str| format!("[[interface]]\nname = \"eth1\"\n{settings}\n");
     for (text, line, key) in [
@@ -501,6 +549,33 @@ fn contradictions_are_refused() {
             interface("congestion = { points = [[50, 100], [50, 200]] }"),
             3,
             "interface[eth1].congestion.points",
+        ),
+        (interface("split = { expected_members = 3 }"), 3, "interface[eth1].split"),
+        (
+            interface("split = { kind = \"quantity\", expected_members = 3 }"),
+            3,
+            "interface[eth1].split.expected_members",
+        ),
+        (
+            interface("split = { kind = \"receivers\", expected_members = 0 }"),
+            3,
+            "interface[eth1].split.expected_members",
+        ),
+        (interface("split = { kind = \"weights\" }"), 3, "interface[eth1].split"),
+        (
+            interface("split = { kind = \"weights\", neighbours = { eth2 = 3 } }"),
+            3,
+            "interface[eth1].split.neighbours",
+        ),
+        (
+            interface("split = { kind = \"weights\", neighbours = {}, otherwise = 0 }"),
+            3,
+            "interface[eth1].split",
+        ),
+        (
+            interface("split = { kind = \"equal\", otherwise = 2 }"),
+            3,
+            "interface[eth1].split.otherwise",
         ),
         (interface("schedule = { time_zone = \"Mars\" }"), 3, "interface[eth1].schedule.time_zone"),
         (

@@ -185,6 +185,7 @@ impl Engine {
         port.price_at_admission = None;
         port.set_tariff(tariff);
         let interface = port.kernel.index;
+        self.core.share();
         self.core.repriced.push(interface);
         self.move_prices(now);
         Ok(())
@@ -413,8 +414,10 @@ impl SessionState {
 
     fn price_changed(&mut self, core: &mut Core, now: Now, interface: u32) {
         for index in 0..self.senders.len() {
-            let concerned =
-                self.senders.get(index).is_some_and(|psb| psb.outgoing.contains(&interface));
+            let concerned = self
+                .senders
+                .get(index)
+                .is_some_and(|psb| psb.outgoing.contains(&interface) || psb.incoming == interface);
             if concerned {
                 self.follow_route(core, now, index);
                 self.after_charging(core, now, index);

@@ -325,6 +325,7 @@ impl Engine {
                 let reduces = settings.refresh_reduction || settings.hello_ms > 0;
                 self.core.outbox.reduce.active |= settings.rsvp && reduces;
                 let changed = self.core.interfaces.update(interface, settings);
+                self.core.share();
                 self.move_prices(now);
                 if changed {
                     self.interfaces_changed(now);
@@ -333,7 +334,9 @@ impl Engine {
             KernelNews::InterfaceGone { index } => {
                 self.core.neighbours.forget_interface(index);
                 self.core.outbox.reduce.forget_interface(index);
-                if self.core.interfaces.remove(index) {
+                let known = self.core.interfaces.remove(index);
+                self.core.share();
+                if known {
                     self.interfaces_changed(now);
                 }
             }

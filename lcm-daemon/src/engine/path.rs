@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use rsvp_wire::MessageType;
 use rsvp_wire::message::Path;
-use rsvp_wire::object::{Filter, FlowId, Hop, SenderTemplate, SenderTspec, Session, TimeValues};
+use rsvp_wire::object::{
+    Filter, FlowId, Hop, SenderTemplate, SenderTspec, Session, Style, TimeValues,
+};
 
 use super::charging;
 use super::limits::Limit;
@@ -318,8 +320,9 @@ impl SessionState {
     pub(crate) fn follow_route(&mut self, core: &mut Core, now: Now, index: usize) {
         let Some(psb) = self.senders.get(index) else { return };
         let prices = self.prices(core, psb, &psb.outgoing);
+        let shared = self.style().is_some_and(|style| style != Style::FixedFilter);
         if let Some(psb) = self.senders.get_mut(index) {
-            charging::sync_groups(core, now, psb, &prices);
+            charging::sync_groups(core, now, psb, &prices, shared);
         }
     }
 

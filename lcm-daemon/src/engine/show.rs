@@ -45,6 +45,10 @@ pub struct InterfaceState {
     pub tariff: Option<String>,
     /// Which tariff that is, as consents record it.
     pub tariff_version: u32,
+    /// How what previous hops behind it charge is shared, as the configuration has it.
+    pub split: String,
+    /// What identifies that in records; 0 for the equal split.
+    pub split_version: u32,
     /// Refresh period in milliseconds.
     pub refresh_ms: u32,
     /// What may be reserved in all, in bits per second; absent without a limit.
@@ -244,6 +248,10 @@ pub struct UpstreamView {
     pub ceiling: u64,
     /// Time for which the approval still holds, in milliseconds.
     pub approved_for_ms: u64,
+    /// Receivers below it, as it says.
+    pub receivers_below: u32,
+    /// Its place in the order of joining.
+    pub joined: u32,
     /// Sequence of its last UCPE.
     pub sequence: u32,
     /// Instance of the reservation.
@@ -381,6 +389,8 @@ impl Engine {
                 price: port.base_price(),
                 max_price: port.settings.tariff.max_price_pico_per_s(),
                 price_at_admission: port.price_at_admission,
+                split: port.settings.tariff.split.to_string(),
+                split_version: port.settings.tariff.split.version(),
                 tariff: (port.settings.tariff.by_demand() || port.settings.tariff.moves())
                     .then(|| port.settings.tariff.to_string()),
                 tariff_version: port.tariff_version,

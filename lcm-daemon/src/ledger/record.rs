@@ -164,7 +164,8 @@ pub struct Consent {
     pub sequence: u32,
     /// Instance of the reservation.
     pub instance: u32,
-    /// Version of the tariff by which the link was priced.
+    /// Version of the tariff by which the link was priced; exclusive or that of the split by which
+    /// it carries a part of what the previous hop charges, where that is not the equal one.
     pub tariff: u32,
     /// First half of the SHA-256 of the message that brought it.
     pub digest: [u8; 16],

@@ -1,6 +1,6 @@
 //! By the depth of the token bucket: what bursts the queue must hold; and by the rate, if wished.
 
-use super::{Demand, KBYTE, MBIT, Shape, linear};
+use super::{Demand, KBYTE, Shape, by_rate, linear};
 
 /// `kind = "bucket"`: base + price · rate + price · depth.
 #[derive(Debug, Clone, Copy)]
@@ -19,13 +19,8 @@ impl Shape for Bucket {
     }
 
     fn price(&self, demand: &Demand) -> u64 {
-        let by_rate = linear(demand.reserved, self.per_mbit_pico_per_s, MBIT);
         let by_depth = linear(demand.bucket, self.per_kbyte_pico_per_s, KBYTE);
-        self.price_pico_per_s.saturating_add(by_rate).saturating_add(by_depth)
-    }
-
-    fn by_demand(&self) -> bool {
-        true
+        by_rate(demand, self.price_pico_per_s, self.per_mbit_pico_per_s).saturating_add(by_depth)
     }
 
     fn settings(&self) -> Vec<(&'static str, u64)> {

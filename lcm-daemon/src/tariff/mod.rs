@@ -11,6 +11,7 @@ mod flat;
 mod guaranteed;
 mod rate;
 mod schedule;
+mod split;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use flat::Flat;
 pub use guaranteed::Guaranteed;
 pub use rate::Rate;
 pub use schedule::{DAY_MINUTES, DAYS, Schedule, Window};
+pub use split::Split;
 
 /// Bits per second in the unit that prices by rate are given for, a Mbit/s.
 const MBIT: u128 = 1_000_000;
@@ -111,7 +113,9 @@ pub trait Shape: fmt::Debug + Send + Sync {
     fn price(&self, demand: &Demand) -> u64;
 
     /// Whether the price goes by what is reserved.
-    fn by_demand(&self) -> bool;
+    fn by_demand(&self) -> bool {
+        true
+    }
 
     /// Its settings by name, as the configuration has them.
     fn settings(&self) -> Vec<(&'static str, u64)>;
@@ -198,6 +202,8 @@ pub struct Tariff {
     pub schedule: Option<Schedule>,
     /// How both follow what is reserved on the interface.
     pub congestion: Option<Congestion>,
+    /// How what the previous hops behind the interface charge is shared by the next hops.
+    pub split: Split,
 }
 
 /// What prices are multiplied by for the time being, in percent each.
@@ -229,7 +235,7 @@ impl Tariff {
     /// Prices for both service classes that are the same at all times.
     #[must_use]
     pub fn new(controlled_load: Class, guaranteed: Option<Class>) -> Self {
-        Self { controlled_load, guaranteed, schedule: None, congestion: None }
+        Self { controlled_load, guaranteed, schedule: None, congestion: None, split: Split::Equal }
     }
 
     /// The tariff that charges nothing.
@@ -281,11 +287,12 @@ impl Tariff {
         self.controlled_load.shape.by_demand() || other.is_some()
     }
 
-    /// What identifies it in records: the same for the same settings, also after a restart, and
-    /// almost surely another for others. The first 32 bits of the SHA-256 of its text.
+    /// What identifies its prices in records: the same for the same settings, also after a restart,
+    /// and almost surely another for others. The first 32 bits of the SHA-256 of their text. The
+    /// split has a version of its own.
     #[must_use]
     pub fn version(&self) -> u32 {
-        match Sha256::digest(self.to_string()).first_chunk() {
+        match Sha256::digest(Prices(self).to_string()).first_chunk() {
             Some(first) => u32::from_be_bytes(*first),
             None => 0,
         }
@@ -313,21 +320,40 @@ impl Tariff {
 const NOTHING: Demand =
     Demand { service: Service::ControlledLoad, rate: 0, bucket: 0, reserved: 0, slack_us: 0 };
 
-impl fmt::Display for Tariff {
-    /// As keys of a table of the configuration.
+/// All but the split.
+struct Prices<'a>(&'a Tariff);
+
+impl fmt::Display for Prices<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "tariff = {}", self.controlled_load)?;
-        if let Some(class) = &self.guaranteed {
+        let Tariff { controlled_load, guaranteed, schedule, congestion, split: _ } = self.0;
+        write!(f, "tariff = {controlled_load}")?;
+        if let Some(class) = guaranteed {
             write!(f, "\nguaranteed_tariff = {class}")?;
         }
-        if let Some(schedule) = &self.schedule {
+        if let Some(schedule) = schedule {
             write!(f, "\nschedule = {schedule}")?;
         }
-        if let Some(congestion) = &self.congestion {
+        if let Some(congestion) = congestion {
             write!(f, "\ncongestion = {congestion}")?;
         }
         Ok(())
     }
+}
+
+impl fmt::Display for Tariff {
+    /// As keys of a table of the configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Prices(self))?;
+        if !self.split.is_equal() {
+            write!(f, "\nsplit = {}", self.split)?;
+        }
+        Ok(())
+    }
+}
+
+/// A base, and so much for each Mbit/s that is set aside.
+fn by_rate(demand: &Demand, price_pico_per_s: u64, per_mbit_pico_per_s: u64) -> u64 {
+    price_pico_per_s.saturating_add(linear(demand.reserved, per_mbit_pico_per_s, MBIT))
 }
 
 /// `amount` units at `price` for `unit` of them: never more than the exact product.

@@ -1,6 +1,6 @@
 //! By the bit/s that are set aside.
 
-use super::{Demand, MBIT, Shape, linear};
+use super::{Demand, Shape, by_rate};
 
 /// `kind = "rate"`: base + price · rate.
 #[derive(Debug, Clone, Copy)]
@@ -17,12 +17,7 @@ impl Shape for Rate {
     }
 
     fn price(&self, demand: &Demand) -> u64 {
-        let by_rate = linear(demand.reserved, self.per_mbit_pico_per_s, MBIT);
-        self.price_pico_per_s.saturating_add(by_rate)
-    }
-
-    fn by_demand(&self) -> bool {
-        true
+        by_rate(demand, self.price_pico_per_s, self.per_mbit_pico_per_s)
     }
 
     fn settings(&self) -> Vec<(&'static str, u64)> {

@@ -6,6 +6,7 @@ use lcm_daemon::engine::{
     Handle, LocalError, PriceChange, ReceiverRequest, SenderRequest, SenderShare, TraceError,
     TraceRequest, TraceView,
 };
+use lcm_daemon::tariff::Tariff;
 use rsvp_wire::object::{Filter, Session, Style, Tspec};
 
 use super::net::Net;
@@ -131,7 +132,8 @@ impl Net {
     /// Sets how a node's price for sending over a link is found, as a new configuration does.
     pub fn set_tariff(&mut self, id: NodeId, link: LinkId, price: (u64, u64), usage: (u64, u64)) {
         let interface = self.topology.interface_name(id, link);
-        let tariff = tariff(price, usage);
+        let split = self.topology.splits.get(&(id, link)).cloned().unwrap_or_default();
+        let tariff = Tariff { split, ..tariff(price, usage) };
         self.input(id, |engine, now| engine.set_tariff(now, &interface, tariff))
             .unwrap_or_else(|error| panic!("node {id}: {error}"));
     }

@@ -498,7 +498,9 @@ pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Opt
         let name = topology.interface_name(id, link);
         let within = [id, spec.other(id)].iter().all(|node| shared.house.contains(node));
         let role = if within { LinkRole::Interior } else { LinkRole::Edge };
-        let settings = settings(tariff(spec.prices[side], spec.usage[side]), spec.reservable[side]);
+        let split = topology.splits.get(&(id, link)).cloned().unwrap_or_default();
+        let tariff = Tariff { split, ..tariff(spec.prices[side], spec.usage[side]) };
+        let settings = settings(tariff, spec.reservable[side]);
         config.interfaces.insert(name, InterfaceSettings { role, ..settings });
     }
     Some(config)

@@ -1,6 +1,9 @@
 //! Nodes and links, and the addresses that they have.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use lcm_daemon::tariff::Split;
 
 /// Index of a node.
 pub type NodeId = usize;
@@ -82,6 +85,8 @@ pub struct Topology {
     pub nodes: Vec<NodeSpec>,
     /// Links by index.
     pub links: Vec<LinkSpec>,
+    /// How nodes share what is charged on a link, where that is not equally.
+    pub splits: BTreeMap<(NodeId, LinkId), Split>,
 }
 
 impl Topology {

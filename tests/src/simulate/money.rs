@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use charging_model::flow::Limits;
 use charging_model::tree::{Link, LinkCharges, Tree};
 use charging_model::{Ppm, Rate};
+use lcm_daemon::tariff::Split;
 use rsvp_wire::object::Style;
 
 use super::reference::{Asked, At, Branch, Expected};
@@ -76,21 +77,21 @@ impl Growth<'_> {
     /// Adds what hangs on the charging node `node`, which is number `at` of the tree.
     fn grow(&mut self, node: NodeId, at: usize) {
         let branches = self.branches(node);
-        for (position, (link, address)) in branches.iter().enumerate() {
+        let weights = self.weights(node, &branches);
+        for (position, (link, address, _)) in branches.iter().enumerate() {
             let group: Vec<usize> =
                 (0..branches.len()).filter(|other| branches[*other].0 == *link).collect();
             let place = group.iter().position(|other| *other == position).unwrap_or(0);
             let topology = &self.world.net.topology;
             let Some(payer) = topology.owner(*address) else { continue };
             let (price, max_price) = self.price(node, *link);
-            let count = group.len() as u64;
-            let part = |sum: u64| Rate(sum / count + u64::from((place as u64) < sum % count));
+            let each: Vec<u64> = group.iter().map(|other| weights[*other]).collect();
             let receives = topology.nodes[payer].kind == Kind::Host;
             self.tree.links.push(Link {
                 parent: at,
-                local: part(price),
+                local: Rate(divided(price, &each)[place]),
                 max_local: Rate(max_price),
-                weight: 1,
+                weight: weights[position],
                 receives,
             });
             self.ends.push(End {
@@ -105,16 +106,88 @@ impl Growth<'_> {
         }
     }
 
-    /// Those who pay, in the order that decides ties: interface, then address.
-    fn branches(&self, node: NodeId) -> Vec<(LinkId, IpAddr)> {
+    /// Those who pay, in the order that decides ties: interface, then address; and the next hop
+    /// that reserves for them.
+    fn branches(&self, node: NodeId) -> Vec<(LinkId, IpAddr, IpAddr)> {
         let next_hops = self.next_hops(node).into_iter();
-        let mut found: Vec<(LinkId, IpAddr)> = next_hops
+        let mut found: Vec<(LinkId, IpAddr, IpAddr)> = next_hops
             .flat_map(|(link, address)| {
-                self.charging_hops(address).into_iter().map(move |payer| (link, payer))
+                self.charging_hops(address).into_iter().map(move |payer| (link, payer, address))
             })
             .collect();
         found.sort_unstable();
         found
+    }
+
+    /// How the branches of a node weigh, by its strategy for what its previous hop charges.
+    fn weights(&self, node: NodeId, branches: &[(LinkId, IpAddr, IpAddr)]) -> Vec<u64> {
+        let topology = &self.world.net.topology;
+        let named = |link: &LinkId, name: &str| topology.interface_name(node, *link) == name;
+        let path = self.expected.paths.get(&(node, self.topic, self.sender));
+        let incoming = path.and_then(|path| path.incoming.as_deref());
+        let incoming = topology.links_of(node).find(|l| incoming.is_some_and(|at| named(l, at)));
+        let split = incoming.and_then(|link| topology.splits.get(&(node, link)));
+        let each = branches.iter();
+        match split {
+            None | Some(Split::Equal | Split::EqualOf(_)) => each.map(|_| 1).collect(),
+            Some(Split::Receivers(_)) => each.map(|(_, hop, _)| self.receivers(*hop)).collect(),
+            Some(Split::Quantity) => each.map(|b| self.bits(node, b)).collect(),
+            Some(Split::Weights { neighbours, otherwise }) => {
+                each.map(|(_, hop, _)| *neighbours.get(hop).unwrap_or(otherwise)).collect()
+            }
+            Some(Split::Incremental) => {
+                // Who came first is history, which only the node itself remembers.
+                let mut order: Vec<usize> = (0..branches.len()).collect();
+                order.sort_by_key(|at| self.joined(node, &branches[*at]));
+                let (mut weights, mut largest) = (vec![0; branches.len()], 0);
+                for (place, at) in order.into_iter().enumerate() {
+                    let bits = self.bits(node, &branches[at]);
+                    let bits = if place == 0 { bits.max(1) } else { bits };
+                    weights[at] = bits.saturating_sub(largest);
+                    largest = largest.max(bits);
+                }
+                weights
+            }
+        }
+    }
+
+    /// Receivers at or below a payer.
+    fn receivers(&self, hop: IpAddr) -> u64 {
+        let topology = &self.world.net.topology;
+        match topology.owner(hop) {
+            Some(node) if topology.nodes[node].kind != Kind::Host => {
+                self.branches(node).iter().map(|(_, payer, _)| self.receivers(*payer)).sum()
+            }
+            _ => 1,
+        }
+    }
+
+    /// What a payer reserves for this sender alone, in bit/s.
+    fn bits(&self, node: NodeId, (link, _, next_hop): &(LinkId, IpAddr, IpAddr)) -> u64 {
+        if self.world.topics[self.topic].style != Style::FixedFilter {
+            return 0;
+        }
+        let sent = Asked::of(&self.world.senders[&(self.topic, self.sender)].tspec);
+        let name = self.world.net.topology.interface_name(node, *link);
+        let here = self.expected.reservations.get(&(node, self.topic, self.sender));
+        let asked = here.and_then(|branches| branches.get(&(name, *next_hop)));
+        asked.map_or(0, |asked| asked.rate.min(sent.rate) * 8)
+    }
+
+    /// A payer's place in the order of joining.
+    fn joined(&self, node: NodeId, (link, payer, _): &(LinkId, IpAddr, IpAddr)) -> u32 {
+        let (net, now) = (&self.world.net, self.world.net.clock(node));
+        let name = net.topology.interface_name(node, *link);
+        let views = net.node(node).engine().show_reservations(now);
+        let ours = views.iter().filter(|view| {
+            let topic = &self.world.topics[self.topic].session;
+            (view.session.destination, view.session.port)
+                == (topic.destination, topic.destination_port)
+                && net.topology.owner(view.sender.source) == Some(self.sender)
+                && view.interface == name
+        });
+        let mut payers = ours.flat_map(|view| view.charging.iter().chain(&view.more_payers));
+        payers.find(|state| state.payer == *payer).map_or(0, |state| state.joined)
     }
 
     /// The next hops that reserve.
@@ -194,17 +267,23 @@ impl Growth<'_> {
     }
 }
 
-/// The greatest of these, divided in proportion to them: whole units, what is left over to the
-/// largest remainders, the first of equals.
+/// The greatest of these, divided in proportion to them.
 fn in_proportion(prices: &[u64]) -> Vec<u64> {
-    let (most, sum) = (prices.iter().copied().max().unwrap_or(0), prices.iter().sum::<u64>());
+    divided(prices.iter().copied().max().unwrap_or(0), prices)
+}
+
+/// `total` in proportion to weights, equally if all are 0: whole units, what is left over to the
+/// largest remainders, the first of equals.
+fn divided(total: u64, weights: &[u64]) -> Vec<u64> {
+    let sum = weights.iter().sum::<u64>();
     if sum == 0 {
-        return prices.to_vec();
+        let even = vec![1; weights.len()];
+        return if weights.is_empty() { even } else { divided(total, &even) };
     }
-    let mut parts: Vec<u64> = prices.iter().map(|price| most * price / sum).collect();
-    let mut left = most - parts.iter().sum::<u64>();
-    let mut order: Vec<usize> = (0..prices.len()).collect();
-    order.sort_by_key(|at| std::cmp::Reverse(most * prices[*at] % sum));
+    let mut parts: Vec<u64> = weights.iter().map(|weight| total * weight / sum).collect();
+    let mut left = total - parts.iter().sum::<u64>();
+    let mut order: Vec<usize> = (0..weights.len()).collect();
+    order.sort_by_key(|at| std::cmp::Reverse(total * weights[*at] % sum));
     for at in order {
         if left > 0 {
             (parts[at], left) = (parts[at] + 1, left - 1);

@@ -2,6 +2,7 @@
 
 use lcm_daemon::config::Handshake;
 use lcm_daemon::engine::SenderShare;
+use lcm_daemon::tariff::Split;
 use rsvp_wire::digest::Algorithm;
 use rsvp_wire::object::{Session, Style, Tspec};
 
@@ -64,12 +65,14 @@ pub(super) fn build(plan: Plan) -> Ground {
     let (mut topology, hosts) = topology(&mut rng, plan.nodes.max(4), charging);
     price_by_quantity(plan, &mut topology);
     let slow = if rng.u8(0..3) == 0 { (100, 9_000) } else { (0, 0) };
+    let family = if rng.bool() { Family::V4 } else { Family::V6 };
+    divide(plan, &mut topology, family);
     // Routers of one network differ in what they can do.
     let reducing = (plan.seed % 3 == 1).then_some(plan.seed);
     let hello_ms = if plan.seed % 6 == 1 { 5_000 } else { 0 };
     let options = Options {
         seed: plan.seed,
-        family: if rng.bool() { Family::V4 } else { Family::V6 },
+        family,
         config: NodeConfig {
             charging,
             secured: secured(plan),
@@ -163,6 +166,42 @@ fn price_by_quantity(plan: Plan, topology: &mut Topology) {
             if charges && rng.bool() {
                 link.usage[side] = usage(&mut rng);
             }
+        }
+    }
+}
+
+/// In two networks of five each router shares what it is charged by a strategy of its own; again
+/// not drawn from what feeds the other choices.
+fn divide(plan: Plan, topology: &mut Topology, family: Family) {
+    let mut rng = fastrand::Rng::with_seed(plan.seed ^ 0x5A4E_5A4E_0000_0020);
+    if rng.u8(0..5) > 1 {
+        return;
+    }
+    for node in 0..topology.nodes.len() {
+        if topology.nodes[node].kind != Kind::Router {
+            continue;
+        }
+        let links: Vec<_> = topology.links_of(node).collect();
+        let split = match rng.u8(0..5) {
+            0 => Split::Receivers(0),
+            1 => Split::Quantity,
+            2 => Split::Incremental,
+            3 => Split::Weights {
+                neighbours: links
+                    .iter()
+                    .filter_map(|link| {
+                        let other = topology.links[*link].other(node);
+                        let weight = rng.u64(0..5);
+                        let hop = topology.address_on(family, other, *link);
+                        (weight < 4).then_some((hop, weight))
+                    })
+                    .collect(),
+                otherwise: rng.u64(1..4),
+            },
+            _ => continue,
+        };
+        for link in links {
+            topology.splits.insert((node, link), split.clone());
         }
     }
 }

@@ -93,6 +93,33 @@ fn r056_twice_the_bandwidth_costs_twice_as_much() {
     }
 }
 
+/// The precision of a service, and so its tariff, goes by its class: another tariff for one class
+/// changes nothing for reservations of the other.
+#[test]
+fn r120_a_tariff_is_keyed_by_service_class() {
+    let class = |price_pico_per_s| {
+        let shape = Rate { price_pico_per_s, per_mbit_pico_per_s: 1_000 };
+        Class::new(shape, Most::Percent(100))
+    };
+    // Each tariff for controlled load and for guaranteed service, and what either pays.
+    for (flowspec, paid) in
+        [(all(), [1_010, 1_011, 1_011]), (guaranteed(125_000), [1_020, 1_020, 1_021])]
+    {
+        let mut chain = Chain::new();
+        let mut rates = Vec::new();
+        for (controlled_load, guaranteed) in [(10, 20), (11, 20), (11, 21)] {
+            chain.set(0, Tariff::new(class(controlled_load), Some(class(guaranteed))));
+            if rates.is_empty() {
+                chain.send();
+                chain.reserve(flowspec);
+            }
+            rates.push(chain.rates()[1]);
+        }
+        assert_eq!(rates, paid);
+        chain.net.assert_promise();
+    }
+}
+
 #[test]
 fn r035_controlled_load_and_guaranteed_service_have_prices_of_their_own() {
     let mut rates = Vec::new();

@@ -9,9 +9,10 @@ use charging_model::flow::FlowConfig;
 use rsvp_wire::charging::{Account, AccountKind};
 
 use super::super::Core;
-use super::super::interfaces::Interfaces;
+use super::super::interfaces::{Interfaces, Port};
 use crate::config::{self, Config, Exchange, LinkRole, MissingPayment, OnInconsistency, PTypes};
 use crate::ledger::record::Neighbour;
+use crate::tariff::Split;
 
 /// Charging settings in the shape in which messages need them.
 #[derive(Debug, Clone)]
@@ -24,8 +25,19 @@ pub(crate) struct Context {
     neighbours: BTreeMap<IpAddr, Contract>,
     /// For senders elsewhere.
     pub(crate) transit: Arc<FlowConfig>,
+    /// By the interface of the previous hop, where what it charges is not shared equally.
+    shared: BTreeMap<u32, Shared>,
     /// For senders on this node.
     pub(crate) origin: Arc<FlowConfig>,
+}
+
+/// How what is charged on an interface is shared.
+#[derive(Debug, Clone)]
+struct Shared {
+    split: Split,
+    joining: BTreeMap<u32, u64>,
+    version: u32,
+    config: Arc<FlowConfig>,
 }
 
 /// What was agreed with a neighbour.
@@ -73,6 +85,33 @@ impl Context {
         role == Some(LinkRole::Interior)
     }
 
+    /// What flows share whose previous hop is behind an interface.
+    pub(crate) fn sharing(&self, incoming: u32) -> &Arc<FlowConfig> {
+        self.shared.get(&incoming).map_or(&self.transit, |shared| &shared.config)
+    }
+
+    /// The version of the split of what is charged on an interface.
+    pub(crate) fn split_version(&self, incoming: u32) -> u32 {
+        self.shared.get(&incoming).map_or(0, |shared| shared.version)
+    }
+
+    /// Takes up how the interfaces have it shared now.
+    pub(crate) fn share(&mut self, interfaces: &Interfaces) {
+        let mut old = std::mem::take(&mut self.shared);
+        for port in interfaces.iter().filter(|port| !port.settings.tariff.split.is_equal()) {
+            let (index, split) = (port.kernel.index, &port.settings.tariff.split);
+            let joining = joining(interfaces, split);
+            let same = |was: &Shared| was.split == *split && was.joining == joining;
+            // What is the same stays the same: nobody is quoted anew.
+            let shared = old.remove(&index).filter(same).unwrap_or_else(|| {
+                let policy = split.policy(&joining);
+                let config = Arc::new(FlowConfig { policy, ..(*self.transit).clone() });
+                Shared { split: split.clone(), version: split.version(), joining, config }
+            });
+            self.shared.insert(index, shared);
+        }
+    }
+
     /// `None` on a policy-ignorant node.
     pub(crate) fn new(config: &Config) -> Option<Self> {
         let charging = config.charging.as_ref()?;
@@ -93,12 +132,39 @@ impl Context {
             general: Contract::new(&charging.general),
             neighbours: neighbours.map(|(hop, agreed)| (*hop, Contract::new(agreed))).collect(),
             transit: Arc::new(transit),
+            shared: BTreeMap::new(),
             origin: Arc::new(origin),
         })
     }
 }
 
+/// What a next hop that nobody knows yet may come to weigh on each interface: as one that is listed
+/// and reached there, or reached nowhere directly, or as any other.
+fn joining(interfaces: &Interfaces, split: &Split) -> BTreeMap<u32, u64> {
+    let Split::Weights { neighbours, otherwise } = split else { return BTreeMap::new() };
+    let distant = |hop: &IpAddr| !interfaces.iter().any(|port| port.reaches(*hop));
+    let most = |port: &Port| {
+        let listed = neighbours.iter().filter(|(hop, _)| port.reaches(**hop) || distant(hop));
+        listed.map(|(_, weight)| *weight).fold(*otherwise, u64::max)
+    };
+    interfaces.iter().map(|port| (port.kernel.index, most(port))).collect()
+}
+
 impl Core {
+    /// How what is charged for a sender is shared, where the interfaces changed.
+    pub(crate) fn share(&mut self) {
+        if let Some(context) = &mut self.charging {
+            context.share(&self.interfaces);
+        }
+    }
+
+    /// What consents record of how a link was priced: the version of its tariff, and of the split
+    /// of what is carried over it, by exclusive or.
+    pub(super) fn price_version(&self, incoming: u32, outgoing: u32) -> u32 {
+        let tariff = self.interfaces.get(outgoing).map_or(0, |port| port.tariff_version);
+        tariff ^ self.charging.as_ref().map_or(0, |context| context.split_version(incoming))
+    }
+
     /// As [`Context::is_internal`].
     pub(super) fn is_internal(&self, who: Neighbour) -> bool {
         self.charging.as_ref().is_some_and(|context| context.is_internal(&self.interfaces, who))

@@ -353,8 +353,18 @@ pub(crate) fn upstream_moved(core: &mut Core, now: Now, psb: &mut Psb) {
 }
 
 /// Prices the interfaces that a sender's PATH goes out on, and forgets the others.
-pub(crate) fn sync_groups(core: &mut Core, now: Now, psb: &mut Psb, wanted: &[Priced]) {
+pub(crate) fn sync_groups(
+    core: &mut Core,
+    now: Now,
+    psb: &mut Psb,
+    wanted: &[Priced],
+    shared: bool,
+) {
+    let sends = pricing::sends(core, psb, shared);
     let Some(flow) = psb.flow.as_mut() else { return };
+    if let Some(context) = core.charging.as_ref().filter(|_| psb.phop.is_some()) {
+        flow.configure(clock(now), context.sharing(psb.incoming), sends);
+    }
     let gone: Vec<u32> = flow
         .groups()
         .map(|(group, _)| group)

@@ -85,6 +85,7 @@ impl Engine {
 /// Writes down what stands of one flow.
 fn declare(core: &mut Core, now: Now, session: Session, psb: &mut Psb) {
     let (number, phop, at_ms) = (psb.number, psb.previous(), now.at.as_millis());
+    let incoming = psb.incoming;
     core.outbox.record(Body::Flow(record::Flow::new(number, session, psb.sender)));
     let Some(flow) = psb.flow.as_mut() else { return };
     for view in flow.branches() {
@@ -100,7 +101,7 @@ fn declare(core: &mut Core, now: Now, session: Session, psb: &mut Psb) {
             epoch: view.epoch_echo,
             sequence: view.sequence,
             instance: view.instance,
-            tariff: core.interfaces.get(view.key.group).map_or(0, |port| port.tariff_version),
+            tariff: core.price_version(incoming, view.key.group),
             digest: [0; 16],
         }));
     }
@@ -236,7 +237,7 @@ pub(super) fn consented(
         epoch: payment.epoch_echo,
         sequence: payment.sequence,
         instance: payment.instance,
-        tariff: core.interfaces.get(key.group).map_or(0, |port| port.tariff_version),
+        tariff: core.price_version(psb.incoming, key.group),
         digest,
     }));
     // Where more is approved than stood, what rests on it is our own offer, if that rises too.

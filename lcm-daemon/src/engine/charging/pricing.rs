@@ -1,8 +1,8 @@
 //! What a sender's reservations cost on each interface, by its tariff and what is reserved.
 
 use charging_model::flow::Price;
-use charging_model::{BranchKey, Rate, Span, shared_local_prices};
-use rsvp_wire::object::{Style, Tspec};
+use charging_model::{BranchKey, Flowspec, Rate, Span, shared_local_prices};
+use rsvp_wire::object::{FlowSpec, Style, Tspec};
 
 use super::super::Core;
 use super::super::psb::Psb;
@@ -66,6 +66,30 @@ pub(super) fn of_request(core: &Core, psb: &Psb, request: &Request) -> Option<Ra
     };
     let kept = core.drains_at_price().then(kept).flatten();
     Some(add(kept.unwrap_or_else(|| core.drain_rate(wanted)), gateway))
+}
+
+/// Whether the split of what is charged for a sender may look at flowspecs.
+fn shares_unequally(core: &Core, psb: &Psb) -> bool {
+    let context = core.charging.as_ref().filter(|_| psb.phop.is_some());
+    context.is_some_and(|context| !context.sharing(psb.incoming).policy.is_equal())
+}
+
+/// What a sender sends, for strategies that share by what is reserved. Of a shared reservation
+/// nobody can say what it has for which sender.
+pub(super) fn sends(core: &Core, psb: &Psb, shared: bool) -> Option<Flowspec> {
+    let by_demand = !shared && shares_unequally(core, psb);
+    by_demand.then(|| flowspec(&Demand::quoted(&psb.facts.tspec)))
+}
+
+/// What is reserved for a sender alone, for such strategies.
+pub(super) fn reserved(core: &Core, psb: &Psb, style: Style, asked: &FlowSpec) -> Option<Flowspec> {
+    let by_demand = style == Style::FixedFilter && shares_unequally(core, psb);
+    by_demand.then(|| flowspec(&Demand::of(asked, &psb.facts.tspec)))
+}
+
+fn flowspec(demand: &Demand) -> Flowspec {
+    let Demand { service, rate, bucket, reserved, slack_us } = *demand;
+    Flowspec { service: service.number(), rate, bucket, reserved, slack_us }
 }
 
 fn is_reserved(psb: &Psb, interface: u32) -> bool {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use charging_model::flow::{Cause, Flow, Limits, OwnPayment, Payment, Reason, Verdict};
 use charging_model::time::{next_serial, serial_newer};
-use charging_model::{BranchKey, Rate, Span};
+use charging_model::{BranchKey, Flowspec, Rate, Span};
 use rsvp_wire::charging::{Terms, Ucpe};
 use rsvp_wire::iana::{error_code, policy};
 use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, FlowSpec, Session, Style};
@@ -201,7 +201,9 @@ pub(super) fn admit(
     match request.policy.payments.local {
         Some((sender, payment)) if sender == psb.sender => {
             let quantity = if request.proxied { bits(request) } else { 0 };
-            let consent = (payment, quantity);
+            let style = request.selection.style();
+            let flowspec = pricing::reserved(core, psb, style, &request.flowspec);
+            let consent = (payment, quantity, flowspec);
             let local = pricing::of_request(core, psb, request);
             let verdict = renew(core, now, session, psb, key, consent, local);
             return verdict.map_err(|fault| vec![fault]);
@@ -259,7 +261,9 @@ fn take_payment(
     if let Some(flow) = psb.flow.as_mut() {
         flow.set_upstream_veiled(psb.announcer.is_some());
     }
-    let payment = payment_of(&mut core.accounts, ucpe, *refresh_ms, bits(request));
+    let mut payment = payment_of(&mut core.accounts, ucpe, *refresh_ms, bits(request));
+    let style = request.selection.style();
+    payment.flowspec = pricing::reserved(core, psb, style, &request.flowspec);
     let local = pricing::of_request(core, psb, request);
     let link = Link::to(key, session, psb.sender);
     let known = psb.flow.as_ref().and_then(|flow| flow.branch(key)).map(|b| b.sequence);
@@ -441,7 +445,7 @@ fn renew(
     session: Session,
     psb: &mut Psb,
     key: BranchKey,
-    (payment, quantity): (u64, u64),
+    (payment, quantity, flowspec): (u64, u64, Option<Flowspec>),
     local: Option<Rate>,
 ) -> Result<Admission, Fault> {
     let Some(context) = &core.charging else { return Ok(Admission::Taken) };
@@ -477,7 +481,7 @@ fn renew(
         // What a receiver here reserves grows at the previous hop, if anywhere.
         quantity,
         receivers_below: 1,
-        flowspec: None,
+        flowspec,
         limits: Limits::default(),
     };
     let ucpe = || {
@@ -501,8 +505,9 @@ pub(crate) fn renew_local(core: &mut Core, now: Now, session: Session, psb: &mut
     let quantity = if rsb.proxied { bits_of(rsb.selection.style(), &rsb.flowspec) } else { 0 };
     let approved = psb.flow.as_ref().and_then(|flow| flow.branch(key)).map(|b| b.ceiling.0);
     if let Some(payment) = approved {
+        let flowspec = pricing::reserved(core, psb, rsb.selection.style(), &rsb.flowspec);
         // What was good before is good again, or is answered when the price is looked at.
-        let _ = renew(core, now, session, psb, key, (payment, quantity), None);
+        let _ = renew(core, now, session, psb, key, (payment, quantity, flowspec), None);
     }
 }
 

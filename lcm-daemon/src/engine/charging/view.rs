@@ -95,6 +95,8 @@ fn show_payer(now: Now, psb: &Psb, key: BranchKey) -> Option<UpstreamView> {
         debited: view.receiver_payment.0,
         ceiling: view.ceiling.0,
         approved_for_ms: view.approved_until.0.saturating_sub(clock(now).now.0),
+        receivers_below: view.receivers_below,
+        joined: view.joined,
         sequence: view.sequence,
         instance: view.instance,
         account: Some(account_text(&view.account)),
