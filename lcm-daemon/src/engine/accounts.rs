@@ -3,6 +3,7 @@
 //! Every input brings what is used up by then to its end first, at the millisecond at which it
 //! was: so nothing is billed after that, however late the alarm or the input comes.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use rsvp_wire::object::Filter;
@@ -458,10 +459,17 @@ impl Engine {
         }
     }
 
-    /// Begins an input: what is used up by now ends first.
+    /// Begins an input: what is used up by now ends first. Once for each account and session: what
+    /// should be spent again at once waits for the next input, at that millisecond of the past.
     pub(super) fn enter(&mut self, now: Now) -> Now {
         let believed = self.core.believable(now);
+        let mut ended = BTreeSet::new();
         while let Some((place, due)) = self.core.purses.due(now) {
+            if let Due::End { session, .. } = due
+                && !ended.insert((place, session))
+            {
+                break;
+            }
             let Some(holder) = self.core.purses.at(place).map(|account| account.holder.clone())
             else {
                 break;

@@ -104,7 +104,6 @@ fn write_core(core: &Core, out: &mut String) -> fmt::Result {
         drain_percent,
         // The plays that are explored have no proxies of senders.
         unopened: _,
-        yielding: _,
     } = core;
     write_interfaces(interfaces, out)?;
     writeln!(out, "routes {:?}", routes.image())?;

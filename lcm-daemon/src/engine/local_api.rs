@@ -497,6 +497,7 @@ impl SessionState {
             stood: None,
             payers: Box::default(),
             proxied: false,
+            yielding: 0,
         };
         for (sender, fault) in self.take_resv(core, now, request) {
             let event = NoticeEvent::Error {

@@ -162,8 +162,6 @@ pub(crate) struct Core {
     drain_percent: Option<u32>,
     /// Senders of `[[sender_proxy]]` that are not open yet, and whether the operator knows.
     unopened: Vec<(crate::config::SenderProxy, bool)>,
-    /// What the request in hand may take from reservations of lower priority, in bits per second.
-    yielding: u128,
 }
 
 impl Engine {
@@ -207,7 +205,6 @@ impl Engine {
             draining: false,
             drain_percent: None,
             unopened: config.sender_proxies.iter().map(|one| (one.clone(), false)).collect(),
-            yielding: 0,
             config,
         };
         Self { core, sessions: Sessions::new(hasher) }
@@ -378,7 +375,7 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let reduction = self.core.outbox.reduce.next_due();
         let diagnosis = self.core.diagnose.next_due();
-        let purses = self.core.purses.next_alarm();
+        let purses = self.core.purses.next_alarm().map(|at| at.max(self.core.soonest));
         let prices = self.core.prices_move;
         let others = [self.core.integrity.next_alarm(), reduction, diagnosis, purses, prices];
         self.core.timers.next().into_iter().chain(others.into_iter().flatten()).min()

@@ -175,7 +175,7 @@ impl SessionState {
         let kept = self.chooses().then(|| arrived.clone());
         let Some(psb) = self.senders.get_mut(index) else { return Ok(()) };
         if moved {
-            charging::acceptable(core, now, psb, &arrived.policy.announced)?;
+            policy::path_may_move(core, now, psb, &arrived)?;
             self.move_upstream(core, now, index, arrived.hop, arrived.incoming);
         }
         let Some(psb) = self.senders.get_mut(index) else { return Ok(()) };

@@ -17,7 +17,7 @@ use std::cmp::Reverse;
 
 use rsvp_wire::MessageType;
 use rsvp_wire::PolicyOptions;
-use rsvp_wire::iana::{error_code, policy};
+use rsvp_wire::iana::{admission, error_code, policy};
 use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, Float, FlowSpec, Hop, Style, Tspec};
 use rsvp_wire::policy::PreemptionPri;
 
@@ -27,7 +27,7 @@ use super::flowspec::at_least;
 use super::policy::{defending, preempting};
 use super::record::RecordId;
 use super::resv::{Request, filter_specs};
-use super::rsb::{LOCAL, Rsb};
+use super::rsb::{LOCAL, Rsb, Selection};
 use super::session::SessionState;
 use super::time::Now;
 use super::traffic::{bits_per_s, own_sender};
@@ -57,27 +57,32 @@ struct Victim {
 }
 
 impl Engine {
-    /// Sees whether a request may take room from others, and how much.
-    pub(crate) fn claim(&mut self, slot: usize, request: &Request) -> Option<Claim> {
-        self.core.yielding = 0;
+    /// Sees whether a request for which there is no room may take some from others, and how much.
+    pub(crate) fn claim(&self, slot: usize, request: &mut Request) -> Option<Claim> {
         if self.core.config.rsvp.preemption == Preemption::Off || request.outgoing == LOCAL {
             return None;
         }
         let port = self.core.interfaces.get(request.outgoing)?;
         let by = preempting(request).filter(|_| port.settings.reservable_bits_per_s != NO_LIMIT)?;
+        let refused = self.sessions.get(slot)?.admit_traffic(&self.core, request).err()?;
+        if refused.value != admission::BANDWIDTH_UNAVAILABLE {
+            return None;
+        }
         let own = (slot, own_sender(&request.selection));
         let claim = Claim { interface: request.outgoing, by, own };
-        self.core.yielding = self.victims(&claim).iter().map(|victim| victim.bits).sum();
-        (self.core.yielding > 0).then_some(claim)
+        request.yielding = self.victims(&claim).iter().map(|victim| victim.bits).sum();
+        (request.yielding > 0).then_some(claim)
     }
 
     /// Takes what a request that was admitted beyond the interface's limit needs.
     pub(crate) fn collect(&mut self, now: Now, claim: Option<Claim>) {
-        self.core.yielding = 0;
         let Some(claim) = claim else { return };
         let Some(port) = self.core.interfaces.get(claim.interface) else { return };
         let most = u128::from(port.settings.reservable_bits_per_s);
         let mut over = port.reserved_bits_per_s.saturating_sub(most);
+        if over == 0 {
+            return;
+        }
         let reduces = self.core.config.rsvp.preemption == Preemption::Reduce;
         for victim in self.victims(&claim) {
             if over == 0 {
@@ -139,9 +144,8 @@ impl SessionState {
                 let is =
                     |rsb: &Rsb| rsb.outgoing == interface && own_sender(&rsb.selection) == sender;
                 while let Some(at) = self.reservations.iter().position(is) {
-                    let rsb = self.reservations.get(at);
-                    if let Some((rsb, flowspec)) = rsb.map(|rsb| (rsb, rsb.flowspec)) {
-                        self.tell_preempted(core, claim, rsb, flowspec, policy::PREEMPT);
+                    if let Some(flowspec) = self.reservations.get(at).map(|rsb| rsb.flowspec) {
+                        self.tell_preempted(core, claim, at, flowspec, policy::PREEMPT);
                     }
                     bump(&mut core.counters.preempted, "ended");
                     self.end_reservation(core, now, at, &[]);
@@ -170,7 +174,7 @@ impl SessionState {
             if left == rsb.flowspec {
                 continue;
             }
-            self.tell_preempted(core, claim, rsb, left, policy::PARTIAL_PREEMPT);
+            self.tell_preempted(core, claim, at, left, policy::PARTIAL_PREEMPT);
             bump(&mut core.counters.preempted, "reduced");
             if let Some(rsb) = self.reservations.get_mut(at) {
                 // A number would stand for the whole of what was asked for.
@@ -190,16 +194,18 @@ impl SessionState {
     /// RESVERR with the priority of whoever took the room (RFC 3181 section 6), and the flowspec
     /// that may stay or is gone.
     fn tell_preempted(
-        &self,
+        &mut self,
         core: &mut Core,
         claim: &Claim,
-        rsb: &Rsb,
+        at: usize,
         flowspec: FlowSpec,
         value: u16,
     ) {
+        let Some(rsb) = self.reservations.get(at) else { return };
         if rsb.proxied {
-            // Nobody is there who would hear it; the sender is told when the proxy finds no room.
-            return;
+            // Nobody is there who would hear it but the sender.
+            let Selection::Fixed(sender) = rsb.selection else { return };
+            return self.proxy_preempted(core, sender, claim.interface, value);
         }
         let meta = towards(core, rsb.outgoing, self.session.destination, rsb.next_hop);
         let Some(node) = meta.source else { return };

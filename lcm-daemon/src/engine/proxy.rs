@@ -17,13 +17,14 @@
 
 use std::net::IpAddr;
 
-use rsvp_wire::iana::error_code;
+use charging_model::BranchKey;
+use rsvp_wire::iana::{error_code, policy};
 use rsvp_wire::object::{
     ErrorFlags, ErrorSpec, Filter, Float, FlowSpec, SenderTemplate, SenderTspec, Session, Tspec,
 };
 use rsvp_wire::{EncodeObject as _, Sink};
 
-use super::charging::{self, Fault};
+use super::charging::{self, Fault, LocalDue};
 use super::counters::bump;
 use super::error::{about, send_path_err};
 use super::local::{Behind, Handle, LocalError, SenderRequest, SenderShare};
@@ -53,6 +54,8 @@ pub(crate) struct Proxied {
 
 #[derive(Debug, Clone, PartialEq)]
 enum State {
+    /// Nothing is known against it.
+    Open,
     /// It is asked for.
     Asked,
     /// The price of this epoch is above the maximum: another one is looked at.
@@ -64,12 +67,24 @@ enum State {
     Given,
 }
 
+impl State {
+    /// When it is looked at again.
+    fn until(&self) -> Instant {
+        match self {
+            Self::Declined { until, .. } | Self::Failed { until, .. } => *until,
+            Self::Open | Self::Asked | Self::Given => Instant::NEVER,
+        }
+    }
+}
+
 /// What a proxy is about to ask for.
 struct Wish {
     interface: u32,
     next_hop: IpAddr,
     flowspec: FlowSpec,
     payments: charging::Payments,
+    /// It keeps what is left of a reservation, until more is asked for again.
+    kept: bool,
 }
 
 impl Core {
@@ -114,28 +129,29 @@ impl SessionState {
     fn answer_behind(&mut self, core: &mut Core, now: Now, index: usize, interface: u32) {
         let Some(psb) = self.senders.get(index) else { return };
         let Some(proxy) = core.receiver_proxy(self.session, interface) else { return };
-        let (most, retry) =
-            (proxy.max_price_pico_per_s, Span::from_millis(u64::from(proxy.retry_s) * 1_000));
-        let until = now.at + retry;
-        let flowspec = wanted(proxy, psb);
         let Some(next_hop) = stand_in(core, self.session, interface) else { return };
+        let most = proxy.max_price_pico_per_s;
+        let mut flowspec = wanted(proxy, psb);
         let sender = psb.sender;
         let here = |rsb: &&Rsb| rsb.outgoing == interface && rsb.selects(sender);
         let standing = self.reservations.iter().filter(here).find(|rsb| rsb.proxied);
-        let known = standing.is_some_and(|rsb| rsb.flowspec == flowspec);
         let stands = standing.is_some();
         if !stands && self.reservations.iter().any(|rsb| here(&rsb)) {
             return;
         }
-        match self.proxied_state(sender, interface) {
-            Some(State::Given) => return,
-            Some(State::Failed { tspec, until })
+        let mut kept = false;
+        match (self.proxied_state(sender, interface), standing) {
+            (Some(State::Given), _) => return,
+            (Some(State::Failed { tspec, until }), standing)
                 if *until > now.at && *tspec == psb.facts.tspec =>
             {
-                return;
+                // What is left is kept, at any price that it may have.
+                let Some(standing) = standing else { return };
+                (flowspec, kept) = (standing.flowspec, true);
             }
             _ => {}
         }
+        let known = standing.is_some_and(|rsb| rsb.flowspec == flowspec);
         let mut payments = charging::Payments::default();
         if psb.flow.is_some() {
             let key = charging::branch(interface, next_hop);
@@ -144,40 +160,53 @@ impl SessionState {
                 return;
             }
             if due.payment > most {
-                let told = State::Declined { epoch: due.epoch, until };
-                return match self.proxied_state(sender, interface) {
-                    Some(State::Declined { epoch, until })
-                        if *epoch == due.epoch && *until > now.at => {}
-                    _ => {
-                        let mut fault = Fault::above_maximum(core, psb, key, due.payment, most);
-                        fault.in_place = stands;
-                        self.set_proxied(sender, interface, told);
-                        bump(&mut core.counters.receiver_proxy, "declined");
-                        self.tell_sender(core, index, &fault);
-                    }
-                };
+                return self.decline(core, now, index, key, (due, most, stands));
             }
             payments = charging::Payments::of_receiver(sender, due.payment);
         } else if known {
             return;
         }
-        let wish = Wish { interface, next_hop, flowspec, payments };
-        self.reserve_as_proxy(core, now, index, wish, until);
+        let wish = Wish { interface, next_hop, flowspec, payments, kept };
+        self.reserve_as_proxy(core, now, index, wish);
     }
 
-    fn reserve_as_proxy(
+    /// Tells the sender that the price is above what may be agreed to: of each price once, and then
+    /// again when it is looked at again, since errors get lost.
+    fn decline(
         &mut self,
         core: &mut Core,
         now: Now,
         index: usize,
-        wish: Wish,
-        until: Instant,
+        key: BranchKey,
+        (due, most, stands): (LocalDue, u64, bool),
     ) {
         let Some(psb) = self.senders.get(index) else { return };
-        let (sender, tspec) = (psb.sender, psb.facts.tspec);
-        let Wish { interface, next_hop, flowspec, payments } = wish;
-        if self.set_proxied(sender, interface, State::Asked) {
+        let (sender, interface) = (psb.sender, key.group);
+        if let Some(State::Declined { epoch, until }) = self.proxied_state(sender, interface)
+            && *epoch == due.epoch
+            && *until > now.at
+        {
+            return;
+        }
+        let mut fault = Fault::above_maximum(core, psb, key, due.payment, most);
+        fault.in_place = stands;
+        let until = self.retry_at(core, interface);
+        self.set_proxied(sender, interface, State::Declined { epoch: due.epoch, until });
+        bump(&mut core.counters.receiver_proxy, "declined");
+        self.tell_sender(core, index, &fault);
+    }
+
+    fn reserve_as_proxy(&mut self, core: &mut Core, now: Now, index: usize, wish: Wish) {
+        let Some(psb) = self.senders.get(index) else { return };
+        let sender = psb.sender;
+        let Wish { interface, next_hop, flowspec, payments, kept } = wish;
+        if !kept && self.proxied_state(sender, interface) != Some(&State::Asked) {
             bump(&mut core.counters.receiver_proxy, "asked");
+        }
+        if !kept {
+            // What comes of it may ask what there is to reserve, before it is known that there is
+            // room: no more than stands.
+            self.proxy_failed(core, sender, interface);
         }
         let request = Request {
             outgoing: interface,
@@ -192,15 +221,40 @@ impl SessionState {
             stood: None,
             payers: Box::default(),
             proxied: true,
+            yielding: 0,
         };
+        // This comes in the middle of something else: what that has changed takes room, or gives it.
+        self.update_traffic(core);
         // A failure here is one that a router on the way would answer with RESVERR.
-        for (_, fault) in self.take_resv(core, now, request) {
-            if !fault.in_place {
-                self.set_proxied(sender, interface, State::Failed { tspec, until });
-            }
+        let refusals = self.take_resv(core, now, request);
+        let fails = |fault: &Fault| !fault.in_place || fault.code == error_code::ADMISSION;
+        let failed = refusals.iter().any(|(_, fault)| fails(fault));
+        let waits = matches!(self.proxied_state(sender, interface), Some(State::Failed { .. }));
+        match (failed, kept) {
+            (true, _) => self.proxy_failed(core, sender, interface),
+            (false, false) if waits => drop(self.set_proxied(sender, interface, State::Asked)),
+            (false, _) => {}
+        }
+        for (_, fault) in refusals {
             bump(&mut core.counters.receiver_proxy, "refused_here");
             self.tell_sender(core, index, &as_proxy(&fault));
         }
+    }
+
+    /// What a proxy asked for failed: it is tried again by the clock, or when the sender asks for
+    /// something else, never by what the failure itself changes.
+    fn proxy_failed(&mut self, core: &Core, sender: Filter, interface: u32) {
+        let psb = self.sender(sender).and_then(|index| self.senders.get(index));
+        if let Some(tspec) = psb.map(|psb| psb.facts.tspec) {
+            let until = self.retry_at(core, interface);
+            self.set_proxied(sender, interface, State::Failed { tspec, until });
+        }
+    }
+
+    /// When a proxy looks again at what failed now.
+    fn retry_at(&self, core: &Core, interface: u32) -> Instant {
+        let retry_s = core.receiver_proxy(self.session, interface).map_or(0, |one| one.retry_s);
+        core.at + Span::from_millis(u64::from(retry_s) * 1_000)
     }
 
     /// What this node reserved for a receiver was refused above (RFC 5946 section 3.1).
@@ -212,24 +266,52 @@ impl SessionState {
         error: ErrorSpec,
     ) {
         let Some(index) = self.sender(sender) else { return };
-        let Some(tspec) = self.senders.get(index).map(|psb| psb.facts.tspec) else { return };
-        let Some(proxy) = core.receiver_proxy(self.session, interface) else { return };
-        let until = now.at + Span::from_millis(u64::from(proxy.retry_s) * 1_000);
+        if core.receiver_proxy(self.session, interface).is_none() {
+            return;
+        }
         bump(&mut core.counters.receiver_proxy, "refused_above");
         let mut fault = as_proxy(&Fault::new(error.code, error.value, "refused_above"));
         fault.in_place = error.flags.contains(ErrorFlags::IN_PLACE);
         self.tell_sender(core, index, &fault);
         if !fault.in_place {
-            self.set_proxied(sender, interface, State::Failed { tspec, until });
+            self.proxy_failed(core, sender, interface);
             self.end_proxied(core, now, sender, interface);
         }
     }
 
-    /// What was reserved is given up here: a price that was not agreed to in time.
-    pub(crate) fn proxy_ended(&mut self, core: &mut Core, sender: Filter, fault: &Fault) {
+    /// What was reserved is given up here: nobody pays for it any more, or a price was not agreed to
+    /// in time. One that was declined waits for another price, which may come before it is tried
+    /// again.
+    pub(crate) fn proxy_ended(
+        &mut self,
+        core: &mut Core,
+        sender: Filter,
+        interface: u32,
+        fault: &Fault,
+    ) {
         bump(&mut core.counters.receiver_proxy, "ended");
+        if !matches!(self.proxied_state(sender, interface), Some(State::Declined { .. })) {
+            self.proxy_failed(core, sender, interface);
+        }
         if let Some(index) = self.sender(sender) {
             self.tell_sender(core, index, &as_proxy(fault));
+        }
+    }
+
+    /// What was reserved gives way to a request of higher priority, as a whole or in part.
+    pub(crate) fn proxy_preempted(
+        &mut self,
+        core: &mut Core,
+        sender: Filter,
+        interface: u32,
+        value: u16,
+    ) {
+        bump(&mut core.counters.receiver_proxy, "preempted");
+        self.proxy_failed(core, sender, interface);
+        let mut fault = Fault::new(error_code::POLICY, value, "preempted");
+        fault.in_place = value == policy::PARTIAL_PREEMPT;
+        if let Some(index) = self.sender(sender) {
+            self.tell_sender(core, index, &fault);
         }
     }
 
@@ -269,21 +351,19 @@ impl SessionState {
 
     /// When something is to be tried again.
     pub(crate) fn proxy_deadline(&self) -> Instant {
-        let due = |one: &Proxied| match one.state {
-            State::Declined { until, .. } | State::Failed { until, .. } => until,
-            State::Asked | State::Given => Instant::NEVER,
-        };
-        self.proxied.iter().map(due).fold(Instant::NEVER, Instant::min)
+        self.proxied.iter().map(|one| one.state.until()).fold(Instant::NEVER, Instant::min)
     }
 
-    /// Tries again what is due.
+    /// Tries again what is due. Whatever comes of it, the instant that has passed is forgotten: what
+    /// stands by now waits for nothing.
     pub(crate) fn proxies_due(&mut self, core: &mut Core, now: Now) {
-        if self.proxy_deadline() <= now.at {
-            for index in 0..self.senders.len() {
-                self.after_charging(core, now, index);
-                self.answer_as_proxy(core, now, index);
-            }
+        if self.proxy_deadline() > now.at {
+            return;
         }
+        for one in self.proxied.iter_mut().filter(|one| one.state.until() <= now.at) {
+            one.state = State::Open;
+        }
+        self.after_all_charging(core, now);
     }
 
     fn proxied_state(&self, sender: Filter, interface: u32) -> Option<&State> {

@@ -39,6 +39,9 @@ pub(crate) struct Request {
     pub(crate) payers: Box<[Payer]>,
     /// It is for a receiver without RSVP.
     pub(crate) proxied: bool,
+    /// What this request, and none that comes of it, may take from reservations of lower priority,
+    /// in bits per second.
+    pub(crate) yielding: u128,
 }
 
 /// A part of a request that was refused: for this sender, or for all of them.
@@ -75,8 +78,8 @@ impl Engine {
         for (flowspec, filters) in descriptors {
             let request = Request::read(&self.core, now, resv, flowspec, &filters);
             let refusals = match request {
-                Ok(request) => {
-                    let claim = self.claim(slot, &request);
+                Ok(mut request) => {
+                    let claim = self.claim(slot, &mut request);
                     let refusals = self
                         .with_session(slot, |core, session| session.take_resv(core, now, request));
                     self.collect(now, claim);
@@ -166,6 +169,7 @@ impl Request {
             stood: None,
             payers: Box::default(),
             proxied: false,
+            yielding: 0,
         })
     }
 

@@ -224,7 +224,7 @@ impl SessionState {
             return self.notify_receiver(core, sender, event);
         }
         if rsb.proxied {
-            return self.proxy_ended(core, sender, fault);
+            return self.proxy_ended(core, sender, key.group, fault);
         }
         let hop = Hop { address: rsb.next_hop, lih: key.group };
         let about = [sender];

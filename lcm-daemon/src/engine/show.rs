@@ -476,8 +476,8 @@ impl Engine {
                         proxied: rsb.proxied,
                         identity: self
                             .core
-                            .identity_of(rsb, psb.sender)
-                            .map(|(name, _)| name.to_owned()),
+                            .identity_of(&state.session, rsb, psb.sender)
+                            .map(str::to_owned),
                         charging: payers.next(),
                         more_payers: payers.collect(),
                     });

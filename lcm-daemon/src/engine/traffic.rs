@@ -118,7 +118,7 @@ impl SessionState {
         let standing = self.traffic.iter().find(|tcsb| tcsb.is(outgoing, sender));
         let held = standing.map_or(0, |tcsb| bits_per_s(&tcsb.setting.flowspec));
         let others = port.reserved_bits_per_s.saturating_sub(held);
-        let room = u128::from(most).saturating_add(core.yielding);
+        let room = u128::from(most).saturating_add(request.yielding);
         if wanted > held && others.saturating_add(wanted) > room {
             let value = admission::BANDWIDTH_UNAVAILABLE;
             return Err(Fault::new(error_code::ADMISSION, value, "bandwidth_unavailable"));

@@ -340,3 +340,52 @@ fn shared_styles_and_refreshes_by_number_are_reduced_alike() {
         crowd.net.assert_metered(R_MS, &[0, 20, 10, -15, -15, 0]);
     }
 }
+
+/// One RESV asks for two senders, for one of them with a priority: the other one has none of it.
+/// S1, S2 ── A ══ B ── R1 (wants S1, with a priority), R2 (wants S2), R3 (was there before).
+#[test]
+fn a_sender_s_priority_is_its_own() {
+    let mut topology = Topology::default();
+    let [s1, s2] = ["S1", "S2"].map(|name| topology.node(name, Kind::Host));
+    let [a, b] = ["A", "B"].map(|name| topology.node(name, Kind::Router));
+    let receivers = ["R1", "R2", "R3"].map(|name| topology.node(name, Kind::Host));
+    for sender in [s1, s2] {
+        topology.link(sender, a, (0, 0));
+    }
+    let middle = topology.link(a, b, (10, 50));
+    topology.limit(middle, a, 20 * WHOLE);
+    for receiver in receivers {
+        topology.link(b, receiver, (5, 5));
+    }
+    let config = NodeConfig { preemption: Preemption::End, ..NodeConfig::default() };
+    let mut net = Net::new(topology, Options { config, ..Options::default() });
+    let session = lcm_tests::sim::group(Family::V4, 9);
+    net.fix_members(session, [receivers[0], receivers[1]]);
+    let third = net.session_to(receivers[2]);
+    net.send(s1, third, None);
+    for sender in [s1, s2] {
+        net.send(sender, session, None);
+    }
+    net.run_ms(1_000);
+    net.receive_as(receivers[2], reserve_up_to(third, None));
+    net.run_ms(R_MS);
+    let ask = |net: &mut Net, at: NodeId, sender: NodeId, priority| {
+        let sender = Some(net.sender(sender));
+        net.receive_as(at, ReceiverRequest { sender, priority, ..reserve_up_to(session, None) });
+        net.run_ms(1_000);
+    };
+    ask(&mut net, receivers[0], s1, Some(Priority { preemption: 9, defending: 9 }));
+    ask(&mut net, receivers[1], s2, None);
+    net.run_ms(4 * R_MS);
+    let interface = net.topology.interface(a, middle);
+    let all = net.node(a).traffic();
+    let standing = |of: Session, sender: NodeId| {
+        let own = Some(net.sender(sender));
+        all.contains_key(&(of, interface, own))
+    };
+    let stand = [standing(third, s1), standing(session, s1), standing(session, s2)];
+    assert_eq!(stand, [true, true, false], "{}", net.story());
+    let told = net.node(a).engine().counters().resv_errors_sent.clone();
+    assert_eq!(told.get(&ENDED), None, "{told:?}");
+    assert!(told.get(&REFUSED).is_some_and(|count| *count > 0), "{told:?}");
+}

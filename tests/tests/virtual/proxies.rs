@@ -2,10 +2,15 @@
 
 use std::net::IpAddr;
 
-use lcm_daemon::config::{Config, ReceiverProxy};
-use lcm_daemon::engine::{Behind, Handle, NoticeEvent, SenderRequest, SenderShare};
+use lcm_daemon::config::{Accounts, Config, Preemption, ReceiverProxy, Unknown};
+use lcm_daemon::engine::{
+    Behind, Handle, NoticeEvent, Priority, ReceiverRequest, SenderRequest, SenderShare,
+    SpendingNews,
+};
+use lcm_daemon::ledger::record::Actor;
+use lcm_daemon::purse::Terms;
 use lcm_tests::sim::{
-    Family, Kind, LinkId, Net, NodeConfig, NodeId, Options, TSPEC, Topology, group,
+    Family, Kind, LinkId, Net, NodeConfig, NodeId, Options, TSPEC, Topology, group, reserve_up_to,
 };
 use rsvp_wire::object::{Filter, Session, Tspec};
 use rsvp_wire::{Message, MessageType};
@@ -441,5 +446,171 @@ fn senders_of_the_configuration_are_opened_with_their_interface() {
         assert_eq!(play.net.node(A).engine().sizes().1, usize::from(opens));
         let again = play.net.input(A, |engine, now| engine.open_proxies(now));
         assert!(again.is_empty(), "the operator is told once");
+    }
+}
+
+/// A proxy that pays from an account of the router's books.
+fn on_account() -> ReceiverProxy {
+    ReceiverProxy { account: Some("opaque:guests".parse().unwrap()), ..up_to(500) }
+}
+
+impl Play {
+    fn with_accounts(unknown: Unknown) -> Self {
+        let mut play = Self::new(Options::default(), PLAIN, Some(on_account()));
+        let accounts = Accounts { unknown, ..Accounts::default() };
+        play.net.configure(B, |config| config.accounts = Some(accounts));
+        play
+    }
+
+    fn open_account(&mut self) {
+        let by = Actor { uid: 0, name: "root".to_owned() };
+        let opened = ("opaque:guests".parse().unwrap(), Terms::prepaid(978));
+        let opened = self.net.input(B, |engine, now| engine.create_account(now, &by, 0, opened));
+        opened.unwrap();
+    }
+
+    /// Pays in, in 10⁻¹⁵ currency units: a rate of 160 takes 160 a millisecond.
+    fn credit(&mut self, amount: u128) {
+        let by = Actor { uid: 0, name: "root".to_owned() };
+        let paid = ("opaque:guests".parse().unwrap(), 978, amount);
+        let why = "cash".to_owned();
+        let paid = self.net.input(B, |engine, now| engine.credit_account(now, &by, 0, paid, why));
+        paid.unwrap();
+    }
+
+    /// How often an account was used up.
+    fn ends(&self) -> usize {
+        let news = self.net.node(B).spending().iter();
+        news.filter(|news| matches!(news.news, SpendingNews::Ended { .. })).count()
+    }
+}
+
+/// Its account is asked as any receiver's: unknown, closed, empty, it reserves nothing.
+#[test]
+fn r023_a_proxy_pays_from_an_account_that_can() {
+    let mut play = Play::with_accounts(Unknown::Refuse);
+    play.send(TSPEC, None);
+    play.net.assert_metered(10_000, &NOBODY);
+    assert_eq!(play.told(S), [(2, 3, None)], "rejected: no such account");
+    assert_eq!(play.crossed(TO_B, MessageType::Resv), 0);
+    // Without money it is as good as unknown; then it is tried again by the clock.
+    play.open_account();
+    play.net.run_ms(60_000);
+    assert_eq!(play.told(S)[1..], [(2, 4, Some(160))], "nothing is left on it");
+    play.credit(1_000_000_000);
+    play.net.run_ms(61_000);
+    play.net.assert_metered(10_000, &ALL);
+    assert_eq!(play.told(S).len(), 2);
+}
+
+/// What is used up ends once, and is not asked for anew before it is time.
+#[test]
+fn r023_a_used_up_account_ends_a_proxy_s_reservation_for_good() {
+    for established in [true, false] {
+        let mut play = Play::with_accounts(Unknown::Accept);
+        play.net.configure(B, |config| {
+            let charging = config.charging.as_mut().unwrap();
+            charging.require_established = established;
+        });
+        play.open_account();
+        play.credit(3_200_000);
+        play.send(TSPEC, None);
+        let before = play.net.events();
+        play.net.run_ms(50_000);
+        assert!(play.net.events() - before < 500, "{}", play.net.events() - before);
+        assert_eq!(play.ends(), 1);
+        play.net.assert_metered(10_000, &NOBODY);
+        assert_eq!(play.told(S).iter().filter(|told| told.1 == 4).count(), play.told(S).len());
+        // Money lets it in again when it is tried again.
+        play.credit(1_000_000_000);
+        play.net.run_ms(61_000);
+        play.net.assert_metered(10_000, &ALL);
+        assert_eq!(play.ends(), 1);
+    }
+}
+
+/// A price that was declined, and fell before it was time to look again, leaves nothing to look at.
+#[test]
+fn a_price_that_falls_in_time_leaves_no_alarm() {
+    let mut play = Play::new(Options::default(), PLAIN, Some(up_to(170)));
+    play.send(TSPEC, None);
+    for price in [150, 100] {
+        play.net.set_price(A, TO_B, price, false);
+        play.net.run_ms(5_000);
+    }
+    play.net.assert_metered(10_000, &ALL);
+    assert_eq!(play.told(S), [(2, 4, Some(210))]);
+    play.net.run_ms(60_000);
+    let before = play.net.events();
+    play.net.run_ms(60_000);
+    assert!(play.net.events() - before < 500, "{}", play.net.events() - before);
+    assert_eq!(play.told(S).len(), 1);
+}
+
+/// A reservation for a receiver without RSVP gives way like any other, and does not take the room
+/// back in the same breath.
+#[test]
+fn what_a_proxy_reserved_gives_way_to_a_higher_priority() {
+    let whole = TSPEC.rate.to_integer();
+    let most = 12 * whole;
+    for (preemption, value, left) in
+        [(Preemption::End, 5, None), (Preemption::Reduce, 102, Some(whole / 2))]
+    {
+        let config = NodeConfig { preemption, ..NodeConfig::default() };
+        let options = Options { config, ..Options::default() };
+        let mut t = Topology::default();
+        let kinds =
+            [("S", Kind::Host), ("A", Kind::Router), ("B", Kind::Router), ("R", Kind::Host)];
+        kinds.into_iter().for_each(|(name, kind)| drop(t.node(name, kind)));
+        t.link(S, A, (0, 0));
+        t.link(A, B, (100, 200));
+        t.link(B, R, (60, 80));
+        t.limit(TO_R, B, most);
+        let mut net = Net::new(t, options);
+        let proxy = ReceiverProxy { ports: Some((5_000, 5_000)), ..up_to(500) };
+        net.configure(B, |config| config.receiver_proxies.push(proxy));
+        let session = net.session_to(R);
+        let mut play = Play { net, session };
+        play.send(TSPEC, None);
+        assert_eq!(play.net.rates_over(10_000), ALL);
+        let other = Session { destination_port: 5_001, ..session };
+        play.net.send(S, other, None);
+        play.net.run_ms(1_000);
+        let priority = Some(Priority { preemption: 5, defending: 5 });
+        let request = ReceiverRequest { priority, ..reserve_up_to(other, None) };
+        let handle = play.net.receive_as(R, request);
+        let standing = |play: &Play| -> [Option<u64>; 2] {
+            let interface = play.net.topology.interface(B, TO_R);
+            let all = play.net.node(B).traffic();
+            let sum: u64 = all
+                .iter()
+                .filter(|((_, on, _), _)| *on == interface)
+                .map(|(_, setting)| setting.flowspec.tspec().rate.to_integer() * 8)
+                .sum();
+            assert!(sum <= most, "{sum} of {most} are sold");
+            [session, other].map(|of| {
+                let mut found = all.iter().filter(|((s, on, _), _)| (*s, *on) == (of, interface));
+                found.next().map(|(_, setting)| setting.flowspec.tspec().rate.to_integer())
+            })
+        };
+        for _ in 0..40 {
+            play.net.run_ms(500);
+            assert_eq!(standing(&play), [left, Some(whole)], "{preemption:?}");
+        }
+        assert_eq!(play.told(S), [(2, value, None)], "{preemption:?}");
+        assert_eq!(play.counted("preempted"), 1);
+        // What is left is paid for at the price that it has.
+        play.net.set_price(A, TO_B, 110, false);
+        play.net.run_ms(10_000);
+        let rates = if left.is_some() { [0, 220, 120, -340] } else { [0, 110, 60, -170] };
+        assert_eq!(play.net.rates_over(5_000), rates);
+        // It is asked for again by the clock; the sender is told that there is no room.
+        play.net.run_ms(61_000);
+        assert_eq!(standing(&play), [left, Some(whole)], "{preemption:?}");
+        assert!(play.told(S)[1..].iter().all(|told| *told == (1, 2, None)), "{:?}", play.told(S));
+        assert!((2..=3).contains(&play.told(S).len()), "{:?}", play.told(S));
+        play.net.close(R, handle);
+        play.net.run_ms(61_000);
+        assert_eq!(standing(&play), [Some(whole), None], "{preemption:?}");
     }
 }

@@ -4,7 +4,7 @@
 use lcm_daemon::config::{Authentication, Handshake, Key, KeyUse, Secret};
 use lcm_daemon::engine::Disbelief;
 use lcm_daemon::packet::PacketMeta;
-use lcm_tests::sim::{Crossing, Family, Kind, Net, NodeId, key};
+use lcm_tests::sim::{Crossing, Family, Kind, Net, NodeId, Options, Topology, key};
 use rsvp_wire::digest::{self, Algorithm};
 use rsvp_wire::object::Style;
 use rsvp_wire::{Message, MessageType, rewrite_checksum};
@@ -236,4 +236,54 @@ fn keys_of_elements_roll_over_without_a_dropped_payment() {
         assert_eq!(fork.rates(), BOTH);
     }
     assert_eq!(disbelieved(&fork.net), 0);
+}
+
+/// S - A - R, whose elements alone are signed: what was overheard, and comes again octet for octet,
+/// approves nothing once the key has ended, or was taken away.
+#[test]
+fn r022_r088_what_is_repeated_is_believed_as_long_as_its_key() {
+    for ends in [true, false] {
+        let mut t = Topology::default();
+        let nodes = [("S", Kind::Host), ("A", Kind::Router), ("R", Kind::Host)];
+        let [s, a, r] = nodes.map(|(name, kind)| t.node(name, kind));
+        t.link(s, a, (0, 0));
+        let link = t.link(a, r, (100, 100));
+        let mut net = Net::new(t, Options::default());
+        let towards = |interface: &str, keys: Vec<Key>| {
+            let mut associations = behind_x(keys);
+            associations[0].interface = Some(interface.to_owned());
+            associations
+        };
+        let other = key(2, Algorithm::HmacMd5, "for later");
+        let mut first = shared();
+        first.end = ends.then(|| u64::from(net.clock(a).unix_s) + 200);
+        net.set_authentication(a, towards("to-R", vec![first, other.clone()]));
+        net.set_authentication(r, towards("to-A", vec![shared()]));
+        let session = net.session_to(r);
+        net.send(s, session, None);
+        net.receive(r, session);
+        net.run_ms(100_000);
+        net.assert_metered(10_000, &[0, 100, -100]);
+        let last = net.log.crossings().iter().rev();
+        let mut last = last.filter(|c| c.from == r && c.message_type == MessageType::Resv);
+        let bytes = net.log.bytes(last.next().unwrap()).to_vec();
+        net.kill(r);
+        let meta = PacketMeta {
+            interface: net.topology.interface(a, link),
+            source: net.topology.address_on(Family::V4, r, link),
+            destination: net.topology.address_on(Family::V4, a, link),
+            ttl: 63,
+            router_alert: false,
+        };
+        for half_minute in 0..10 {
+            net.inject(a, meta, &bytes);
+            if half_minute == 2 && !ends {
+                net.set_authentication(a, towards("to-R", vec![other.clone()]));
+            }
+            net.run_ms(30_000);
+        }
+        assert_eq!(net.rates_over(10_000), [0, 0, 0], "{ends}");
+        let why = if ends { Disbelief::KeyNotLive } else { Disbelief::UnknownKey };
+        assert!(dropped(&net, a, why) > 5, "{ends}");
+    }
 }

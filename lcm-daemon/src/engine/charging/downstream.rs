@@ -118,16 +118,19 @@ pub(crate) fn asked(announced: &Announced) -> Option<u64> {
     }
 }
 
-/// Whether an announcement from another previous hop than the last could be taken, without taking
-/// it.
-pub(crate) fn acceptable(
+/// Whether an announcement from another previous hop than the last, of this address behind this
+/// interface, could be taken, without taking it.
+pub(super) fn acceptable(
     core: &mut Core,
     now: Now,
     psb: &Psb,
+    (interface, hop): (u32, Option<IpAddr>),
     announced: &Announced,
 ) -> Result<(), Fault> {
     let (Announced::Dcpe(said), Some(flow)) = (announced, &psb.flow) else { return Ok(()) };
-    welcome(core, said.origin.or(psb.phop_address()), &said.dcpe)?;
+    let payee = said.origin.or(hop);
+    welcome(core, payee, &said.dcpe)?;
+    can_pay(core, now, psb.sender, (interface, payee), &said.dcpe)?;
     let announcement = announcement(&mut core.accounts, &said.dcpe).ok_or(Fault::BAD_ELEMENT)?;
     let mut trial = flow.clone();
     trial.on_upstream_changed(clock(now));
@@ -167,11 +170,7 @@ pub(super) fn announce(
         Announced::Dcpe(said) => {
             let Said { dcpe, refresh_ms, .. } = said.as_ref();
             welcome(core, payee, dcpe)?;
-            let payer = payee.filter(|hop| {
-                let (interface, address) = (psb.incoming, *hop);
-                !core.is_internal(Neighbour { interface, address })
-            });
-            can_pay(core, now, (psb.sender, payer), dcpe)?;
+            can_pay(core, now, psb.sender, (psb.incoming, payee), dcpe)?;
             let mut flags = dcpe.flags;
             if arrived.facts.non_rsvp_hop || psb.announcer.is_some() {
                 flags = flags.union(ChargingFlags::NON_CHARGING_HOP);
@@ -218,7 +217,8 @@ fn follow_announcer(core: &mut Core, now: Now, psb: &mut Psb, said: &Said) -> Re
         return Ok(());
     }
     if psb.flow.as_ref().is_some_and(|flow| flow.downstream().is_some()) {
-        acceptable(core, now, psb, &Announced::Dcpe(Box::new(said.clone())))?;
+        let from = (psb.incoming, psb.phop_address());
+        acceptable(core, now, psb, from, &Announced::Dcpe(Box::new(said.clone())))?;
         upstream_moved(core, now, psb);
     }
     psb.announcer = announcer;
@@ -242,11 +242,13 @@ fn welcome(core: &Core, payee: Option<IpAddr>, dcpe: &Dcpe) -> Result<(), Fault>
 fn can_pay(
     core: &Core,
     now: Now,
-    (sender, payee): (Filter, Option<IpAddr>),
+    sender: Filter,
+    (interface, payee): (u32, Option<IpAddr>),
     dcpe: &Dcpe,
 ) -> Result<(), Fault> {
     let pays = dcpe.terms.sender_fraction.is_some_and(|fraction| fraction > 0);
-    let Some(hop) = payee.filter(|_| pays) else { return Ok(()) };
+    let ours = |address: &IpAddr| core.is_internal(Neighbour { interface, address: *address });
+    let Some(hop) = payee.filter(|hop| pays && !ours(hop)) else { return Ok(()) };
     let admitted = core.purses.admits_sender(now, (core.in_hand, sender), hop);
     admitted.map_err(|denied| Fault::sender_denied(denied, dcpe))
 }

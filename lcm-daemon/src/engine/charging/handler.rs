@@ -63,6 +63,17 @@ impl Handler for Charging {
         upstream::read_payments(core, objects, &mut into.payments)
     }
 
+    fn path_may_move(
+        &self,
+        core: &mut Core,
+        now: Now,
+        psb: &Psb,
+        arrived: &Arrived,
+    ) -> Result<(), Fault> {
+        let from = (arrived.incoming, Some(arrived.hop.address));
+        downstream::acceptable(core, now, psb, from, &arrived.policy.announced)
+    }
+
     fn path_in(
         &self,
         core: &mut Core,

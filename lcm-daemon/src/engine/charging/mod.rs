@@ -27,7 +27,7 @@ pub(crate) use audit::{Audit, show as show_audit};
 pub(crate) use books::Books;
 pub(crate) use context::Context;
 pub use context::wire_account;
-pub(crate) use downstream::{Announced, acceptable, asked, originate, sync_groups, upstream_moved};
+pub(crate) use downstream::{Announced, asked, originate, sync_groups, upstream_moved};
 pub(crate) use exchange::{Border, Traded};
 pub(crate) use fault::{ChargingFault, Fault, blames_others, charging_error, write_fault};
 pub(crate) use journal::stop_spending;
@@ -37,8 +37,8 @@ pub(crate) use repeat::{Again, announced_again, paid_again, was_announced};
 pub(crate) use report::report;
 pub(crate) use unwritten::Unwritten;
 pub(crate) use upstream::{
-    Admission, Payments, approved_until, due_of, is_paid, is_unpaid, new_flow, own_refused,
-    release, renew_local, sender_refused, settle,
+    Admission, LocalDue, Payments, approved_until, due_of, is_paid, is_unpaid, new_flow,
+    own_refused, release, renew_local, sender_refused, settle,
 };
 pub(crate) use view::{show_downstream, show_upstream};
 

@@ -484,12 +484,15 @@ fn renew(
         flowspec,
         limits: Limits::default(),
     };
-    let ucpe = || {
-        let mut ucpe = Ucpe::new(context.currency, SERVICE, account.clone());
-        (ucpe.payment, ucpe.sequence) = (payment, sequence);
-        ucpe
-    };
-    let ucpe = ucpe();
+    let mut ucpe = Ucpe::new(context.currency, SERVICE, account.clone());
+    (ucpe.payment, ucpe.sequence) = (payment, sequence);
+    if !key.is_local()
+        && let Err(denied) = may_pay(core, now, psb, key, &offered)
+    {
+        let fault = Fault::denied(core, psb, key, denied, &ucpe);
+        bump(&mut core.counters.payments_refused, fault.reason);
+        return Err(fault);
+    }
     match pay(core, now, session, psb, key, offered, local)? {
         Some(Verdict::Refused(refusal)) => Err(Fault::refused(core, psb, key, &refusal, &ucpe)),
         Some(Verdict::Kept { required, .. }) => {

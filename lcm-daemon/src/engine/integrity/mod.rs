@@ -242,6 +242,7 @@ impl Engine {
         self.core.config.authentication.clone_from(&associations);
         self.core.integrity.set(associations);
         self.core.tell_overdue();
+        self.forget_names();
     }
 
     /// Gives the node a secret that nobody can guess, which the cookies of challenges rest on;

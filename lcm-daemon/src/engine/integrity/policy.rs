@@ -178,6 +178,13 @@ impl Core {
         }
     }
 
+    /// Whether a message has objects whose proof is judged here: again each time, since the key that
+    /// proves them may have ended.
+    pub(crate) fn is_policy_signed(&self, message: &Message<'_>) -> bool {
+        let signed = |data: PolicyData<'_>| data.integrity().is_some();
+        self.integrity.has_policy() && message.packet().policy_data().any(signed)
+    }
+
     fn speaks_of_charges(&self, data: &PolicyData<'_>) -> bool {
         let Some(context) = &self.charging else { return false };
         let types = [context.ptypes.dcpe, context.ptypes.ucpe, context.ptypes.chg_err];

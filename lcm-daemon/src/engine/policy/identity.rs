@@ -13,7 +13,6 @@ use rsvp_wire::policy::AuthData;
 use super::super::charging::{Admission, Fault, wire_account};
 use super::super::path::Arrived;
 use super::super::psb::Psb;
-use super::super::reduce::Numbers;
 use super::super::resv::Request;
 use super::super::rsb::{LOCAL, Rsb};
 use super::super::time::Now;
@@ -48,19 +47,28 @@ impl Handler for Identities {
         credential.map_or(0, |(kind, _)| kind.into())
     }
 
-    fn path_in(
+    fn path_may_move(
         &self,
         core: &mut Core,
         _now: Now,
+        _psb: &Psb,
+        arrived: &Arrived,
+    ) -> Result<(), Fault> {
+        let Some(rule) = core.identity_rule(arrived.incoming, arrived.hop.address) else {
+            return Ok(());
+        };
+        let about = (&arrived.session, arrived.sender);
+        judge(core, rule, &arrived.policy.elements, about, rule.demand.of_path()).map(|_| ())
+    }
+
+    fn path_in(
+        &self,
+        core: &mut Core,
+        now: Now,
         psb: &mut Psb,
         arrived: &Arrived,
     ) -> Result<bool, Fault> {
-        let Some(rule) = core.identity_rule(arrived.incoming, arrived.hop.address) else {
-            return Ok(true);
-        };
-        let about = (&arrived.session, psb.sender);
-        judge(core, rule, &arrived.policy.elements, about, rule.demand.of_path())?;
-        Ok(true)
+        self.path_may_move(core, now, psb, arrived).map(|()| true)
     }
 
     fn resv_in(
@@ -192,6 +200,9 @@ impl Core {
     /// What is agreed about identities with the neighbour `hop` behind an interface.
     pub(crate) fn identity_rule(&self, interface: u32, hop: IpAddr) -> Option<&IdentityRule> {
         let rules = &self.config.identities;
+        if rules.is_empty() {
+            return None;
+        }
         let named = rules.iter().find(|rule| rule.neighbour == Some(hop));
         named.or_else(|| self.identity_rule_of_interface(interface))
     }
@@ -202,15 +213,34 @@ impl Core {
         rules.iter().find(|rule| rule.interface.as_ref() == Some(name))
     }
 
-    /// Who reserved, where it was asked: as whom the next hop proved itself, and what it may pay
-    /// from.
-    pub(crate) fn identity_of(&self, rsb: &Rsb, sender: Filter) -> Option<(&str, &Admitted)> {
+    /// Who reserved, where it was asked: as whom the next hop proved itself. Whoever was named beside
+    /// that without a proof is not meant.
+    pub(crate) fn identity_of(&self, session: &Session, rsb: &Rsb, sender: Filter) -> Option<&str> {
         let rule = self.identity_rule(rsb.outgoing, rsb.next_hop)?;
-        let mut elements = P_TYPES.into_iter().flat_map(|kind| rsb.elements.get(kind, sender));
-        elements.find_map(|element| {
-            let data = AuthData::parse(&element).ok()?;
-            credential::named(rule, element.ptype, &data).ok()
-        })
+        let found = judge(self, rule, &rsb.elements, (session, sender), false);
+        found.ok().flatten().map(|(name, _)| name)
+    }
+
+    /// Whether the previous hop is still who it said that it was: a credential runs out, though the
+    /// message that brought it is repeated for ever.
+    pub(crate) fn is_still_identified(&self, session: &Session, psb: &Psb) -> bool {
+        let hop = psb.phop_address();
+        let rule = hop.and_then(|hop| self.identity_rule(psb.incoming, hop));
+        let about = (session, psb.sender);
+        let judged = |rule: &IdentityRule| {
+            judge(self, rule, &psb.elements, about, rule.demand.of_path()).is_ok()
+        };
+        rule.is_none_or(judged)
+    }
+
+    /// The same of the next hop that reserved.
+    pub(crate) fn still_identifies(&self, session: &Session, rsb: &Rsb, sender: Filter) -> bool {
+        let rule = self.identity_rule(rsb.outgoing, rsb.next_hop);
+        let about = (session, sender);
+        let judged = |rule: &IdentityRule| {
+            judge(self, rule, &rsb.elements, about, rule.demand.of_resv()).is_ok()
+        };
+        rule.is_none_or(judged)
     }
 }
 
@@ -222,9 +252,6 @@ impl Engine {
             return;
         }
         self.core.config.identities = rules;
-        for state in self.sessions.iter_mut() {
-            state.senders.iter_mut().for_each(|psb| psb.heard_by = None);
-            state.reservations.iter_mut().for_each(|rsb| rsb.numbers = Numbers::default());
-        }
+        self.forget_names();
     }
 }

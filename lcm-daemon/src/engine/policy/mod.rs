@@ -178,6 +178,18 @@ pub(crate) trait Handler: std::fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// Judges a PATH from another previous hop than its sender's, with which nothing was settled yet:
+    /// nothing changes. What is refused here leaves the reservation where it is.
+    fn path_may_move(
+        &self,
+        _core: &mut Core,
+        _now: Now,
+        _psb: &Psb,
+        _arrived: &Arrived,
+    ) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// Judges a PATH; on an error nothing has changed. False: it is older than what is known, and
     /// refreshes nothing.
     fn path_in(
@@ -405,6 +417,17 @@ pub(crate) fn error_onward<'a>(
 /// say, an object that names its maker.
 pub(crate) fn write_bare(writer: &mut MessageWriter<'_>, own: Hop) -> Result<(), BufferTooSmall> {
     writer.policy_data(&PolicyOptions::from_hop(own), |_| {})
+}
+
+/// Asks all handlers whether a PATH may take its sender to another previous hop.
+pub(crate) fn path_may_move(
+    core: &mut Core,
+    now: Now,
+    psb: &Psb,
+    arrived: &Arrived,
+) -> Result<(), Fault> {
+    let handlers = Arc::clone(&core.handlers);
+    handlers.iter().try_for_each(|handler| handler.path_may_move(core, now, psb, arrived))
 }
 
 /// Asks all handlers about a PATH, in their order; the first that refuses decides.

@@ -95,11 +95,23 @@ impl Handler for Preemption {
     }
 }
 
-/// The priority by which a request may take room from others: of all that it names the highest.
+/// The priority by which a request may take room from others: of all that it names for its own
+/// senders the highest. The message may be about other senders, too.
 pub(crate) fn preempting(request: &Request) -> Option<PreemptionPri> {
-    let all = request.policy.elements.of_type(ptype::PREEMPTION_PRI);
-    let parsed = all.filter_map(|element| PreemptionPri::parse(&element).ok());
-    parsed.max_by_key(|priority| priority.preemption)
+    let elements = &request.policy.elements;
+    let highest = |all: &mut dyn Iterator<Item = PreemptionPri>| {
+        all.max_by_key(|priority| priority.preemption)
+    };
+    match &request.selection {
+        Selection::Fixed(sender) => highest(&mut priorities(elements, *sender)),
+        Selection::Explicit(list) => {
+            highest(&mut list.iter().flat_map(|(sender, _)| priorities(elements, *sender)))
+        }
+        Selection::Wildcard => {
+            let all = elements.of_type(ptype::PREEMPTION_PRI);
+            highest(&mut all.filter_map(|element| PreemptionPri::parse(&element).ok()))
+        }
+    }
 }
 
 /// The priority by which the blocks of one reservation defend it, merged; 0 without any.

@@ -18,7 +18,7 @@ use super::super::resv::descriptors;
 use super::super::rsb::{Rsb, Selection};
 use super::super::session::SessionState;
 use super::super::time::{Now, lifetime};
-use super::Name;
+use super::{Name, Numbers};
 use crate::packet::PacketMeta;
 
 impl Engine {
@@ -59,7 +59,7 @@ impl Engine {
             return;
         }
         // What its policy objects say was not believed, which is to be said again.
-        let believed = self.core.disbelieved.is_empty();
+        let believed = self.core.disbelieved.is_empty() && !self.core.is_policy_signed(message);
         match message {
             Message::Path(path) => {
                 let name = self.core.outbox.reduce.name_of(&meta, bytes);
@@ -72,6 +72,14 @@ impl Engine {
                 self.note_resv(now, resv, name);
             }
             _ => {}
+        }
+    }
+
+    /// From now on each message is read as a whole: what was believed before need not be any more.
+    pub(crate) fn forget_names(&mut self) {
+        for state in self.sessions.iter_mut() {
+            state.senders.iter_mut().for_each(|psb| psb.heard_by = None);
+            state.reservations.iter_mut().for_each(|rsb| rsb.numbers = Numbers::default());
         }
     }
 

@@ -56,8 +56,11 @@ impl SessionState {
     }
 
     fn renew_path(&mut self, core: &mut Core, now: Now, index: usize) -> bool {
+        let session = self.session;
         let Some(psb) = self.senders.get_mut(index) else { return false };
-        if charging::announced_again(now, psb) == Again::Refused {
+        if !core.is_still_identified(&session, psb)
+            || charging::announced_again(now, psb) == Again::Refused
+        {
             return false;
         }
         let k = u32::from(core.config.rsvp.lifetime_multiplier);
@@ -75,6 +78,9 @@ impl SessionState {
         };
         let named = |sender: Filter| !list || rsb.numbers.names(name, sender);
         for psb in self.senders.iter_mut().filter(|psb| rsb.matches(psb) && named(psb.sender)) {
+            if !core.still_identifies(&session, rsb, psb.sender) {
+                return Again::Refused;
+            }
             match charging::paid_again(core, now, session, psb, (rsb.outgoing, rsb.next_hop)) {
                 Again::Quiet => {}
                 Again::Settled => all = Again::Settled,
