@@ -496,7 +496,7 @@ fn r023_a_proxy_pays_from_an_account_that_can() {
     // Without money it is as good as unknown; then it is tried again by the clock.
     play.open_account();
     play.net.run_ms(60_000);
-    assert_eq!(play.told(S)[1..], [(2, 4, Some(160))], "nothing is left on it");
+    assert_eq!(play.told(S)[1..], [(2, 4, None)], "nothing is left on it");
     play.credit(1_000_000_000);
     play.net.run_ms(61_000);
     play.net.assert_metered(10_000, &ALL);
