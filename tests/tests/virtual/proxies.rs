@@ -561,7 +561,9 @@ fn what_a_proxy_reserved_gives_way_to_a_higher_priority() {
         let mut t = Topology::default();
         let kinds =
             [("S", Kind::Host), ("A", Kind::Router), ("B", Kind::Router), ("R", Kind::Host)];
-        kinds.into_iter().for_each(|(name, kind)| drop(t.node(name, kind)));
+        for (name, kind) in kinds {
+            t.node(name, kind);
+        }
         t.link(S, A, (0, 0));
         t.link(A, B, (100, 200));
         t.link(B, R, (60, 80));
