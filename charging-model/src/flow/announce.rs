@@ -21,6 +21,7 @@ impl Flow {
         if old.epoch.is_some_and(|epoch| serial_newer(epoch, said.epoch)) {
             return Ok(Heard::Stale);
         }
+        next.keep_limits(old);
         let valid = old.epoch.is_some() && clock.now <= old.expires;
         // A maximum is for what is reserved or asked for: it may be exceeded by more of that.
         let above = valid && next.total > old.max_total && next.quantity <= old.quantity;

@@ -180,7 +180,7 @@ impl Flow {
     fn gaps_of(&self, b: &Branch) -> impl Iterator<Item = (BranchKey, Gap, Span)> + use<> {
         let totals = b.mismatch();
         let totals = (totals.abs() > ROUNDING).then_some(Gap::Totals(totals));
-        let echoed = self.extra.echo(b.key);
+        let echoed = b.echo();
         let limits = (echoed != self.announced_limits()).then_some(Gap::Limits(echoed));
         let key = b.key;
         let h = b.approval().max(self.config.refresh.approval());
@@ -202,7 +202,7 @@ impl Flow {
             return own;
         }
         let counted = self.branches.iter().filter(|b| !b.key.is_local() && self.counts(b));
-        counted.map(|b| self.extra.echo(b.key)).fold(own, |worst, echo| Limits {
+        counted.map(Branch::echo).fold(own, |worst, echo| Limits {
             per_receiver: worse(worst.per_receiver, echo.per_receiver),
             per_hop: worse(worst.per_hop, echo.per_hop),
             max_hops: None,

@@ -1,8 +1,10 @@
 //! Upstream charging state: one installed branch (paper 3.3, three fields and ours).
 
+use std::sync::Arc;
+
 use super::asked::Asked;
 use super::charge::{Charge, Member, Target};
-use super::messages::{Account, BranchView, Mismatch, Payment, Price};
+use super::messages::{Account, BranchView, Limits, Mismatch, Payment, Price};
 use crate::meter::Meter;
 use crate::money::{Overflow, Ppm, Rate};
 use crate::split::{BranchFacts, BranchKey, Flowspec, LOCAL_GROUP};
@@ -102,6 +104,8 @@ pub(super) struct Branch {
     /// When an increase must be covered; the end of time if none waits.
     pub(super) deadline: Millis,
     pub(super) offered: Offered,
+    /// The limits that it echoed last, where it echoed any.
+    pub(super) echo: Option<Arc<Limits>>,
 
     /// RP received: counts.
     pub(super) rp: Meter,
@@ -143,6 +147,7 @@ impl Branch {
             floor: agreed.sponsored,
             deadline: NEVER,
             offered: Offered::default(),
+            echo: None,
             rp: Meter::default(),
             sp: Meter::default(),
         };
@@ -181,6 +186,11 @@ impl Branch {
             && self.receivers_below == payment.receivers_below
             && self.refresh_ms == refresh_ms(payment)
             && self.account == payment.account
+    }
+
+    /// The limits that it echoed last.
+    pub(super) fn echo(&self) -> Limits {
+        self.echo.as_deref().copied().unwrap_or_default()
     }
 
     /// RP_{k,j}, as agreed.

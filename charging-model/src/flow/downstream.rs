@@ -1,6 +1,7 @@
 //! Downstream charging state: what the previous hop announced (paper 3.3, seven fields and ours).
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::charge::{Claim, Terms};
 use super::messages::{Account, Announcement, Limits};
@@ -81,8 +82,9 @@ pub struct Downstream {
     pub fraction: Ppm,
     /// `<sender account>`: what sender payments debit.
     pub sender_account: Option<Account>,
-    /// `<limit per receiver>`, `<limit per hop>`, `<max number of hops>`; boxed, most senders set none.
-    limits: Option<Box<Limits>>,
+    /// `<limit per receiver>`, `<limit per hop>`, `<max number of hops>`; most senders set none. Next
+    /// hops echo them, each of which points here.
+    limits: Option<Arc<Limits>>,
     /// S_j.
     pub sponsored: Rate,
     /// Epoch; `None` where the PATH carried no DCPE.
@@ -116,7 +118,7 @@ impl Downstream {
             max_total: said.max_total.max(total),
             fraction: said.fraction,
             sender_account: said.sender_account.clone(),
-            limits: (said.limits != Limits::default()).then(|| Box::new(said.limits)),
+            limits: (said.limits != Limits::default()).then(|| Arc::new(said.limits)),
             sponsored,
             epoch: Some(said.epoch),
             established: said.established,
@@ -153,6 +155,20 @@ impl Downstream {
     /// The sender's limits.
     pub fn limits(&self) -> Limits {
         self.limits.as_deref().copied().unwrap_or_default()
+    }
+
+    /// Has the limits of `older` where they are the same, which branches point to.
+    pub(super) fn keep_limits(&mut self, older: &Self) {
+        if self.limits == older.limits {
+            self.limits.clone_from(&older.limits);
+        }
+    }
+
+    /// These limits, as they are kept here if they are the same.
+    pub(super) fn shared_limits(&self, limits: Limits) -> Option<Arc<Limits>> {
+        let own = self.limits.as_ref().filter(|own| ***own == limits);
+        let given = || (limits != Limits::default()).then(|| Arc::new(limits));
+        own.cloned().or_else(given)
     }
 
     /// C_j − S_j: what the previous hop claims from this hop (paper 3.3).

@@ -5,7 +5,7 @@ use super::asked::Asked;
 use super::audit::Suspicion;
 use super::branch::{Group, Offered};
 use super::charge::Charge;
-use super::messages::{Finding, Limits};
+use super::messages::Finding;
 use super::turns::Turn;
 use crate::ledger::Posting;
 use crate::money::Rate;
@@ -41,8 +41,6 @@ struct Content {
     suspicions: Vec<Suspicion>,
     /// Alarms that nobody has been told of yet.
     findings: Vec<Finding>,
-    /// The limits that branches echo, where they echo any.
-    echoes: Vec<(BranchKey, Limits)>,
     /// When the node last woke up: no gap is billed from before.
     woke: Millis,
     /// What was asked for and not paid for.
@@ -64,7 +62,6 @@ impl Content {
             && self.refused.is_none()
             && self.suspicions.is_empty()
             && self.findings.is_empty()
-            && self.echoes.is_empty()
             && self.woke == Millis(0)
             && self.asked.is_empty()
             && self.sends.is_none()
@@ -189,25 +186,6 @@ impl Extra {
         let fewer = content.asked.len() < before;
         self.tidy();
         fewer
-    }
-
-    /// The limits that a branch echoed last.
-    pub(super) fn echo(&self, key: BranchKey) -> Limits {
-        let echoes = self.0.as_deref().map(|c| c.echoes.as_slice()).unwrap_or_default();
-        echoes.iter().find(|(of, _)| *of == key).map(|(_, limits)| *limits).unwrap_or_default()
-    }
-
-    pub(super) fn set_echo(&mut self, key: BranchKey, limits: Limits) {
-        let limits = Limits { max_hops: None, ..limits };
-        if limits == self.echo(key) {
-            return;
-        }
-        let echoes = &mut self.content().echoes;
-        echoes.retain(|(of, _)| *of != key);
-        if limits != Limits::default() {
-            echoes.push((key, limits));
-        }
-        self.tidy();
     }
 
     pub(super) fn sends(&self) -> Option<Flowspec> {

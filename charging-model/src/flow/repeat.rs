@@ -12,8 +12,7 @@ impl Flow {
     /// The last UCPE that was accepted of a branch, to be handed to [`Flow::on_ucpe`] again: it
     /// re-approves if and only if it covers what is due now.
     pub fn last_payment(&self, key: BranchKey) -> Option<Payment> {
-        let (limits, flowspec) = (self.extra.echo(key), self.extra.flowspec(key));
-        Some(Payment { limits, flowspec, ..self.find(key)?.last_payment() })
+        Some(Payment { flowspec: self.extra.flowspec(key), ..self.find(key)?.last_payment() })
     }
 
     /// The next hop pays again what it paid last, and that is all there is to say: its approval
@@ -65,7 +64,7 @@ impl Branch {
             quantity: self.quantity,
             receivers_below: self.receivers_below,
             flowspec: None,
-            limits: Default::default(),
+            limits: self.echo(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Inputs from downstream: payments and departures; and what time does to them.
 
+use std::sync::Arc;
+
 use super::asked::LAST;
 use super::branch::{Branch, NEVER, Offered, Status};
 use super::charge::Member;
@@ -125,7 +127,6 @@ impl Flow {
                 let place = self.branches.partition_point(|b| b.key < key);
                 insert_snug(&mut self.branches, place, branch);
                 self.note_flowspec(key, grown);
-                self.extra.set_echo(key, payment.limits);
                 self.extra.set_flowspec(key, payment.flowspec);
                 self.settle(clock, Why::Resplit);
                 Verdict::Accepted { new: true }
@@ -163,6 +164,7 @@ impl Flow {
         let required = charge.receiver_payment();
         let mut branch = Branch::new(key, payment, charge, clock.now);
         (branch.price, branch.joined) = (local, joined);
+        branch.echo = self.shared_echo(payment);
         if !self.has_branch(key.group) {
             branch.offered = group.join;
             if local.is_some() {
@@ -215,8 +217,7 @@ impl Flow {
         if payment.payment < due {
             return kept(b, payment, false);
         }
-        let same_echo =
-            self.extra.echo(key) == payment.limits && self.extra.flowspec(key) == payment.flowspec;
+        let same_echo = b.echo() == payment.limits && self.extra.flowspec(key) == payment.flowspec;
         let same_price = local.is_none() || local == b.price;
         let in_time = clock.now <= self.branch_ends(b).0;
         if in_time && b.is_repeated_by(payment) && same_echo && same_price {
@@ -235,7 +236,7 @@ impl Flow {
                 let refusal = self.refusal(key, payment, Reason::Overflow(overflow), required);
                 return Verdict::Refused(refusal);
             }
-            self.extra.set_echo(key, payment.limits);
+            next.echo = self.shared_echo(payment);
             self.extra.set_flowspec(key, payment.flowspec);
             self.replace_branch(clock, next);
         }
@@ -310,6 +311,12 @@ impl Flow {
         }
     }
 
+    /// The limits that a payment echoes, but for the number of hops, which every hop counts down.
+    fn shared_echo(&self, payment: &Payment) -> Option<Arc<Limits>> {
+        let echoed = Limits { max_hops: None, ..payment.limits };
+        self.down.as_ref()?.shared_limits(echoed)
+    }
+
     /// A branch goes. Its open segments close now, never beyond the end of its approval; the
     /// remaining branches share anew. `None` if there is no such branch.
     pub fn remove_branch(&mut self, clock: Clock, key: BranchKey, cause: Cause) -> Option<Closed> {
@@ -321,7 +328,6 @@ impl Flow {
         self.end_turns(clock.now, key, [(&b.rp, rp_end), (&b.sp, sp_end)]);
         self.post_branch(key, b.account, rp, sp);
         self.extra.bury(key, b.instance);
-        self.extra.set_echo(key, Limits::default());
         self.extra.set_flowspec(key, None);
         self.extra.retain_asked(|asked| asked.key != key);
         if let Some(group) = self.groups.iter_mut().find(|g| g.id == key.group) {

@@ -37,7 +37,7 @@ impl SessionState {
     /// bound of those that are not blockaded, or if all are, the greatest lower bound.
     pub(crate) fn merged(&self, sender: Filter) -> Option<FlowSpec> {
         let psb = self.sender(sender).and_then(|index| self.senders.get(index));
-        let blockade = psb.and_then(|psb| psb.blockade);
+        let blockade = psb.and_then(|psb| psb.blockade.as_ref());
         let flowspecs = || self.reservations_for(sender).map(|rsb| rsb.flowspec);
         if let Some(blockade) = blockade {
             let free = flowspecs().filter(|flowspec| !blockade.holds_back(*flowspec));
@@ -52,7 +52,7 @@ impl SessionState {
     /// True if every reservation for this sender is blockaded.
     pub(crate) fn all_blockaded(&self, index: usize) -> bool {
         let Some(psb) = self.senders.get(index) else { return false };
-        let Some(blockade) = psb.blockade else { return false };
+        let Some(blockade) = &psb.blockade else { return false };
         self.reservations_for(psb.sender).all(|rsb| blockade.holds_back(rsb.flowspec))
     }
 }

@@ -19,6 +19,7 @@ mod error;
 mod flowspec;
 mod heard;
 mod image;
+mod index;
 mod integrity;
 mod interfaces;
 mod limits;

@@ -56,7 +56,7 @@ pub(crate) struct Psb {
     /// Charging state of this sender here; `None` on a policy-ignorant router.
     pub(crate) flow: Option<Box<Flow>>,
     /// Reservations that the previous hop refused for want of resources.
-    pub(crate) blockade: Option<Blockade>,
+    pub(crate) blockade: Option<Box<Blockade>>,
     /// The RESV that we last sent upstream for this sender announced a reservation.
     pub(crate) reserved_upstream: bool,
     /// The previous hop knows a newer instance of ours than the one that it refused last.

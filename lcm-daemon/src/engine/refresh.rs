@@ -47,7 +47,7 @@ impl SessionState {
         self.expire_payers(core, now);
         self.expire_heard(core, now);
         for psb in &mut self.senders {
-            psb.blockade = psb.blockade.filter(|blockade| blockade.until > now.at);
+            psb.blockade.take_if(|blockade| blockade.until <= now.at);
         }
         let senders: Vec<Filter> =
             self.senders.iter().filter(|psb| psb.expires <= now.at).map(|psb| psb.sender).collect();

@@ -127,7 +127,8 @@ impl SessionState {
     ) {
         for (index, _) in concerned {
             if let Some(psb) = self.senders.get_mut(*index) {
-                psb.blockade = Some(Blockade::new(flowspec, now, core.config.rsvp.refresh_ms));
+                let blockade = Blockade::new(flowspec, now, core.config.rsvp.refresh_ms);
+                psb.blockade = Some(Box::new(blockade));
             }
         }
         if !concerned.iter().all(|(index, _)| self.all_blockaded(*index)) {

@@ -1,23 +1,72 @@
 //! The kernel's answers about routes, cached and shared by the sessions that follow them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ahash::RandomState;
+use slab::Slab;
 
+use super::index::Index;
 use crate::kernel::{Route, RouteKey};
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Entry {
+    key: RouteKey,
     /// `None` while the kernel has not answered yet.
     route: Option<Route>,
-    users: BTreeSet<usize>,
+    users: Users,
+}
+
+/// Slots of the sessions that follow a route: nearly always one.
+#[derive(Debug, Clone, Default)]
+enum Users {
+    #[default]
+    None,
+    One(usize),
+    Several(Box<BTreeSet<usize>>),
+}
+
+impl Users {
+    fn add(&mut self, slot: usize) {
+        match self {
+            Self::None => *self = Self::One(slot),
+            Self::One(only) if *only == slot => {}
+            Self::One(only) => *self = Self::Several(Box::new(BTreeSet::from([*only, slot]))),
+            Self::Several(slots) => {
+                slots.insert(slot);
+            }
+        }
+    }
+
+    /// True if that was the last one.
+    fn remove(&mut self, slot: usize) -> bool {
+        match self {
+            Self::One(only) if *only == slot => *self = Self::None,
+            Self::Several(slots) => {
+                slots.remove(&slot);
+                if let (1, Some(only)) = (slots.len(), slots.first()) {
+                    *self = Self::One(*only);
+                }
+            }
+            Self::None | Self::One(_) => {}
+        }
+        matches!(self, Self::None)
+    }
+
+    fn to_vec(&self) -> Vec<usize> {
+        match self {
+            Self::None => Vec::new(),
+            Self::One(only) => vec![*only],
+            Self::Several(slots) => slots.iter().copied().collect(),
+        }
+    }
 }
 
 /// Routes in use.
 #[derive(Debug, Clone)]
 pub(crate) struct Routes {
-    entries: HashMap<RouteKey, Entry, RandomState>,
+    entries: Slab<Entry>,
+    index: Index,
     /// Keys to ask the kernel about.
     questions: BTreeSet<RouteKey>,
 }
@@ -25,48 +74,56 @@ pub(crate) struct Routes {
 impl Routes {
     /// No routes yet; `hasher` is keyed, so that strangers cannot aim at one bucket.
     pub(crate) fn new(hasher: RandomState) -> Self {
-        Self { entries: HashMap::with_hasher(hasher), questions: BTreeSet::new() }
+        Self { entries: Slab::new(), index: Index::new(hasher), questions: BTreeSet::new() }
     }
 
     /// The route as last answered; asks the kernel if nobody did, and remembers that session
     /// `slot` wants to hear of changes.
     pub(crate) fn follow(&mut self, key: RouteKey, slot: usize) -> Option<&Route> {
-        let entry = self.entries.entry(key).or_insert_with(|| {
+        let place = self.place(&key).unwrap_or_else(|| {
             self.questions.insert(key);
-            Entry::default()
+            let place = self.entries.insert(Entry { key, route: None, users: Users::None });
+            let Self { entries, index, .. } = self;
+            index.insert(place, |place| entries.get(place).map(|entry| entry.key));
+            place
         });
-        entry.users.insert(slot);
+        let entry = self.entries.get_mut(place)?;
+        entry.users.add(slot);
         entry.route.as_ref()
+    }
+
+    fn place(&self, key: &RouteKey) -> Option<usize> {
+        self.index.find(key, |place| self.entries.get(place).map(|entry| entry.key))
     }
 
     /// All of it in a fixed order, to be printed.
     pub(crate) fn image(&self) -> impl std::fmt::Debug + '_ {
-        let Self { entries, questions } = self;
-        (entries.iter().collect::<BTreeMap<_, _>>(), questions)
+        let entries = self.entries.iter().map(|(_, entry)| (entry.key, entry));
+        (entries.collect::<BTreeMap<_, _>>(), &self.questions)
     }
 
     /// The route as last answered.
     pub(crate) fn get(&self, key: &RouteKey) -> Option<&Route> {
-        self.entries.get(key)?.route.as_ref()
+        self.entries.get(self.place(key)?)?.route.as_ref()
     }
 
     /// Session `slot` no longer follows `key`.
     pub(crate) fn leave(&mut self, key: &RouteKey, slot: usize) {
-        if let Some(entry) = self.entries.get_mut(key) {
-            entry.users.remove(&slot);
-            if entry.users.is_empty() {
-                self.entries.remove(key);
-                self.questions.remove(key);
-            }
+        let Some(place) = self.place(key) else { return };
+        if self.entries.get_mut(place).is_some_and(|entry| entry.users.remove(slot)) {
+            let Self { entries, index, questions } = self;
+            index.remove(place, |place| entries.get(place).map(|entry| entry.key));
+            entries.remove(place);
+            questions.remove(key);
         }
     }
 
     /// Takes an answer; returns the sessions to look at if it differs from the last one, and that.
     pub(crate) fn answer(&mut self, key: &RouteKey, route: Route) -> (Vec<usize>, Option<Route>) {
-        match self.entries.get_mut(key) {
+        match self.place(key).and_then(|place| self.entries.get_mut(place)) {
             Some(entry) if entry.route.as_ref() != Some(&route) => {
                 let old = entry.route.replace(route);
-                (entry.users.iter().copied().collect(), old)
+                (entry.users.to_vec(), old)
             }
             _ => (Vec::new(), None),
         }
@@ -75,7 +132,7 @@ impl Routes {
     /// Asks again for the unicast keys within `prefix`, or for all of them. A destination is asked
     /// about before its flows, and forgets them if it has one path now.
     pub(crate) fn unicast_changed(&mut self, prefix: Option<(IpAddr, u8)>) {
-        let stale = self.entries.keys().filter(|key| {
+        let stale = self.entries.iter().map(|(_, entry)| entry.key).filter(|key| {
             let unicast = key.source.is_none() || key.transport.is_some();
             unicast && prefix.is_none_or(|p| contains(p, key.destination))
         });
@@ -86,14 +143,15 @@ impl Routes {
     pub(crate) fn multicast_changed(&mut self, source: IpAddr, group: IpAddr) {
         let stale = self
             .entries
-            .keys()
+            .iter()
+            .map(|(_, entry)| entry.key)
             .filter(|key| key.destination == group && key.source == Some(source));
         self.questions.extend(stale);
     }
 
     /// Asks again for everything.
     pub(crate) fn all_changed(&mut self) {
-        self.questions.extend(self.entries.keys());
+        self.questions.extend(self.entries.iter().map(|(_, entry)| entry.key));
     }
 
     /// The next key to ask the kernel about.

@@ -8,8 +8,10 @@ use ahash::RandomState;
 use rsvp_wire::Message;
 use rsvp_wire::object::{Filter, Session, Style};
 use slab::Slab;
+use thin_vec::ThinVec;
 
 use super::heard::Heard;
+use super::index::Index;
 use super::local::{LocalReceiver, LocalSender};
 use super::proxy::Proxied;
 use super::psb::Psb;
@@ -17,7 +19,8 @@ use super::rsb::{Rsb, Selection};
 use super::time::Instant;
 use super::traffic::Tcsb;
 
-/// The path and reservation state of one session.
+/// The path and reservation state of one session. There may be a million: what most of them have
+/// none of is in vectors of one word.
 #[derive(Debug, Clone)]
 pub(crate) struct SessionState {
     pub(crate) session: Session,
@@ -26,7 +29,7 @@ pub(crate) struct SessionState {
     pub(crate) senders: Vec<Psb>,
     pub(crate) reservations: Vec<Rsb>,
     /// Senders as they were heard over other interfaces than those of their blocks.
-    pub(crate) heard: Vec<Heard>,
+    pub(crate) heard: ThinVec<Heard>,
     /// What traffic control was told.
     pub(crate) traffic: Vec<Tcsb>,
     /// It must be told anew.
@@ -34,9 +37,9 @@ pub(crate) struct SessionState {
     /// The application on this node that receives, if there is one.
     pub(crate) receiver: Option<Box<LocalReceiver>>,
     /// Receivers without RSVP that this node reserves for, by sender and interface.
-    pub(crate) proxied: Vec<Proxied>,
+    pub(crate) proxied: ThinVec<Proxied>,
     /// The applications on this node that send.
-    pub(crate) local_senders: Vec<LocalSender>,
+    pub(crate) local_senders: ThinVec<LocalSender>,
     /// When PATH messages go downstream again.
     pub(crate) path_refresh: Instant,
     /// When RESV messages go upstream again.
@@ -52,12 +55,12 @@ impl SessionState {
             slot,
             senders: Vec::new(),
             reservations: Vec::new(),
-            heard: Vec::new(),
+            heard: ThinVec::new(),
             traffic: Vec::new(),
             traffic_stale: false,
             receiver: None,
-            proxied: Vec::new(),
-            local_senders: Vec::new(),
+            proxied: ThinVec::new(),
+            local_senders: ThinVec::new(),
             path_refresh: Instant::NEVER,
             resv_refresh: Instant::NEVER,
             armed: Instant::NEVER,
@@ -127,7 +130,7 @@ impl SessionState {
 #[derive(Debug, Clone)]
 pub(crate) struct Sessions {
     slots: Slab<Box<SessionState>>,
-    index: HashMap<Session, usize, RandomState>,
+    index: Index,
     /// How many sessions with a port there are for a destination and protocol.
     with_port: HashMap<(IpAddr, u8), u32, RandomState>,
 }
@@ -137,7 +140,7 @@ impl Sessions {
     pub(crate) fn new(hasher: RandomState) -> Self {
         Self {
             slots: Slab::new(),
-            index: HashMap::with_hasher(hasher.clone()),
+            index: Index::new(hasher.clone()),
             with_port: HashMap::with_hasher(hasher),
         }
     }
@@ -147,7 +150,11 @@ impl Sessions {
     }
 
     pub(crate) fn find(&self, session: &Session) -> Option<usize> {
-        self.index.get(&session.key()).copied()
+        self.index.find(&session.key(), |slot| self.session_in(slot))
+    }
+
+    fn session_in(&self, slot: usize) -> Option<Session> {
+        self.slots.get(slot).map(|state| state.session)
     }
 
     /// Whether a message is about state that stands: it refreshes, changes or ends it.
@@ -194,7 +201,8 @@ impl Sessions {
         let entry = self.slots.vacant_entry();
         let slot = entry.key();
         entry.insert(Box::new(SessionState::new(session.key(), slot)));
-        self.index.insert(session.key(), slot);
+        let Self { slots, index, .. } = self;
+        index.insert(slot, |slot| slots.get(slot).map(|state| state.session));
         if has_port(&session) {
             *self.with_port.entry((session.destination, session.protocol)).or_default() += 1;
         }
@@ -202,9 +210,10 @@ impl Sessions {
     }
 
     pub(crate) fn remove(&mut self, slot: usize) {
+        let Self { slots, index, .. } = self;
+        index.remove(slot, |slot| slots.get(slot).map(|state| state.session));
         if let Some(state) = self.slots.try_remove(slot) {
             let session = state.session;
-            self.index.remove(&session.key());
             if has_port(&session)
                 && let Entry::Occupied(mut count) =
                     self.with_port.entry((session.destination, session.protocol))
