@@ -13,6 +13,7 @@
 //!   network of flows must agree with in equilibrium.
 //! - [`flow`]: the charging state of one (session, sender) at one node, driven by announcements
 //!   (DCPE), payments (UCPE) and time.
+//! - [`parts`]: where a charge arises, as far as hops tell.
 //! - [`meter`], [`ledger`]: rate × time, and the accounts of neighbours.
 
 pub mod equations;
@@ -20,6 +21,7 @@ pub mod flow;
 pub mod ledger;
 pub mod meter;
 pub mod money;
+pub mod parts;
 pub mod shared;
 pub mod split;
 pub mod time;
@@ -31,6 +33,7 @@ pub use flow::{
 };
 pub use ledger::{Entry, Ledger, Posting};
 pub use money::{Amount, FractionAboveOne, Overflow, Ppm, Rate};
+pub use parts::{PARTS_MAX, Part, Parts};
 pub use shared::shared_local_prices;
 pub use split::{BranchFacts, BranchKey, EqualNextHop, Flowspec, LOCAL_GROUP, SplitPolicy};
 pub use time::{Clock, Millis, Span};

@@ -3,6 +3,7 @@
 
 pub mod billing;
 mod bookkeeper;
+pub mod chart;
 pub mod cli;
 pub mod config;
 pub mod control;

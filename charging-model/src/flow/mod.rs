@@ -176,6 +176,12 @@ impl Flow {
         closed
     }
 
+    /// What goes with the quotes on `group` changed, though they did not: it is among the next
+    /// [`take_changes`](Self::take_changes).
+    pub fn tell_again(&mut self, group: u32) {
+        self.mark_dirty(group);
+    }
+
     // ---- common ----
 
     fn find(&self, key: BranchKey) -> Option<&Branch> {

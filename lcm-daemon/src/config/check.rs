@@ -13,12 +13,12 @@ use super::read::File;
 use super::{
     Account, Charging, Config, Contract, Currency, DEFAULT_ACCEPT_REFRESH_MAX_MS,
     DEFAULT_ACCEPT_REFRESH_MIN_MS, DEFAULT_CHARGING_ENABLED, DEFAULT_CONTROL_SOCKET,
-    DEFAULT_HONOUR_QUOTE, DEFAULT_LIFETIME_MULTIPLIER, DEFAULT_LOG_LEVEL, DEFAULT_NAME,
-    DEFAULT_ON_INCONSISTENCY, DEFAULT_ON_MISSING_PAYMENT, DEFAULT_P_TYPES, DEFAULT_PREEMPTION,
-    DEFAULT_REFRESH_MS, DEFAULT_REQUIRE_ESTABLISHED, DEFAULT_ROLE, DEFAULT_SLEW_MAX_PERCENT,
-    DEFAULT_VALIDITY_MS, Daemon, PTypes, REFRESH_MS_MAX, REFRESH_MS_MIN, Role, Rsvp,
-    VALIDITY_MS_MAX, accounts, authentication, billing, choice, control, diagnostics, identity,
-    interfaces, ledger, limits, neighbours, proxy,
+    DEFAULT_HONOUR_QUOTE, DEFAULT_HOP_RECORD, DEFAULT_LIFETIME_MULTIPLIER, DEFAULT_LOG_LEVEL,
+    DEFAULT_NAME, DEFAULT_ON_INCONSISTENCY, DEFAULT_ON_MISSING_PAYMENT, DEFAULT_P_TYPES,
+    DEFAULT_PREEMPTION, DEFAULT_REFRESH_MS, DEFAULT_REQUIRE_ESTABLISHED, DEFAULT_ROLE,
+    DEFAULT_SLEW_MAX_PERCENT, DEFAULT_VALIDITY_MS, Daemon, PTypes, REFRESH_MS_MAX, REFRESH_MS_MIN,
+    Role, Rsvp, VALIDITY_MS_MAX, accounts, authentication, billing, choice, control, diagnostics,
+    identity, interfaces, ledger, limits, neighbours, proxy,
 };
 
 /// Beyond this R would outrun the lifetimes that K = 3 gives.
@@ -249,6 +249,7 @@ fn charging(
     let general = Contract {
         account,
         on_missing_payment: or(raw.on_missing_payment, DEFAULT_ON_MISSING_PAYMENT),
+        hop_record: or(raw.hop_record, DEFAULT_HOP_RECORD),
         refused_sender_accounts: raw
             .refused_sender_accounts
             .map(|given| refused(given, problems))

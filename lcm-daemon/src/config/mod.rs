@@ -108,6 +108,8 @@ pub const DEFAULT_HONOUR_QUOTE: bool = false;
 pub const DEFAULT_REQUIRE_ESTABLISHED: bool = true;
 /// What becomes of a RESV without payment.
 pub const DEFAULT_ON_MISSING_PAYMENT: MissingPayment = MissingPayment::Reject;
+/// What is told of where charges arise to those who ask.
+pub const DEFAULT_HOP_RECORD: HopRecords = HopRecords::None;
 /// Whether neighbours on an interface are customers and providers, or of the same house.
 pub const DEFAULT_INTERFACE_ROLE: LinkRole = LinkRole::Edge;
 /// What was agreed with a neighbour (the paper's section 2.2: contracts are bilateral).
@@ -117,6 +119,8 @@ pub struct Contract {
     pub account: Option<Account>,
     /// What becomes of a RESV without UCPE.
     pub on_missing_payment: MissingPayment,
+    /// What it is told of where its charges arise, if it asks.
+    pub hop_record: HopRecords,
     /// Accounts that may not pay on a sender's behalf: a PATH that offers it is answered with
     /// PATHERR, and the previous hop cuts the sender's share.
     pub refused_sender_accounts: Vec<Account>,
@@ -371,6 +375,30 @@ impl MissingPayment {
         match self {
             MissingPayment::Reject => "reject",
             MissingPayment::Free => "free",
+        }
+    }
+}
+
+/// What a customer that asks is told of where its charges arise (charging.md, HOP_RECORD).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HopRecords {
+    /// Nothing: neither this hop's own price nor what those before it tell.
+    None,
+    /// This hop's own price; what comes from before it is one sum of which nothing is told.
+    Own,
+    /// That, and what the hops before it tell, who are asked in turn.
+    All,
+}
+
+impl HopRecords {
+    /// The choice's name in configuration files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            HopRecords::None => "none",
+            HopRecords::Own => "own",
+            HopRecords::All => "all",
         }
     }
 }

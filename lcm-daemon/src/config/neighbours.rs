@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::check::{account, refused};
 use super::problem::Problems;
-use super::{Contract, MissingPayment};
+use super::{Contract, HopRecords, MissingPayment};
 use super::{exchange, raw};
 
 /// Checks every `[[neighbour]]`; what a table leaves out is as in `general`.
@@ -23,6 +23,7 @@ pub(super) fn check(
         let raw = table.into_inner();
         let own = raw.account.and_then(|given| account(given, problems));
         let missing: Option<MissingPayment> = raw.on_missing_payment.map(Spanned::into_inner);
+        let told: Option<HopRecords> = raw.hop_record.map(Spanned::into_inner);
         let refused = raw.refused_sender_accounts.map(|given| refused(given, problems));
         let exchange = raw.exchange.and_then(|given| exchange::check(given, problems));
         let Some(given) = raw.address else {
@@ -45,6 +46,7 @@ pub(super) fn check(
         let contract = Contract {
             account: own.or_else(|| general.account.clone()),
             on_missing_payment: missing.unwrap_or(general.on_missing_payment),
+            hop_record: told.unwrap_or(general.hop_record),
             refused_sender_accounts: refused
                 .unwrap_or_else(|| general.refused_sender_accounts.clone()),
             role: raw.role.map(Spanned::into_inner),

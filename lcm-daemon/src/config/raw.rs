@@ -49,6 +49,7 @@ pub(super) struct Charging {
     pub(super) require_established: Given<bool>,
     pub(super) on_missing_payment: Given<super::MissingPayment>,
     pub(super) on_inconsistency: Given<super::OnInconsistency>,
+    pub(super) hop_record: Given<super::HopRecords>,
     pub(super) refused_sender_accounts: Given<Vec<Spanned<String>>>,
     pub(super) p_types: Given<PTypes>,
 }
@@ -60,6 +61,7 @@ pub(super) struct Neighbour {
     pub(super) address: Given<String>,
     pub(super) account: Given<Account>,
     pub(super) on_missing_payment: Given<super::MissingPayment>,
+    pub(super) hop_record: Given<super::HopRecords>,
     pub(super) refused_sender_accounts: Given<Vec<Spanned<String>>>,
     pub(super) role: Given<super::LinkRole>,
     pub(super) exchange: Given<super::exchange::Raw>,

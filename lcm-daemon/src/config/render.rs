@@ -107,6 +107,7 @@ fn contract(out: &mut String, contract: &Contract) -> fmt::Result {
         writeln!(out, "account = {}", account_table(account))?;
     }
     writeln!(out, "on_missing_payment = {}", quoted(contract.on_missing_payment.name()))?;
+    writeln!(out, "hop_record = {}", quoted(contract.hop_record.name()))?;
     let refused = contract.refused_sender_accounts.iter();
     let refused: Vec<String> = refused.map(|a| quoted(&a.to_string())).collect();
     writeln!(out, "refused_sender_accounts = [{}]", refused.join(", "))?;

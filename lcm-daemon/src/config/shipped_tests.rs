@@ -90,6 +90,7 @@ fn the_manual_states_the_defaults() {
         ("honour_quote", DEFAULT_HONOUR_QUOTE.to_string()),
         ("require_established", DEFAULT_REQUIRE_ESTABLISHED.to_string()),
         ("on_missing_payment", DEFAULT_ON_MISSING_PAYMENT.name().to_owned()),
+        ("hop_record", DEFAULT_HOP_RECORD.name().to_owned()),
         ("on_inconsistency", DEFAULT_ON_INCONSISTENCY.name().to_owned()),
         ("p_types", format!("{:#06X}", DEFAULT_P_TYPES.dcpe)),
         ("handshake", DEFAULT_HANDSHAKE.name().to_owned()),

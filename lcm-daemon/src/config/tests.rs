@@ -88,6 +88,7 @@ validity_ms = 1000
 honour_quote = true
 require_established = false
 on_missing_payment = "free"
+hop_record = "own"
 on_inconsistency = "refuse"
 refused_sender_accounts = ["opaque:x", "nai:a@b.example"]
 p_types = { dcpe = 0xD011, ucpe = 0xD012, chg_err = 0xD013 }
@@ -157,6 +158,7 @@ tariff = { kind = "flat", price_pico_per_s = 18446744073709551614, max_price_pic
     let general = Contract {
         account: Some(Account::new(AccountKind::Ipv4, "192.0.2.1").unwrap()),
         on_missing_payment: MissingPayment::Free,
+        hop_record: HopRecords::Own,
         refused_sender_accounts: vec![
             Account::new(AccountKind::Opaque, "x").unwrap(),
             Account::new(AccountKind::Nai, "a@b.example").unwrap(),
@@ -413,7 +415,7 @@ fn r032_a_neighbour_has_what_was_agreed_with_it_and_the_rest_from_charging() {
     let text = |neighbours: &str| {
         format!(
             "[charging]\nenabled = true\ncurrency = \"EUR\"\non_missing_payment = \"free\"\n\
-             account = {{ kind = \"opaque\", id = \"isp\" }}\n{neighbours}\
+             hop_record = \"own\"\naccount = {{ kind = \"opaque\", id = \"isp\" }}\n{neighbours}\
              [default_interface]\ncharging = false\n"
         )
     };
@@ -423,14 +425,15 @@ fn r032_a_neighbour_has_what_was_agreed_with_it_and_the_rest_from_charging() {
     let agreed = charging.contract("2001:db8::7".parse().unwrap());
     assert_eq!(agreed.account.as_ref().unwrap().to_string(), "opaque:customer-12");
     assert_eq!(agreed.on_missing_payment, MissingPayment::Free, "inherited");
+    assert_eq!(agreed.hop_record, HopRecords::Own, "inherited");
     let other = charging.contract("2001:db8::8".parse().unwrap());
     assert_eq!(other, &charging.general);
     assert_eq!(other.account.as_ref().unwrap().to_string(), "opaque:isp");
 
     for (tables, line, key) in [
-        ("[[neighbour]]\n".to_owned() + own, 6, "neighbour.address"),
-        ("[[neighbour]]\naddress = \"next door\"\n".to_owned(), 7, "neighbour[1].address"),
-        (table.repeat(2), 9, "neighbour[2].address"),
+        ("[[neighbour]]\n".to_owned() + own, 7, "neighbour.address"),
+        ("[[neighbour]]\naddress = \"next door\"\n".to_owned(), 8, "neighbour[1].address"),
+        (table.repeat(2), 10, "neighbour[2].address"),
     ] {
         let (at, named, _) = only_problem(&text(&tables));
         assert_eq!((at, &*named), (line, key), "{tables}");
@@ -791,7 +794,15 @@ prop_compose! {
             version: 3,
             gateway_price_pico_per_s: Some(7).filter(|_| refused_sender_accounts.is_empty()),
         });
-        Contract { account: Some(account), on_missing_payment, refused_sender_accounts, role, exchange }
+        let hop_record = if free { HopRecords::All } else { HopRecords::Own };
+        Contract {
+            account: Some(account),
+            on_missing_payment,
+            hop_record,
+            refused_sender_accounts,
+            role,
+            exchange,
+        }
     }
 }
 

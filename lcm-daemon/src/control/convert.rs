@@ -11,7 +11,8 @@ use super::protocol::{
 };
 use crate::config::{Account, Credential, IDENTITY_BYTES_MAX, IdentityKey, name_fault, secret_of};
 use crate::engine::{
-    Behind, Engine, Notice, NoticeEvent, ReceiverRequest, SenderRequest, SenderShare, TraceRequest,
+    Behind, Engine, HopCharge, Notice, NoticeEvent, ReceiverRequest, SenderRequest, SenderShare,
+    TraceRequest,
 };
 
 /// Parts per million that make a whole.
@@ -107,6 +108,7 @@ pub(crate) fn receive(
         identity: request.identity.as_ref().map(credential).transpose()?,
         priority: request.priority,
         cheapest: request.cheapest.unwrap_or(engine.receivers_choose()),
+        detail: request.detail,
     })
 }
 
@@ -162,6 +164,14 @@ fn words(event: &NoticeEvent) -> String {
                 "{node} reports error {code}/{value}: {}{required}{detail}",
                 rsvp_wire::iana::error_name(*code)
             )
+        }
+        NoticeEvent::Arises { total, parts } => {
+            let text = |part: &HopCharge| match part.hop {
+                Some(hop) => format!("{hop} asks {}", part.rate),
+                None => format!("not told of {}", part.rate),
+            };
+            let parts: Vec<String> = parts.iter().map(text).collect();
+            format!("the charge of {total} arises: {}", parts.join(", "))
         }
         NoticeEvent::SenderGone => "the sender stopped".to_owned(),
         NoticeEvent::Chosen { interface, previous_hop, others } => {

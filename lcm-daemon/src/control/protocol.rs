@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::config::IdentityKind;
-use crate::engine::{AssociationView, DisbeliefView, NoticeEvent, Priority, TraceView, show};
+use crate::engine::{
+    AssociationView, DisbeliefView, Level, NoticeEvent, Priority, TraceView, show,
+};
 
 /// Asked of a daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -314,6 +316,9 @@ pub struct ReceiveRequest {
     /// daemon's configuration says.
     #[serde(default)]
     pub cheapest: Option<bool>,
+    /// How much it wants to know of where its charges arise: `totals` (the default) or `hops`.
+    #[serde(default)]
+    pub detail: Level,
     /// Stay registered after the connection ends.
     #[serde(default)]
     pub detach: bool,

@@ -15,6 +15,7 @@ mod settle;
 mod show;
 mod statement;
 mod table;
+mod tariff;
 mod trace;
 mod when;
 
@@ -73,6 +74,11 @@ enum Command {
     Settle(settle::SettleArgs),
     /// What a customer or a neighbour owes, computed from the journal alone.
     Statement(statement::StatementArgs),
+    /// What a configuration's tariffs come to.
+    Tariff {
+        #[command(subcommand)]
+        what: tariff::Tariff,
+    },
     /// Let no new reservation in, and wait until those that stand have ended.
     Drain(drain::DrainArgs),
     /// Ask the hops of a path for their state, and draw what each one charges.
@@ -136,6 +142,7 @@ pub fn ctl_with(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Refund(args) => return ended(dispute::refund(&args).map(|()| true)),
         Command::Settle(args) => return ended(settle::run(&args)),
         Command::Statement(args) => return ended(statement::run(&args).map(|()| true)),
+        Command::Tariff { what } => return tariff::run(&what),
         Command::Demo { what } => return demo::run(&what),
     };
     match result {

@@ -141,6 +141,7 @@ mod tests {
             max_hops: None,
             sponsored: 42,
             epoch: 1,
+            arises: Vec::new(),
             quotes: Vec::new(),
             payment: None,
         }

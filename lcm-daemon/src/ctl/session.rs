@@ -14,7 +14,7 @@ use crate::control::protocol::{
     Claim, Hidden, Place, ReceiveRequest, Reply, SendRequest, SessionName, Share, StyleName,
     TrafficSpec,
 };
-use crate::engine::Priority;
+use crate::engine::{Level, Priority};
 
 /// IP protocol number of UDP.
 const UDP: u8 = 17;
@@ -164,6 +164,10 @@ pub(crate) struct ReceiveArgs {
     /// and change over when another becomes cheaper or it fails ([choice] of the configuration).
     #[arg(long, conflicts_with = "interface")]
     cheapest: bool,
+    /// How much to be told of the charges: what they come to, or what each hop asks for, as far as
+    /// the providers tell.
+    #[arg(long, value_name = "totals|hops", default_value = "totals", value_parser = level)]
+    detail: Level,
     #[command(flatten)]
     stay: Stay,
 }
@@ -234,12 +238,21 @@ pub(crate) fn receive(args: &ReceiveArgs) -> Result<(), ClientError> {
         identity: claim(args).map_err(ClientError::Refused)?,
         priority: args.priority,
         cheapest: args.cheapest.then_some(true),
+        detail: args.detail,
         detach: args.stay.detach,
     });
     register(&args.daemon, &request, &args.stay)
 }
 
-/// Parses `user:NAME` and `application:NAME`.
+fn level(text: &str) -> Result<Level, String> {
+    match text {
+        "totals" => Ok(Level::Totals),
+        "hops" => Ok(Level::Hops),
+        _ => Err(format!("{text:?} is no level of detail; write totals or hops")),
+    }
+}
+
+/// Parses `NUMBER` and `NUMBER:NUMBER`.
 fn priority(text: &str) -> Result<Priority, String> {
     let (preemption, defending) = text.split_once(':').unwrap_or((text, text));
     let number = |text: &str| text.parse::<u16>();
@@ -254,6 +267,7 @@ fn priority(text: &str) -> Result<Priority, String> {
     }
 }
 
+/// Parses `user:NAME` and `application:NAME`.
 fn identity(text: &str) -> Result<(IdentityKind, String), String> {
     let kinds = [IdentityKind::User, IdentityKind::Application];
     let found = text.split_once(':').and_then(|(kind, name)| {

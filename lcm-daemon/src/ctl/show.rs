@@ -9,7 +9,8 @@ use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{Reply, What};
 use crate::engine::show::NeighbourView;
 use crate::engine::show::{
-    AccountsView, InterfaceState, ReservationView, SenderId, SessionId, SessionView, UpstreamView,
+    AccountsView, DownstreamView, InterfaceState, ReservationView, SenderId, SessionId,
+    SessionView, UpstreamView,
 };
 
 #[derive(Debug, Args)]
@@ -55,7 +56,12 @@ pub(crate) fn run(args: &ShowArgs) -> Result<(), ClientError> {
         return Ok(());
     }
     match &reply {
-        Reply::Sessions(list) => print!("{}", sessions(list)),
+        Reply::Sessions(list) => {
+            print!("{}", sessions(list));
+            if list.iter().flat_map(charges_told).next().is_some() {
+                print!("\n{}", arises(list));
+            }
+        }
         Reply::Reservations(list) => print!("{}", reservations(list)),
         Reply::Interfaces(list) => print!("{}", interfaces(list)),
         Reply::Accounts(accounts) => print!("{}", self::accounts(accounts)),
@@ -141,6 +147,31 @@ fn sessions(list: &[SessionView]) -> Table {
                 or_dash(charging.map(|state| state.sponsored)),
                 or_dash(paid.map(|payment| payment.debited)),
             ]);
+        }
+    }
+    table
+}
+
+/// The senders of a session of whose charges somebody wants to know where they arise.
+fn charges_told(session: &SessionView) -> impl Iterator<Item = (&SenderId, &DownstreamView)> {
+    let charged = session.senders.iter();
+    let told = charged.filter_map(|sender| Some((&sender.sender, sender.charging.as_ref()?)));
+    told.filter(|(_, charging)| !charging.arises.is_empty())
+}
+
+fn arises(list: &[SessionView]) -> Table {
+    let mut table = Table::new(["SESSION", "SENDER", "C", "ARISES AT", "PART"]);
+    for session in list {
+        for (sender, charging) in charges_told(session) {
+            for part in &charging.arises {
+                table.row([
+                    session_text(&session.session),
+                    sender_text(sender),
+                    charging.total_charge.to_string(),
+                    part.hop.map_or("not told".to_owned(), |hop| hop.to_string()),
+                    part.rate.to_string(),
+                ]);
+            }
         }
     }
     table

@@ -10,6 +10,7 @@ use crate::control::client::Client;
 use crate::control::protocol::{
     ReceiveRequest, Reply, Request, SendRequest, SessionName, Share, StyleName, TrafficSpec, What,
 };
+use crate::engine::Level;
 use crate::engine::show::{AccountsView, InterfaceState, ReservationView, SessionView};
 use crate::lab::capture::Capture;
 use crate::lab::multicast::{ForwardingEntry, MulticastRoutes};
@@ -335,6 +336,7 @@ impl Stage {
             identity: None,
             priority: None,
             cheapest: None,
+            detail: Level::default(),
             detach: true,
         });
         self.register(name, &request)

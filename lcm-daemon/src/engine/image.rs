@@ -163,6 +163,7 @@ fn write_psb(psb: &Psb, out: &mut String) -> fmt::Result {
         policy_until,
         held_back,
         traded,
+        detail,
         number: _,
         // As far as it is not durable, a message waits for it in the outbox.
         needs: _,
@@ -176,7 +177,7 @@ fn write_psb(psb: &Psb, out: &mut String) -> fmt::Result {
     writeln!(out, "{facts:?}")?;
     writeln!(out, "{pinned:?} {outgoing:?} {left:?} {blockade:?} {reserved_upstream} {outdated}")?;
     writeln!(out, "{elements:?} {policy_until:?} {held_back:?} {announcer:?} {veiled} {traded:?}")?;
-    writeln!(out, "{former:?} {sent:?} {sent_resv:?} {heard_by:?}")?;
+    writeln!(out, "{former:?} {sent:?} {sent_resv:?} {heard_by:?} {detail:?}")?;
     match flow {
         Some(flow) => writeln!(out, "{:?}", flow.image()),
         None => writeln!(out, "uncharged"),

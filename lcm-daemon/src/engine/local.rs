@@ -7,6 +7,7 @@ use rsvp_wire::charging::Account;
 use rsvp_wire::object::{Filter, FlowSpec, Session, Style, Tspec};
 use serde::{Deserialize, Serialize};
 
+use super::charging::HopCharge;
 use super::choice::Choosing;
 use super::limits::Seat;
 use crate::config::Credential;
@@ -82,6 +83,19 @@ pub struct ReceiverRequest {
     /// Of the interfaces on which a sender to a multicast group is heard, reserve on the cheapest
     /// (`[choice]` of the configuration).
     pub cheapest: bool,
+    /// How much it wants to know of where its charges arise.
+    pub detail: Level,
+}
+
+/// How much a receiver wants to know of its charges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// What they come to.
+    #[default]
+    Totals,
+    /// What each hop asks for, as far as the providers tell.
+    Hops,
 }
 
 /// How important a reservation is (RFC 3181): higher numbers are more.
@@ -159,6 +173,13 @@ pub enum NoticeEvent {
         sender_pays: u64,
         /// The sum of all local prices, in wire units.
         total: u64,
+    },
+    /// Where the charge arises, in path order and as far as the hops tell; told to those who ask.
+    Arises {
+        /// C, in wire units.
+        total: u64,
+        /// What it is made up of.
+        parts: Vec<HopCharge>,
     },
     /// The last reservation for this sender ended.
     Released,

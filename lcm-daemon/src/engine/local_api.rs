@@ -10,8 +10,8 @@ use super::charging;
 use super::flowspec::lower_bound;
 use super::limits::Seat;
 use super::local::{
-    Behind, Handle, LocalError, LocalReceiver, LocalSender, Notice, NoticeEvent, ReceiverRequest,
-    SenderRequest,
+    Behind, Handle, Level, LocalError, LocalReceiver, LocalSender, Notice, NoticeEvent,
+    ReceiverRequest, SenderRequest,
 };
 use super::outbox::Output;
 use super::path::{has_stray_port, may_be_destination, may_be_source};
@@ -318,6 +318,7 @@ impl SessionState {
             policy_until: Instant::default(),
             held_back: false,
             traded: None,
+            detail: None,
             number: 0,
             needs: RecordId::default(),
             former: None,
@@ -447,6 +448,7 @@ impl SessionState {
             let key = charging::branch(LOCAL, self.session.destination);
             let Some(due) = charging::due_of(psb, key) else { return };
             let most = receiver.request.max_payment.unwrap_or(u64::MAX);
+            let asks = receiver.request.detail == Level::Hops;
             // While nothing can be written, what stands is all that can be approved.
             let settled = self.settled_on(core, now, index, due.payment, most);
             if !settled || known && (due.approved || core.unwritten.closed()) {
@@ -456,7 +458,7 @@ impl SessionState {
                 let event = NoticeEvent::Declined { due: due.payment, max_payment: most };
                 return self.notify_once(core, sender, due.epoch, event);
             }
-            payments = charging::Payments::of_receiver(sender, due.payment);
+            payments = charging::Payments::of_receiver(sender, due.payment).asking(asks);
             let (payment, total, max_total) = (due.payment, due.total, due.max_total);
             let event = NoticeEvent::Offered { payment, total, max_total };
             self.notify_once(core, sender, due.epoch, event);

@@ -51,7 +51,7 @@ mod traffic;
 mod upstream;
 
 pub use accounts::{AccountError, REASON_MAX, Spending, SpendingNews};
-pub use charging::{Alarm, AlarmKind, AuditView, wire_account};
+pub use charging::{Alarm, AlarmKind, AuditView, HopCharge, wire_account};
 pub use counters::{Counters, MESSAGE_TYPES};
 pub use diagnose::{
     TraceCharges, TraceError, TraceHop, TraceId, TraceRequest, TraceView, TracedFlow,
@@ -59,7 +59,7 @@ pub use diagnose::{
 pub use drain::DRAIN_PERCENT_MAX;
 pub use integrity::{AssociationView, Disbelief, DisbeliefView, Disbelieved, KeyView, PeerView};
 pub use local::{
-    Behind, Handle, LocalError, Notice, NoticeEvent, OtherWay, Priority, ReceiverRequest,
+    Behind, Handle, Level, LocalError, Notice, NoticeEvent, OtherWay, Priority, ReceiverRequest,
     SenderRequest, SenderShare,
 };
 pub use local_api::PriceChange;

@@ -255,6 +255,7 @@ impl SessionState {
             policy_until: Instant::default(),
             held_back: false,
             traded: None,
+            detail: None,
             number: 0,
             needs: RecordId::default(),
             former: None,

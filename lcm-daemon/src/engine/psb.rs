@@ -7,7 +7,7 @@ use rsvp_wire::object::{Filter, FlowId, Hop, Session, Tspec};
 
 use super::Core;
 use super::blockade::Blockade;
-use super::charging::Traded;
+use super::charging::{Detail, Traded};
 use super::limits::Seat;
 use super::policy::{Carried, Elements};
 use super::record::RecordId;
@@ -76,6 +76,8 @@ pub(crate) struct Psb {
     pub(crate) held_back: bool,
     /// How it stands where the previous hop is paid in another currency.
     pub(crate) traded: Option<Box<Traded>>,
+    /// Where its charges arise, where somebody asks.
+    pub(crate) detail: Option<Box<Detail>>,
     /// Number of this flow in the records, 0 while it is in none.
     pub(crate) number: u64,
     /// The record that must be durable before a RESV speaks of this sender.

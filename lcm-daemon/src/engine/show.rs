@@ -9,6 +9,7 @@ use rsvp_wire::object::{Filter, FlowId, Session, Tspec};
 use serde::{Deserialize, Serialize};
 
 use super::charging;
+use super::charging::HopCharge;
 use super::interfaces::Port;
 use super::psb::Psb;
 use super::rsb::LOCAL;
@@ -149,6 +150,9 @@ pub struct DownstreamView {
     pub sponsored: u64,
     /// Epoch of the announcement.
     pub epoch: u32,
+    /// Where C arises, in path order, where somebody asked and as far as the hops tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arises: Vec<HopCharge>,
     /// What is announced on each interface.
     pub quotes: Vec<QuoteView>,
     /// What this node pays upstream, where something is reserved.

@@ -9,6 +9,7 @@
 
 use std::net::IpAddr;
 
+use charging_model::{Part, Parts, Rate};
 use rsvp_wire::object::{Filter, FilterSpec, Session};
 use rsvp_wire::{DecodeError, EncodeObject, RawObject};
 use serde::{Deserialize, Serialize};
@@ -16,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::purse::{Holder, Terms, amount_text};
 
 /// Version of the journal: of its frames and of these records. 2 has [`Body::Operator`],
-/// [`Body::Exchange`] and [`Cause::Exhausted`], 3 has [`Body::Bill`].
-pub const FORMAT: u16 = 3;
+/// [`Body::Exchange`] and [`Cause::Exhausted`], 3 has [`Body::Bill`], 4 [`Body::Arises`].
+pub const FORMAT: u16 = 4;
 
 /// A record: what changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +57,8 @@ pub enum Body {
     Exchange(Exchange),
     /// A bill or a credit note was issued.
     Bill(Box<Bill>),
+    /// Where what is paid arises, as it was told.
+    Arises(Arises),
 }
 
 /// A daemon started.
@@ -496,5 +499,29 @@ impl std::fmt::Display for Bill {
         let Series { prefix, year, credit } = &self.series;
         let letter = if *credit { "C" } else { "" };
         write!(f, "{prefix}-{year}-{letter}{:06}", self.number)
+    }
+}
+
+/// Where what is paid from here on arises, as far as the hops told (HOP_RECORD): to the next hop that
+/// pays, or by the previous hop that is paid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arises {
+    /// When it was told.
+    pub at_ms: u64,
+    /// Which payment it is about.
+    pub meter: Meter,
+    /// Parts of the total charge in path order: whose, `None` for hops that did not tell, and how
+    /// much. They add up to that charge, of which the receivers pay what no sender covers.
+    pub parts: Vec<(Option<IpAddr>, u64)>,
+}
+
+impl Arises {
+    /// The same parts of a rate that is paid, in whole units that add up to it.
+    #[must_use]
+    pub fn of_rate(&self, rate: u64) -> Vec<(Option<IpAddr>, u64)> {
+        let part = |(hop, rate): &(Option<IpAddr>, u64)| Part { hop: *hop, rate: Rate(*rate) };
+        let total = self.parts.iter().fold(0, |total: u64, (_, rate)| total.saturating_add(*rate));
+        let parts = Parts::of(Rate(total), self.parts.iter().map(part));
+        parts.carried(Rate(rate)).iter().map(|part| (part.hop, part.rate.0)).collect()
     }
 }

@@ -54,6 +54,12 @@ impl Schedule {
         TimeZone::get(zone).ok().map(|zone| Self { zone, name, windows })
     }
 
+    /// The time zone whose clock the windows follow.
+    #[must_use]
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
     /// Prices at this second, in percent of what they are outside of all windows.
     #[must_use]
     pub fn percent(&self, unix_s: u64) -> u32 {

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lcm_daemon::engine::{
-    Handle, LocalError, PriceChange, ReceiverRequest, SenderRequest, SenderShare, TraceError,
-    TraceRequest, TraceView,
+    Handle, Level, LocalError, PriceChange, ReceiverRequest, SenderRequest, SenderShare,
+    TraceError, TraceRequest, TraceView,
 };
 use lcm_daemon::tariff::Tariff;
 use rsvp_wire::object::{Filter, Session, Style, Tspec};
@@ -44,6 +44,7 @@ pub fn reserve_up_to(session: Session, max_payment: Option<u64>) -> ReceiverRequ
         priority: None,
         interface: None,
         cheapest: false,
+        detail: Level::Totals,
         confirm: false,
         identity: None,
     }

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use lcm_daemon::config::{
     Account, Accounts, Authentication, Charges, Config, Contract, Currency, Exchange, Handshake,
-    Interface as InterfaceSettings, Key, KeyUse, Limits, LinkRole, MissingPayment, NO_LIMIT,
-    OnInconsistency, Preemption, Prefix, Role, Secret,
+    HopRecords, Interface as InterfaceSettings, Key, KeyUse, Limits, LinkRole, MissingPayment,
+    NO_LIMIT, OnInconsistency, Preemption, Prefix, Role, Secret,
 };
 use lcm_daemon::engine::{
     Alarm, Disbelieved, Engine, Notice, RecordId, Spending, TraceView, TrafficChange,
@@ -63,6 +63,8 @@ pub struct NodeConfig {
     pub charges: Charges,
     /// Who may ask from wherever.
     pub requesters: Option<Prefix>,
+    /// What customers that ask are told of where their charges arise.
+    pub hop_record: HopRecords,
 }
 
 /// A node and its previous hop abroad; so many of its euros are so many dollars; and a price that
@@ -151,6 +153,7 @@ impl Default for NodeConfig {
             preemption: Preemption::Off,
             charges: Charges::Own,
             requesters: None,
+            hop_record: HopRecords::None,
         }
     }
 }
@@ -441,6 +444,7 @@ pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Opt
         let account = charging.general.account.as_mut().expect("the template has one");
         account.id = name;
         charging.on_inconsistency = shared.on_inconsistency;
+        charging.general.hop_record = shared.hop_record;
         if let Some((_, refused)) = shared.refused_account.filter(|(node, _)| *node == id) {
             let name = topology.nodes[refused].name.clone().into_bytes();
             let refused = Account { id: name, ..account.clone() };

@@ -6,11 +6,11 @@ use std::fmt::Write;
 use charging_model::flow::Limits;
 use charging_model::tree::{Link, LinkCharges, Solution, Tree};
 use charging_model::{Ppm, Rate};
-use lcm_daemon::engine::{Handle, SenderShare};
+use lcm_daemon::engine::{Handle, Level, ReceiverRequest, SenderShare};
 use rsvp_wire::charging::{Dcpe, Ucpe};
 use rsvp_wire::object::{Filter, Session};
 
-use super::apps::group;
+use super::apps::{group, reserve_up_to};
 use super::net::{Net, Options};
 use super::topology::{Kind, LinkId, NodeId, Topology};
 
@@ -88,6 +88,13 @@ impl TreeNet {
     /// A receiver joins and pays whatever is asked.
     pub fn join(&mut self, node: NodeId) {
         let handle = self.net.receive(node, self.session);
+        assert!(self.receiving.insert(node, handle).is_none(), "node {node} has joined before");
+    }
+
+    /// A receiver joins, pays whatever is asked, and asks where that arises.
+    pub fn join_asking(&mut self, node: NodeId) {
+        let request = ReceiverRequest { detail: Level::Hops, ..reserve_up_to(self.session, None) };
+        let handle = self.net.receive_as(node, request);
         assert!(self.receiving.insert(node, handle).is_none(), "node {node} has joined before");
     }
 

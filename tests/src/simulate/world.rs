@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lcm_daemon::config::Handshake;
-use lcm_daemon::engine::{Handle, ReceiverRequest, SenderShare};
+use lcm_daemon::engine::{Handle, Level, ReceiverRequest, SenderShare};
 use rsvp_wire::object::{FlowSpec, Style, Tspec};
 
 use super::intruder::Intruder;
@@ -236,6 +236,7 @@ impl World {
             max_payment: None,
             interface: None,
             cheapest: false,
+            detail: Level::Totals,
             confirm: self.rng.bool(),
             identity: None,
             priority: None,

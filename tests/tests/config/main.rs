@@ -9,6 +9,8 @@
     reason = "a test that finds what it did not expect is to fail"
 )]
 
+mod tariff;
+
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;

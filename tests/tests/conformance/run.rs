@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use lcm_daemon::engine::{ReceiverRequest, SenderRequest};
+use lcm_daemon::engine::{Level, ReceiverRequest, SenderRequest};
 use lcm_daemon::packet::PacketMeta;
 use rsvp_wire::iana::class;
 use rsvp_wire::{Message, MessageType, Packet};
@@ -196,6 +196,7 @@ fn open_receiver(node: &mut Node, name: &str, words: &[String]) -> Result<(), St
         max_payment: None,
         interface: written.header("on").map(|name| node.interface(name)).transpose()?,
         cheapest: false,
+        detail: Level::Totals,
         confirm: find("confirm").is_some(),
         identity: None,
         priority: None,

@@ -16,6 +16,7 @@ use lcm_daemon::control::client::Client;
 use lcm_daemon::control::protocol::{
     ReceiveRequest, Reply, Request, SendRequest, SessionName, Share, StyleName, TrafficSpec, What,
 };
+use lcm_daemon::engine::Level;
 use lcm_daemon::engine::show::{AccountsView, ReservationView};
 use lcm_daemon::lab::multicast::{ForwardingEntry, MulticastRoutes};
 use lcm_daemon::lab::process::DaemonProcess;
@@ -163,6 +164,7 @@ impl Lan {
             confirm: false,
             identity: None,
             cheapest: None,
+            detail: Level::Totals,
             priority: None,
             detach: true,
         });

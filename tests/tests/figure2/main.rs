@@ -10,6 +10,7 @@
 
 mod books;
 mod demo;
+mod detail;
 mod invariants;
 mod leftovers;
 mod multicast;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         ("r055_demo_with_huge_prices", demo::huge_prices),
         ("r003_demo_keeps_books_that_come_to_what_it_prints", books::kept),
         ("r106_r111_lcmctl_traces_the_figure_with_its_numbers", traced::through_the_figure),
+        ("r012_r013_receivers_that_ask_are_told_where_charges_arise", detail::told_to_receivers),
         ("demo_refuses_what_makes_no_sense", demo::refusals),
         ("demo_tells_its_story", demo::story),
         ("demo_leaves_nothing_after_success", leftovers::after_success),

@@ -6,6 +6,7 @@ use std::error::Error;
 use lcm_daemon::control::Request;
 use lcm_daemon::control::protocol::{ReceiveRequest, SendRequest, Share, StyleName, TrafficSpec};
 use lcm_daemon::demo::stage::Setup;
+use lcm_daemon::engine::Level;
 use lcm_daemon::lab::Topology;
 use lcm_tests::harness::TestResult;
 use serde_json::Value;
@@ -39,6 +40,7 @@ pub(crate) fn small_one_stays() -> TestResult {
         identity: None,
         priority: None,
         cheapest: None,
+        detail: Level::Totals,
         detach: true,
     });
     play.stage.ask("R1", &request)?;

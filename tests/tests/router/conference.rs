@@ -16,6 +16,7 @@ use lcm_daemon::control::Request;
 use lcm_daemon::control::protocol::{
     ReceiveRequest, Reply, SendRequest, Share, StyleName, TrafficSpec,
 };
+use lcm_daemon::engine::Level;
 use lcm_daemon::lab::Topology;
 use lcm_tests::harness::TestResult;
 
@@ -119,6 +120,7 @@ fn start(style: StyleName) -> Result<(Play, Handles), Box<dyn Error>> {
             identity: None,
             priority: None,
             cheapest: None,
+            detail: Level::Totals,
             detach: true,
         });
         receivers.push((receiver, handle(play.stage.ask(receiver, &request)?)?));

@@ -11,6 +11,7 @@ use lcm_daemon::control::protocol::{
     ReceiveRequest, SendRequest, SessionName, Share, StyleName, TrafficSpec,
 };
 use lcm_daemon::demo::stage::{LinkPrice, Setup, Stage};
+use lcm_daemon::engine::Level;
 use lcm_daemon::lab::Topology;
 use lcm_daemon::lab::wait::until;
 use lcm_tests::harness::TestResult;
@@ -91,6 +92,7 @@ fn at_rest(reduce: bool) -> Result<(f64, f64), Box<dyn Error>> {
                 identity: None,
                 priority: None,
                 cheapest: None,
+                detail: Level::Totals,
                 detach: true,
             }),
         )?;

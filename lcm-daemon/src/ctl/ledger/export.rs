@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -88,6 +89,7 @@ const RECORDS: &[&str] = &[
     "gross",
     "carried_in",
     "carried_out",
+    "parts",
 ];
 
 /// Columns of postings; docs/ledger.md.
@@ -287,6 +289,13 @@ fn by_hand(row: Row, body: &Body) -> Row {
             .text("carried_in", bill.carried_in)
             .text("carried_out", bill.carried_out)
             .text("by", &bill.by),
+        Body::Arises(arises) => row
+            .text("kind", "arises")
+            .number("at_ms", arises.at_ms)
+            .number("flow", arises.meter.flow)
+            .text("payment", name(arises.meter.payment))
+            .neighbour(&arises.meter.neighbour)
+            .text("parts", parts(&arises.parts)),
         _ => row,
     }
 }
@@ -297,6 +306,15 @@ fn of(bill: &Bill) -> String {
         BillOf::Period(period) => format!("period {period}"),
         BillOf::Credit { bill, .. } => format!("record {bill}"),
     }
+}
+
+/// Parts of a charge as `HOP=RATE`, in path order; `-` is hops that did not tell.
+fn parts(parts: &[(Option<IpAddr>, u64)]) -> String {
+    let text = |(hop, rate): &(Option<IpAddr>, u64)| match hop {
+        Some(hop) => format!("{hop}={rate}"),
+        None => format!("-={rate}"),
+    };
+    parts.iter().map(text).collect::<Vec<_>>().join(" ")
 }
 
 fn cause(cause: Cause) -> &'static str {

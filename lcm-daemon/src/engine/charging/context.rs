@@ -10,7 +10,9 @@ use rsvp_wire::charging::{Account, AccountKind};
 
 use super::super::Core;
 use super::super::interfaces::{Interfaces, Port};
-use crate::config::{self, Config, Exchange, LinkRole, MissingPayment, OnInconsistency, PTypes};
+use crate::config::{
+    self, Config, Exchange, HopRecords, LinkRole, MissingPayment, OnInconsistency, PTypes,
+};
 use crate::ledger::record::Neighbour;
 use crate::tariff::Split;
 
@@ -46,6 +48,8 @@ pub(crate) struct Contract {
     /// The account that we name when we pay and when we are to be paid from upstream.
     pub(crate) account: Account,
     pub(crate) on_missing_payment: MissingPayment,
+    /// What it is told of where its charges arise, if it asks.
+    pub(crate) hop_record: HopRecords,
     /// Accounts that may not pay on a sender's behalf.
     pub(crate) refused_sender_accounts: Box<[Account]>,
     /// What it is to this node, where that is not as its interface says.
@@ -60,6 +64,7 @@ impl Contract {
         Self {
             account: agreed.account.as_ref().map_or_else(anonymous, wire_account),
             on_missing_payment: agreed.on_missing_payment,
+            hop_record: agreed.hop_record,
             refused_sender_accounts: agreed
                 .refused_sender_accounts
                 .iter()

@@ -20,7 +20,9 @@ use super::super::time::{Now, lifetime};
 use super::audit::{AlarmKind, Link, note};
 use super::exchange::{self, Foreign};
 use super::upstream::SERVICE;
-use super::{Accounts, Context, Fault, Priced, charges_on, clock, journal, pricing, serials};
+use super::{
+    Accounts, Context, Fault, Priced, branch, charges_on, clock, detail, journal, pricing, serials,
+};
 use crate::ledger::record::Neighbour;
 
 /// What a PATH says about charges.
@@ -196,6 +198,7 @@ pub(super) fn announce(
                     let held = if slow { lifetime(*refresh_ms, k) } else { Default::default() };
                     psb.policy_until = now.at + held;
                     exchange::keep(psb, said.foreign);
+                    detail::heard(core, now, psb, dcpe);
                 }
                 Ok(Heard::Stale) => {
                     core.counters.drop("stale_announcement");
@@ -352,6 +355,9 @@ pub(crate) fn upstream_moved(core: &mut Core, now: Now, psb: &mut Psb) {
     }
     psb.announcer = None;
     psb.traded = None;
+    if let Some(detail) = &mut psb.detail {
+        detail.forget_upstream();
+    }
 }
 
 /// Prices the interfaces that a sender's PATH goes out on, and forgets the others.
@@ -398,7 +404,7 @@ pub(super) fn downstream_elements(
     core: &Core,
     now: Now,
     psb: &mut Psb,
-    interface: u32,
+    (interface, own): (u32, IpAddr),
 ) -> Vec<(Option<Hop>, Dcpe)> {
     let Some(context) = &core.charging else { return Vec::new() };
     if !charges_on(core, psb, interface) {
@@ -425,6 +431,9 @@ pub(super) fn downstream_elements(
         let quote = quote?;
         let mut dcpe = dcpe_of(context, psb, neighbour, &quote);
         dcpe.terms.quantity = told.then_some(quote.quantity);
+        if let Some(hop) = to.map(|hop| hop.address).or(only.filter(|_| alone)) {
+            detail::tell(context, psb, (branch(interface, hop), own), &quote, &mut dcpe.terms);
+        }
         Some((to, dcpe))
     };
     quotes.into_iter().filter_map(element).collect()

@@ -10,11 +10,11 @@ use super::super::policy::{Handler, Object, Offer, Out, PathPolicy, ResvOut, Res
 use super::super::psb::Psb;
 use super::super::resv::Request;
 use super::super::time::Now;
-use super::{Admission, Fault, charges_on, downstream, upstream};
+use super::{Admission, Fault, charges_on, detail, downstream, upstream};
 use crate::config::PTypes;
 
 /// Room for one object of ours: options of IPv6, the largest element with all TLVs.
-const OBJECT_BYTES_MAX: usize = 1_024;
+const OBJECT_BYTES_MAX: usize = 1_280;
 
 /// The charging handler; what it knows stands in the node's `charging::Context` and in the flow of
 /// each PSB.
@@ -94,7 +94,7 @@ impl Handler for Charging {
         out: &mut Out,
     ) -> Result<(), &'static str> {
         let interface = own.lih;
-        let elements = downstream::downstream_elements(core, now, psb, interface);
+        let elements = downstream::downstream_elements(core, now, psb, (interface, own.address));
         if elements.is_empty() && charges_on(core, psb, interface) {
             // Without our price the next hop would take itself for the first one (T6).
             return Err("no_price_to_announce");
@@ -107,6 +107,7 @@ impl Handler for Charging {
             };
             out.object(&options, OBJECT_BYTES_MAX, |sink| dcpe.write(self.ptypes.dcpe, sink));
         }
+        detail::told(core, now, psb, interface, own.address);
         Ok(())
     }
 

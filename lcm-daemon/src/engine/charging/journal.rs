@@ -84,6 +84,9 @@ impl Engine {
 
 /// Writes down what stands of one flow.
 fn declare(core: &mut Core, now: Now, session: Session, psb: &mut Psb) {
+    if let Some(detail) = &mut psb.detail {
+        detail.untell();
+    }
     let (number, phop, at_ms) = (psb.number, psb.previous(), now.at.as_millis());
     let incoming = psb.incoming;
     core.outbox.record(Body::Flow(record::Flow::new(number, session, psb.sender)));

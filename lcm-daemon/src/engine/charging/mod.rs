@@ -7,6 +7,7 @@ mod accounts;
 mod audit;
 mod books;
 mod context;
+mod detail;
 mod downstream;
 mod exchange;
 mod fault;
@@ -27,6 +28,8 @@ pub(crate) use audit::{Audit, show as show_audit};
 pub(crate) use books::Books;
 pub(crate) use context::Context;
 pub use context::wire_account;
+pub(crate) use detail::Detail;
+pub use detail::HopCharge;
 pub(crate) use downstream::{Announced, asked, originate, sync_groups, upstream_moved};
 pub(crate) use exchange::{Border, Traded};
 pub(crate) use fault::{ChargingFault, Fault, blames_others, charging_error, write_fault};
@@ -110,6 +113,7 @@ impl SessionState {
         for _ in 0..MAX_ROUNDS {
             self.answer_locally(core, now, index);
             self.answer_as_proxy(core, now, index);
+            self.tell_detail(core, now, index);
             let Some(psb) = self.senders.get_mut(index) else { return told };
             let (phop, origin) = (psb.phop_address(), psb.phop.is_none());
             let held_back = psb.held_back;

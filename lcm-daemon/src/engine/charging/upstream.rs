@@ -21,8 +21,8 @@ use super::super::rsb::Rsb;
 use super::super::time::{Instant, Now};
 use super::audit::{self, AlarmKind, Link, note};
 use super::{
-    Accounts, ChargingFault, Context, Denied, Fault, branch, charges_on, clock, exchange, journal,
-    pricing, serials, unwritten, wire_account,
+    Accounts, ChargingFault, Context, Denied, Fault, branch, charges_on, clock, detail, exchange,
+    journal, pricing, serials, unwritten, wire_account,
 };
 use crate::config::MissingPayment;
 use crate::ledger::record::Neighbour;
@@ -35,6 +35,8 @@ pub(super) const SERVICE: u16 = 5;
 pub(crate) struct Payments {
     /// What a receiver on this node approves for one sender; it says nothing of others.
     local: Option<(Filter, u64)>,
+    /// That receiver wants to know where its charges arise.
+    asks: bool,
     /// UCPEs of a neighbour.
     neighbour: Vec<Offered>,
     /// Whose payments were not believed: the senders, and whether only because they are old.
@@ -59,6 +61,11 @@ impl Payments {
     /// What a receiver on this node approves.
     pub(crate) fn of_receiver(sender: Filter, payment: u64) -> Self {
         Self { local: Some((sender, payment)), ..Self::default() }
+    }
+
+    /// The receiver on this node wants to know where its charges arise, or not.
+    pub(crate) fn asking(self, asks: bool) -> Self {
+        Self { asks, ..self }
     }
 
     /// The UCPEs for one sender, one of each hop that pays for it: with its FILTER_SPEC, or
@@ -206,6 +213,7 @@ pub(super) fn admit(
             let consent = (payment, quantity, flowspec);
             let local = pricing::of_request(core, psb, request);
             let verdict = renew(core, now, session, psb, key, consent, local);
+            detail::asks(core, psb, key, request.policy.payments.asks);
             return verdict.map_err(|fault| vec![fault]);
         }
         Some(_) => return Ok(Admission::Ignored),
@@ -273,6 +281,7 @@ fn take_payment(
         return Err(fault);
     }
     let verdict = pay(core, now, session, psb, key, payment, local)?;
+    detail::asks(core, psb, key, detail::wants_hops(ucpe));
     match verdict {
         Some(Verdict::Kept { required, .. }) => {
             core.counters.payments_kept += 1;
@@ -558,6 +567,7 @@ pub(super) fn own_payment(core: &mut Core, now: Now, psb: &mut Psb) -> Option<Uc
     let paid = paid?;
     let mut ucpe = ucpe_of(core.charging.as_ref()?, psb.payee(), &paid);
     exchange::sell(core, now, psb, &paid, &mut ucpe);
+    detail::ask(core, psb, &mut ucpe);
     Some(ucpe)
 }
 

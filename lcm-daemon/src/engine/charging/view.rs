@@ -28,6 +28,7 @@ pub(crate) fn show_downstream(core: &Core, psb: &Psb) -> Option<DownstreamView> 
         max_hops: limits.max_hops,
         sponsored: down.sponsored.0,
         epoch: down.epoch.unwrap_or(0),
+        arises: super::detail::show(psb),
         quotes: quotes(core, psb),
         payment: own.filter(|_| reserved).map(|own| PaymentView {
             payment: own.payment.0,

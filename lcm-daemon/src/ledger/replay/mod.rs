@@ -39,8 +39,8 @@ use self::posting::Postings;
 use self::purses::Purses;
 use self::run::Run;
 use super::record::{
-    Body, Cause, Closed, Consent, Contra, Dispute, Exchange, Gap, Meter, Neighbour, Offer, Payment,
-    Period, Runs, Series, Stamp, Started,
+    Arises, Body, Cause, Closed, Consent, Contra, Dispute, Exchange, Gap, Meter, Neighbour, Offer,
+    Payment, Period, Runs, Series, Stamp, Started,
 };
 use crate::purse::Holder;
 
@@ -156,6 +156,8 @@ impl Replay {
             Body::Bill(bill) => {
                 self.bills.issued(number, bill, self.postings.last_period())?;
             }
+            // It says where amounts arise, and changes none.
+            Body::Arises(_) => drop(self.running()?),
         }
         Ok(Applied::default())
     }
@@ -775,6 +777,7 @@ fn about(body: &Body) -> (Option<u64>, Option<Neighbour>) {
         }
         Body::Closed(closed) => (Some(closed.flow), Some(closed.payer)),
         Body::Exchange(exchange) => (Some(exchange.flow), Some(exchange.payee)),
+        Body::Arises(Arises { meter, .. }) => (Some(meter.flow), Some(meter.neighbour)),
         _ => (None, None),
     }
 }
