@@ -65,6 +65,8 @@ pub struct NodeConfig {
     pub requesters: Option<Prefix>,
     /// What customers that ask are told of where their charges arise.
     pub hop_record: HopRecords,
+    /// Who is shown all charges.
+    pub trusted: Option<Prefix>,
 }
 
 /// A node and its previous hop abroad; so many of its euros are so many dollars; and a price that
@@ -154,6 +156,7 @@ impl Default for NodeConfig {
             charges: Charges::Own,
             requesters: None,
             hop_record: HopRecords::None,
+            trusted: None,
         }
     }
 }
@@ -437,6 +440,7 @@ pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Opt
     config.rsvp.preemption = shared.preemption;
     config.diagnostics.charges = shared.charges;
     config.diagnostics.requesters = shared.requesters.into_iter().collect();
+    config.diagnostics.trusted = shared.trusted.into_iter().collect();
     config.accounts = shared.accounts;
     if let Some(charging) = &mut config.charging {
         charging.validity_ms = shared.validity_ms;

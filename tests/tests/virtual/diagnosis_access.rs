@@ -240,6 +240,74 @@ fn a_request_on_its_way_is_answered_to_where_it_comes_from() {
     assert_eq!(asker.counted("request_astray"), 1);
 }
 
+/// Classes of the objects in the reports of a reply.
+fn reported(bytes: &[u8]) -> Vec<u8> {
+    let Ok(Message::Drep(drep)) = Message::parse(bytes) else { panic!() };
+    drep.responses().flat_map(|report| report.objects().map(|raw| raw.class)).collect()
+}
+
+/// Who is in the list is shown all where it asks itself. Its address in somebody else's request shows
+/// nothing, nor does the router's own.
+#[test]
+fn r106_nobody_is_shown_charges_for_the_address_in_a_request() {
+    let config = |trusted: &str| NodeConfig {
+        charges: Charges::None,
+        trusted: Some(trusted.parse().unwrap()),
+        ..NodeConfig::default()
+    };
+    let mut asker = Asker::new(config("203.0.113.0/24"));
+    let IpAddr::V4(own) = asker.own else { panic!() };
+    let mut made = asker.made.clone();
+    made.select = Some(vec![[14, 1]]);
+    made.diagnostic.last_hop = asker.own;
+    (made.diagnostic.hop_count, made.diagnostic.max_hops) = (1, 2);
+    made.diagnostic.fragment_offset = 4;
+    (made.route, made.pointer) = (Some(vec![own.octets()]), 1);
+    for (requester, port) in [(stranger(), 1), (stranger(), 0), (asker.last_hop, 0)] {
+        made.diagnostic.requester = FilterSpec(Filter::port(requester, port));
+        let sent = asker.ask(&made);
+        assert_eq!(sent.len(), 1, "{requester}");
+        assert_eq!(reported(&sent[0].1), [], "{requester}");
+    }
+    // Not as another hop either.
+    let bytes = made.bytes();
+    assert_eq!(asker.heard_from(stranger(), &bytes), []);
+    assert_eq!(asker.counted("request_astray"), 1);
+    // Nor past the list of those who may ask.
+    let listed = NodeConfig {
+        requesters: Some("203.0.113.0/24".parse().unwrap()),
+        ..NodeConfig::default()
+    };
+    let mut closed = Asker::new(listed);
+    made.diagnostic.requester = FilterSpec(Filter::port(closed.last_hop, 0));
+    assert_eq!(closed.ask(&made), []);
+    assert_eq!(closed.counted("requester_not_allowed"), 1);
+    // The receiver is in the list, and asks.
+    let own = asker.own;
+    let mut asker = Asker::new(config(&format!("{own}/32")));
+    let mut made = asker.made.clone();
+    made.select = Some(vec![[14, 1]]);
+    let sent = asker.ask(&made);
+    assert_eq!(reported(&sent[0].1), [14]);
+}
+
+/// What a request is made to hold goes to nobody on a link who did not ask here.
+#[test]
+fn a_request_on_its_way_sends_nobody_datagrams() {
+    let mut asker = Asker::new(NodeConfig::default());
+    let mut made = asker.made.clone();
+    (made.reports, made.diagnostic.hop_count, made.diagnostic.max_hops) = (3, 1, 2);
+    made.diagnostic.last_hop = asker.own;
+    let link = asker.chain.net.topology.between(asker.router, asker.chain.nodes[2]);
+    let victim = asker.chain.net.topology.address_on(Family::V4, asker.chain.nodes[2], link);
+    for port in [0, 53] {
+        made.diagnostic.requester = FilterSpec(Filter::port(victim, port));
+        assert_eq!(asker.ask(&made), []);
+    }
+    assert!(asker.chain.net.node(asker.router).datagrams().is_empty());
+    assert_eq!(asker.counted("reply_to_a_stranger"), 2);
+}
+
 /// Replies are relayed to requests that went on, and to nothing else.
 #[test]
 fn a_reply_that_nobody_asked_for_goes_nowhere() {

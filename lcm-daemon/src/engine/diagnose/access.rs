@@ -8,11 +8,17 @@
 //! causes. Straight to the requester goes only what is for somebody on a link
 //! of this node, or named in the configuration. For one request, a hop sends one message on and
 //! two back at most.
+//!
+//! The requester's address and the hop's are words in a message. What is shown or sent because of them
+//! rests on where the packet came from, on a key of RFC 2747, or on the request having begun here.
 
 use std::net::IpAddr;
 
+use rsvp_wire::object::Diagnostic;
+
 use super::super::Core;
 use super::super::path::may_be_source;
+use super::Arrival;
 use super::message::Message;
 use crate::config::{Charges, Prefix};
 use crate::packet::PacketMeta;
@@ -36,7 +42,8 @@ impl Core {
         }
         let (requester, hop) = (request.diagnostic.requester.0.source, request.hop);
         let named = within(&settings.requesters, requester);
-        if !settings.requesters.is_empty() && !named && !self.interfaces.owns(requester) {
+        let ours = self.diagnose.is_running(requester, request.diagnostic.request_id);
+        if !settings.requesters.is_empty() && !named && !ours {
             return Err("requester_not_allowed");
         }
         if !may_be_source(requester) || !may_be_source(request.diagnostic.last_hop) {
@@ -58,7 +65,11 @@ impl Core {
             if self.interfaces.owns(hop.address) || came_by == Some(false) {
                 return Err("request_astray");
             }
-            if !reserves && !named && !self.is_on_link(hop.address) {
+            let on_link = self.is_on_link(hop.address);
+            if meta.source != hop.address && (on_link || !reserves) {
+                return Err("request_astray");
+            }
+            if !reserves && !named && !on_link {
                 return Err("hop_is_a_stranger");
             }
         }
@@ -69,9 +80,11 @@ impl Core {
         Ok(())
     }
 
-    /// Whether a reply may go straight to a requester.
-    pub(super) fn may_hear_directly(&self, requester: IpAddr) -> bool {
-        self.is_on_link(requester) || within(&self.config.diagnostics.requesters, requester)
+    /// Whether a reply may go straight to a requester; `fresh`: the request began here, where its
+    /// requester was seen to be on the link.
+    pub(super) fn may_hear_directly(&self, requester: IpAddr, fresh: bool) -> bool {
+        let named = within(&self.config.diagnostics.requesters, requester);
+        named || (fresh && self.is_on_link(requester))
     }
 
     fn is_on_link(&self, address: IpAddr) -> bool {
@@ -80,13 +93,26 @@ impl Core {
     }
 
     /// What a requester sees of the charges between this node and `parties`.
-    pub(super) fn visible(&self, requester: IpAddr, parties: &[IpAddr]) -> Charges {
+    pub(super) fn visible(
+        &self,
+        arrival: &Arrival,
+        asked: &Diagnostic,
+        parties: &[IpAddr],
+    ) -> Charges {
         let settings = &self.config.diagnostics;
-        if self.interfaces.owns(requester) || within(&settings.trusted, requester) {
+        let requester = asked.requester.0.source;
+        // A request of an application here may come by here again, on its way from a LAST-HOP.
+        let Some(meta) = arrival.meta.filter(|_| !self.diagnose.is_running(requester, asked.request_id))
+        else {
+            return Charges::All;
+        };
+        let vouched = arrival.proved || within(&settings.trusted, meta.source);
+        if vouched && within(&settings.trusted, requester) {
             return Charges::All;
         }
+        let itself = arrival.proved || meta.source == requester;
         match settings.charges {
-            Charges::Own if parties.contains(&requester) => Charges::All,
+            Charges::Own if itself && parties.contains(&requester) => Charges::All,
             Charges::Own => Charges::Totals,
             other => other,
         }

@@ -68,7 +68,7 @@ impl Engine {
             };
             return self.take_reply(now, &reply);
         }
-        self.core.send_back(&reply, more);
+        self.core.send_back(&reply, more, arrival.fresh);
     }
 }
 
@@ -108,7 +108,7 @@ impl Core {
         let mut error = DiagResponse::PACKET_TOO_BIG;
         if !request.responses.is_empty() {
             if arrival.meta.is_some() {
-                self.send_back(request, true);
+                self.send_back(request, true, arrival.fresh);
             }
             let trimmed = std::mem::take(&mut request.responses).len();
             let offset = usize::from(request.diagnostic.fragment_offset) + trimmed;
@@ -133,7 +133,7 @@ impl Core {
         if arrival.meta.is_some() {
             let handle = request.hop.lih;
             let interface = self.way_of(handle).or(arrival.meta.map(|meta| meta.interface));
-            let from = From { hop: request.hop.address, interface };
+            let from = From { hop: request.hop.address, interface, fresh: arrival.fresh };
             self.diagnose.remember(now.at, requester.0, request_id, from);
         }
         request.hop = Hop { address: onward.own, lih: onward.phop.lih };
@@ -142,12 +142,12 @@ impl Core {
     }
 
     /// Sends a reply that is made here to the hop before or to the requester.
-    fn send_back(&mut self, request: &Message, more: bool) {
+    fn send_back(&mut self, request: &Message, more: bool, fresh: bool) {
         let mut reply = request.clone();
         reply.diagnostic.more_fragments = more;
         self.diagnosed(if more { "reply_fragment" } else { "reply" });
         let last = reply.route.as_ref().and_then(|nodes| nodes.last().copied());
-        let Some(target) = last else { return self.send_to_requester(&reply) };
+        let Some(target) = last else { return self.send_to_requester(&reply, fresh) };
         reply.pointer = reply.pointer.saturating_sub(1);
         let handle = reply.hop.lih;
         let interface = self.way_of(handle).or_else(|| self.interfaces.towards(target, None));

@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use rsvp_wire::message::Diagnosis;
-use rsvp_wire::object::{Filter, FlowId};
+use rsvp_wire::object::Filter;
 
 use super::counters::bump;
 use super::neighbours::{Bucket, Pace};
@@ -65,6 +65,8 @@ pub(crate) struct Diagnose {
 struct From {
     hop: IpAddr,
     interface: Option<u32>,
+    /// It began here.
+    fresh: bool,
 }
 
 /// A request that went on from here.
@@ -104,6 +106,11 @@ impl Diagnose {
         Some(passed.from)
     }
 
+    /// Whether an application of this node asked this, and waits for the answer.
+    fn is_running(&self, requester: IpAddr, id: u32) -> bool {
+        self.traces.values().any(|trace| trace.asks(requester, id))
+    }
+
     /// When something is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.traces.values().map(Trace::due).min()
@@ -117,6 +124,10 @@ struct Arrival {
     meta: Option<PacketMeta>,
     /// IP hops without RSVP on the way, by Send_TTL and the TTL in the IP header.
     hops: u8,
+    /// Nothing was collected when it came.
+    fresh: bool,
+    /// The hop that it came from proved by a key to be who it is.
+    proved: bool,
 }
 
 impl Engine {
@@ -148,7 +159,9 @@ impl Engine {
             return self.core.send_diagnostic(&request, false, way, last_hop);
         }
         self.core.diagnosed("request");
-        self.diagnose(now, Arrival { meta: Some(meta), hops }, request);
+        let proved = self.core.is_proved(meta, &dreq.packet);
+        let fresh = request.is_fresh();
+        self.diagnose(now, Arrival { meta: Some(meta), hops, fresh, proved }, request);
     }
 
     /// Takes a diagnostic reply (section 4.2).
@@ -174,7 +187,7 @@ impl Engine {
                 let onward = Message { pointer, ..reply };
                 core.send_diagnostic(&onward, true, from.interface, next);
             }
-            None => core.send_to_requester(&reply),
+            None => core.send_to_requester(&reply, from.fresh),
         }
     }
 }
@@ -214,7 +227,9 @@ impl Core {
         interface: Option<u32>,
         to: IpAddr,
     ) {
-        let source = interface.and_then(|way| self.interfaces.address(way, to));
+        // What asks comes from the hop that it names.
+        let own = Some(message.hop.address).filter(|own| !reply && self.interfaces.owns(*own));
+        let source = own.or_else(|| self.interfaces.address(interface?, to));
         let meta = TransmitMeta {
             interface: None,
             gateway: None,
@@ -229,16 +244,14 @@ impl Core {
         self.outbox.send(&mut self.counters, hop, meta, kind, RecordId::NONE, |w| message.write(w));
     }
 
-    /// Sends a reply straight to the requester, by UDP if it names a port (section 6).
-    fn send_to_requester(&mut self, reply: &Message) {
-        let Filter { source: to, id } = reply.diagnostic.requester.0;
-        if !self.may_hear_directly(to) {
+    /// Sends a reply straight to the requester, by UDP if it names a port (section 6); `fresh`: the
+    /// request began here.
+    fn send_to_requester(&mut self, reply: &Message, fresh: bool) {
+        let to = reply.diagnostic.requester.0.source;
+        if !self.may_hear_directly(to, fresh) {
             return self.diagnosed("reply_to_a_stranger");
         }
-        let port = match id {
-            FlowId::Port(port) => port,
-            _ => 0,
-        };
+        let port = reply.requester_port();
         if port == 0 {
             let way = self.interfaces.towards(to, None);
             return self.send_diagnostic(reply, true, way, to);

@@ -119,10 +119,10 @@ impl<'s> Here<'s> {
             .filter(|rsb| self.next_hop.is_none_or(|hop| rsb.next_hop == hop))
             .flat_map(|rsb| rsb.origins(psb.sender));
         let payers: Vec<IpAddr> = payers.collect();
-        let requester = objects.request.diagnostic.requester.0.source;
+        let asked = objects.request.diagnostic;
         let visible = |payer: Option<IpAddr>| {
             let parties: Vec<IpAddr> = payer.into_iter().chain(psb.payee()).collect();
-            core.visible(requester, &parties)
+            core.visible(&self.arrival, &asked, &parties)
         };
         let report = charging::report(core, session, psb, outgoing, &payers, visible);
         objects.add_raw(&report);

@@ -113,6 +113,12 @@ impl Trace {
         self.due
     }
 
+    /// Whether it is this request that is to be answered.
+    pub(super) fn asks(&self, requester: IpAddr, id: u32) -> bool {
+        let asked = &self.message.diagnostic;
+        (asked.requester.0.source, asked.request_id) == (requester, id)
+    }
+
     /// Takes a reply; true once the answer is whole.
     fn take(&mut self, reply: &Message) -> bool {
         let Diagnostic { fragment_offset, more_fragments, .. } = reply.diagnostic;
@@ -263,7 +269,7 @@ impl Engine {
     fn ask(&mut self, now: Now, request: Message) {
         let last_hop = request.diagnostic.last_hop;
         if self.core.interfaces.owns(last_hop) {
-            let arrival = Arrival { meta: None, hops: 0 };
+            let arrival = Arrival { meta: None, hops: 0, fresh: true, proved: true };
             return self.diagnose(now, arrival, request);
         }
         let way = self.core.interfaces.towards(last_hop, None);

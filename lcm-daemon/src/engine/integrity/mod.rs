@@ -301,6 +301,14 @@ fn sending_system(meta: PacketMeta, packet: &Packet<'_>) -> IpAddr {
 }
 
 impl Core {
+    /// Whether a message that was believed bore a proof of who says it.
+    pub(crate) fn is_proved(&self, meta: PacketMeta, packet: &Packet<'_>) -> bool {
+        let from = sending_system(meta, packet);
+        let ports = &self.interfaces;
+        let of = self.integrity.of_arrival(ports, meta.interface, from, packet);
+        of.is_some() && packet.integrity().is_some()
+    }
+
     fn verifies(&mut self, meta: PacketMeta, packet: &Packet<'_>) -> bool {
         let interface = meta.interface;
         let from = sending_system(meta, packet);
