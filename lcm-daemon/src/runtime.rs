@@ -373,7 +373,7 @@ impl Node {
         if let Request::Account(order) = request {
             return self.order(order, by, reply);
         }
-        let did = did(&request);
+        let did = did(&request, self.engine.drains());
         let answer = self.answer(request);
         if let (Ok(_), Some(did)) = (&answer, did) {
             self.engine.operator_did(by, clock::unix_ms(), did);
@@ -400,6 +400,13 @@ impl Node {
         }
     }
 
+    /// How far the node is from being out of service.
+    fn drained(&self) -> Reply {
+        let (_, _, reservations) = self.engine.sizes();
+        let drains = self.engine.drains();
+        Reply::Drain { reservations, on: drains.is_some(), price_percent: drains.flatten() }
+    }
+
     fn answer(&mut self, request: Request) -> Result<Reply, String> {
         let now = now();
         match request {
@@ -413,6 +420,7 @@ impl Node {
                     dropped: self.engine.show_disbelief(),
                 },
                 What::Neighbours => Reply::Neighbours(self.engine.show_neighbours()),
+                What::Drain => self.drained(),
             }),
             Request::Send(request) => {
                 let request = convert::send(&self.engine, &request)?;
@@ -440,8 +448,7 @@ impl Node {
                     tracing::info!(on, price_percent, "draining: nothing new, or at a price");
                     self.engine.set_drain(now, wanted).map_err(|e| e.to_string())?;
                 }
-                let (_, _, reservations) = self.engine.sizes();
-                Ok(Reply::Drain { reservations })
+                Ok(self.drained())
             }
             Request::ListAccounts => Ok(Reply::Purses(self.engine.show_purses(now))),
             // Answered when it is durable, by the books, or when the path is known.
@@ -459,9 +466,10 @@ impl Node {
     }
 }
 
-/// What a request changes about the node, in words for the audit record.
-fn did(request: &Request) -> Option<String> {
+/// What a request changes about the node, which drains so before, in words for the audit record.
+fn did(request: &Request, drains: Option<Option<u32>>) -> Option<String> {
     match request {
+        Request::Drain { on, price_percent } if on.then_some(*price_percent) == drains => None,
         Request::Price { interface, price, max_price, at_admission } => {
             let most = max_price.map_or(String::new(), |most| format!(", {most} at most"));
             let when = if *at_admission { ", at the next admission" } else { "" };

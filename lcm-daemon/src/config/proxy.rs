@@ -10,6 +10,7 @@ use toml::Spanned;
 use super::Account;
 use super::authentication::interface;
 use super::check::{account_text, number, or};
+use super::diagnostics::Prefix;
 use super::problem::Problems;
 use super::raw::Given;
 
@@ -30,7 +31,7 @@ const MIN_POLICED: u32 = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiverProxy {
     /// Where they are: the session's destination lies in this prefix.
-    pub receiver: (IpAddr, u8),
+    pub receiver: Prefix,
     /// Only where the data goes out here.
     pub interface: Option<String>,
     /// Only sessions of this IP protocol.
@@ -140,7 +141,7 @@ fn receiver(
         );
         return None;
     };
-    let Some(receiver) = prefix(given.get_ref()) else {
+    let Ok(receiver) = given.get_ref().parse::<Prefix>() else {
         let remedy = "write ADDRESS/LENGTH, as in \"10.0.3.0/24\" or \"ff3e::/16\"".to_owned();
         problems.at(given.span(), "not a prefix of addresses".to_owned(), remedy);
         return None;
@@ -179,16 +180,6 @@ fn receiver(
         discover: or(raw.discover, true),
         retry_s,
     })
-}
-
-/// Reads `ADDRESS/LENGTH`; an address alone is a prefix of its own.
-fn prefix(text: &str) -> Option<(IpAddr, u8)> {
-    let (address, length) = text.split_once('/').unwrap_or((text, ""));
-    let address: IpAddr = address.parse().ok()?;
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    let length =
-        if length.is_empty() && !text.contains('/') { most } else { length.parse().ok()? };
-    (length <= most).then_some((address, length))
 }
 
 fn ports(text: &str) -> Option<(u16, u16)> {
@@ -280,7 +271,7 @@ pub(super) fn render(
 ) -> fmt::Result {
     for proxy in receivers {
         writeln!(out, "\n[[receiver_proxy]]")?;
-        writeln!(out, "receiver = \"{}/{}\"", proxy.receiver.0, proxy.receiver.1)?;
+        writeln!(out, "receiver = \"{}\"", proxy.receiver)?;
         if let Some(interface) = &proxy.interface {
             writeln!(out, "interface = {}", quoted(interface))?;
         }
@@ -328,21 +319,7 @@ impl ReceiverProxy {
     /// Whether a session is one of those that it is for.
     #[must_use]
     pub fn is_for(&self, destination: IpAddr, protocol: u8, port: u16) -> bool {
-        let (prefix, length) = self.receiver;
-        let inside = match (prefix, destination) {
-            (IpAddr::V4(prefix), IpAddr::V4(to)) => {
-                let shift = 32 - u32::from(length);
-                let bits = |a: std::net::Ipv4Addr| a.to_bits().checked_shr(shift).unwrap_or(0);
-                bits(prefix) == bits(to)
-            }
-            (IpAddr::V6(prefix), IpAddr::V6(to)) => {
-                let shift = 128 - u32::from(length);
-                let bits = |a: std::net::Ipv6Addr| a.to_bits().checked_shr(shift).unwrap_or(0);
-                bits(prefix) == bits(to)
-            }
-            _ => false,
-        };
-        inside
+        self.receiver.contains(destination)
             && self.protocol.is_none_or(|own| own == protocol)
             && self.ports.is_none_or(|(first, last)| (first..=last).contains(&port))
     }
@@ -421,7 +398,7 @@ pub(super) mod tests {
         (any::<([u8; 4], u16)>(), any::<[bool; 4]>(), numbers).prop_map(|(at, some, numbers)| {
             let (price, rate, retry_s) = numbers;
             let receiver = ReceiverProxy {
-                receiver: (IpAddr::from(at.0), 24),
+                receiver: Prefix { address: IpAddr::from(at.0), length: 24 },
                 interface: some[0].then(|| "eth7".to_owned()),
                 protocol: some[1].then_some(6),
                 ports: some[2].then_some((at.1, u16::MAX)),

@@ -199,6 +199,8 @@ pub enum What {
     Authentication,
     /// Neighbours that reduce refreshes or are greeted.
     Neighbours,
+    /// Whether the node goes out of service, and what is left.
+    Drain,
 }
 
 /// How a session is named: `udp:239.1.2.3:5000` on the command line.
@@ -409,6 +411,12 @@ pub enum Reply {
     Drain {
         /// Reservations that still stand.
         reservations: usize,
+        /// Whether it goes out of service at all.
+        #[serde(default)]
+        on: bool,
+        /// It lets new ones in at so many percent of the price.
+        #[serde(default)]
+        price_percent: Option<u32>,
     },
     /// Neighbours.
     Neighbours(Vec<show::NeighbourView>),

@@ -15,12 +15,12 @@ use crate::ledger::record::Actor;
 pub(crate) enum Right {
     /// To look at state and accounts.
     Read,
-    /// To send and to receive: whoever may open the socket may.
+    /// To send and to receive as this node: whoever may open the socket may.
     Use,
     /// To open, credit, limit and close accounts, to correct what was charged, and to bill it.
     Credit,
     /// To change what this node asks for and how it works: prices, refresh periods, periods of
-    /// the books, whether anybody is let in.
+    /// the books, whether anybody is let in, for which hosts it speaks.
     Price,
 }
 
@@ -29,6 +29,9 @@ impl Right {
     pub(crate) fn of(request: &Request) -> Self {
         match request {
             Request::Show { .. } | Request::ListAccounts | Request::Trace(_) => Self::Read,
+            // To speak for a host behind this node, and have the node pay for it, is no use of one's
+            // own.
+            Request::Send(send) if send.proxy.is_some() => Self::Price,
             Request::Send(_) | Request::Receive(_) | Request::Close { .. } => Self::Use,
             Request::Account(_) | Request::Correct { .. } | Request::IssueBills { .. } => {
                 Self::Credit
@@ -169,5 +172,34 @@ mod tests {
         assert_eq!((told.may(Right::Read), told.may(Right::Use)), (Ok(()), Ok(())));
         assert_eq!(told.may(Right::Credit), Err(refused.as_str()));
         assert_eq!(teller.peer(&roles).may(Right::Credit), Ok(()));
+    }
+
+    /// To speak for a host behind the node is the operator's to allow, to send as the node anybody's.
+    #[test]
+    fn sending_for_others_is_for_those_who_set_prices() {
+        use crate::control::protocol::{Place, SendRequest, SessionName, TrafficSpec};
+        let send = |proxy| {
+            Request::Send(SendRequest {
+                session: SessionName {
+                    destination: "10.0.3.7:5000".parse().unwrap(),
+                    protocol: 17,
+                },
+                source: "10.0.1.7:4000".parse().unwrap(),
+                traffic: TrafficSpec {
+                    rate: 1,
+                    bucket: 1,
+                    peak: None,
+                    min_policed: 64,
+                    max_packet: 1_500,
+                },
+                ttl: 63,
+                interface: None,
+                proxy,
+                share: None,
+                detach: false,
+            })
+        };
+        assert_eq!(Right::of(&send(None)), Right::Use);
+        assert_eq!(Right::of(&send(Some(Place::Anywhere))), Right::Price);
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use super::Daemon;
 use crate::control::Request;
 use crate::control::client::{Client, ClientError};
-use crate::control::protocol::Reply;
+use crate::control::protocol::{Reply, What};
 
 /// How often the daemon is asked what is left.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -31,17 +31,18 @@ pub(crate) struct DrainArgs {
 
 pub(crate) fn run(args: &DrainArgs) -> Result<(), ClientError> {
     let mut client = Client::connect(&args.daemon.socket)?;
+    // It is ordered once: what somebody else orders afterwards holds.
+    let order = Request::Drain { on: !args.cancel, price_percent: args.price_percent };
+    let mut reply = client.ask(&order)?;
     let mut said = None;
     loop {
-        let reply =
-            client.ask(&Request::Drain { on: !args.cancel, price_percent: args.price_percent })?;
-        let Reply::Drain { reservations } = reply else { return Ok(()) };
+        let Reply::Drain { reservations, on, price_percent } = reply else { return Ok(()) };
         if args.cancel {
             println!("in service, with {reservations} reservations");
             return Ok(());
         }
-        if reservations == 0 {
-            println!("empty: nothing is reserved, and nothing new is let in");
+        if let Some(end) = ended(reservations, on, price_percent) {
+            println!("{end}");
             return Ok(());
         }
         if said != Some(reservations) {
@@ -52,5 +53,34 @@ pub(crate) fn run(args: &DrainArgs) -> Result<(), ClientError> {
             return Ok(());
         }
         std::thread::sleep(LOOK_EVERY);
+        reply = client.ask(&Request::Show { what: What::Drain })?;
+    }
+}
+
+/// What is said when there is nothing more to wait for.
+fn ended(reservations: usize, on: bool, price_percent: Option<u32>) -> Option<String> {
+    match (on, reservations, price_percent) {
+        (false, left, _) => {
+            Some(format!("in service again, with {left} reservations: somebody ended the drain"))
+        }
+        (true, 0, None) => Some("empty: nothing is reserved, and nothing new is let in".to_owned()),
+        (true, 0, Some(percent)) => Some(format!(
+            "empty: nothing is reserved, and what is new is let in at {percent} % of the price"
+        )),
+        (true, _, _) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_drain_is_told_as_it_is() {
+        assert_eq!(ended(3, true, None), None);
+        assert_eq!(ended(3, true, Some(150)), None);
+        assert!(ended(0, true, None).unwrap().contains("nothing new is let in"));
+        assert!(ended(0, true, Some(150)).unwrap().contains("at 150 % of the price"));
+        assert!(ended(2, false, None).unwrap().starts_with("in service again, with 2"));
     }
 }

@@ -266,7 +266,7 @@ pub const LEDGER_RECORDS: Descriptor<0> = Descriptor::counter(
 pub const DRAINING: Descriptor<0> = Descriptor::gauge(
     "lcm_draining",
     [],
-    "1 while the node lets no new reservation in (lcmctl drain), else 0.",
+    "1 while the node goes out of service: nothing new is let in, or at a higher price (lcmctl drain).",
 );
 
 /// Whether reservations can be agreed to.

@@ -15,6 +15,9 @@ use crate::io::{SocketSettings, watch};
 
 /// Messages read from a socket before other work gets its turn.
 const MESSAGES_PER_TURN: usize = 256;
+/// Errors in a row after which a socket is left until something new arrives on it: a warning each
+/// turn for ever would help nobody.
+const FAILURES_MOST: usize = 16;
 
 /// RSVP over IPv6.
 pub(super) struct Ip6 {
@@ -86,25 +89,27 @@ impl Ip6 {
 
     /// Gives the engine what has arrived.
     pub(super) fn receive(&mut self, engine: &mut Engine) {
+        let mut failures = 0;
         for _ in 0..MESSAGES_PER_TURN {
             match self.local.get_mut().receive() {
                 Ok((meta, message)) => engine.handle_packet(now(), meta, message),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    ended(&self.local, &error);
-                    break;
+                    if ended(&self.local, &error, &mut failures) {
+                        break;
+                    }
                 }
             }
         }
         let Some(transit) = &mut self.transit else { return };
+        let mut failures = 0;
         for _ in 0..MESSAGES_PER_TURN {
             match transit.get_mut().receive() {
                 Ok(Some((meta, message))) => engine.handle_packet(now(), meta, message),
                 Ok(None) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    ended(transit, &error);
-                    break;
+                    if ended(transit, &error, &mut failures) {
+                        break;
+                    }
                 }
             }
         }
@@ -112,11 +117,22 @@ impl Ip6 {
 }
 
 /// Nothing was received: because nothing waits, or for a reason of one packet or one route; then the
-/// socket lives, and more may wait.
-fn ended<T: AsRawFd>(socket: &AsyncFd<T>, error: &io::Error) {
-    if error.kind() == io::ErrorKind::WouldBlock {
-        clear_readable(socket);
-    } else {
-        tracing::warn!(%error, "receiving over IPv6 failed");
+/// socket lives, and more may wait. True if it is left until something new arrives: nothing waits, or
+/// so many reasons in a row are none of one packet.
+fn ended<T: AsRawFd>(socket: &AsyncFd<T>, error: &io::Error, failures: &mut usize) -> bool {
+    match error.kind() {
+        io::ErrorKind::Interrupted => return false,
+        io::ErrorKind::WouldBlock => {}
+        _ => {
+            *failures += 1;
+            if *failures == 1 {
+                tracing::warn!(%error, "receiving over IPv6 failed");
+            }
+            if *failures < FAILURES_MOST {
+                return false;
+            }
+        }
     }
+    clear_readable(socket);
+    true
 }

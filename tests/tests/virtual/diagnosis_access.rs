@@ -274,10 +274,8 @@ fn r106_nobody_is_shown_charges_for_the_address_in_a_request() {
     assert_eq!(asker.heard_from(stranger(), &bytes), []);
     assert_eq!(asker.counted("request_astray"), 1);
     // Nor past the list of those who may ask.
-    let listed = NodeConfig {
-        requesters: Some("203.0.113.0/24".parse().unwrap()),
-        ..NodeConfig::default()
-    };
+    let listed =
+        NodeConfig { requesters: Some("203.0.113.0/24".parse().unwrap()), ..NodeConfig::default() };
     let mut closed = Asker::new(listed);
     made.diagnostic.requester = FilterSpec(Filter::port(closed.last_hop, 0));
     assert_eq!(closed.ask(&made), []);

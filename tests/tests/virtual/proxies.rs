@@ -33,7 +33,7 @@ const TOO_LITTLE: u64 = 900_000;
 /// The price of a whole way, as a maximum.
 fn up_to(max_price: u64) -> ReceiverProxy {
     ReceiverProxy {
-        receiver: ("0.0.0.0".parse().unwrap(), 0),
+        receiver: "0.0.0.0/0".parse().unwrap(),
         interface: Some("to-R".to_owned()),
         protocol: None,
         ports: None,
@@ -73,11 +73,11 @@ impl Play {
         }
         let mut net = Net::new(t, options);
         if let Some(proxy) = proxy {
-            let any: IpAddr = match net.family() {
-                Family::V4 => "0.0.0.0".parse().unwrap(),
-                Family::V6 => "::".parse().unwrap(),
+            let any = match net.family() {
+                Family::V4 => "0.0.0.0/0",
+                Family::V6 => "::/0",
             };
-            let proxy = ReceiverProxy { receiver: (any, 0), ..proxy };
+            let proxy = ReceiverProxy { receiver: any.parse().unwrap(), ..proxy };
             net.configure(B, |config: &mut Config| config.receiver_proxies.push(proxy));
         }
         let session = net.session_to(r);

@@ -102,7 +102,8 @@ impl Core {
         let settings = &self.config.diagnostics;
         let requester = asked.requester.0.source;
         // A request of an application here may come by here again, on its way from a LAST-HOP.
-        let Some(meta) = arrival.meta.filter(|_| !self.diagnose.is_running(requester, asked.request_id))
+        let Some(meta) =
+            arrival.meta.filter(|_| !self.diagnose.is_running(requester, asked.request_id))
         else {
             return Charges::All;
         };
