@@ -363,6 +363,7 @@ fn a_request_that_goes_in_circles_is_ended() {
     // So does one that has passed as many hops as can be counted.
     let mut far = asker.made.clone();
     (far.reports, far.diagnostic.hop_count, far.diagnostic.max_hops) = (1, 254, 0);
+    (far.route, far.pointer) = (Some(vec![own.octets()]), 1);
     let sent = asker.ask(&far);
     assert_eq!((sent.len(), sent[0].1[1]), (1, u8::from(MessageType::Drep)));
 }
