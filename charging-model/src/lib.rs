@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod meter;
 pub mod money;
 pub mod parts;
+pub mod refund;
 pub mod shared;
 pub mod split;
 pub mod time;
@@ -34,6 +35,7 @@ pub use flow::{
 pub use ledger::{Entry, Ledger, Posting};
 pub use money::{Amount, FractionAboveOne, Overflow, Ppm, Rate};
 pub use parts::{PARTS_MAX, Part, Parts};
+pub use refund::{Grant, Refunded};
 pub use shared::shared_local_prices;
 pub use split::{BranchFacts, BranchKey, EqualNextHop, Flowspec, LOCAL_GROUP, SplitPolicy};
 pub use time::{Clock, Millis, Span};

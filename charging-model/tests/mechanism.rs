@@ -17,7 +17,7 @@ use common::{Net, Will, link};
 use proptest::prelude::*;
 
 /// Every number above 2 in the model, where it stands, and what it is.
-const NUMBERS: [(&str, u128, &str); 15] = [
+const NUMBERS: [(&str, u128, &str); 18] = [
     ("flow/asked.rs", 16, "hops that may ask at once: memory"),
     ("flow/audit.rs", 3, "periods until a suspicion is overdue"),
     ("flow/audit.rs", 6, "messages until a suspicion is passed on"),
@@ -26,6 +26,9 @@ const NUMBERS: [(&str, u128, &str); 15] = [
     ("flow/messages.rs", 2_000, "milliseconds before a deadline: default, from the configuration"),
     ("flow/messages.rs", 30_000, "R in milliseconds: default, from the configuration"),
     ("flow/mod.rs", 4, "growth of small vectors: memory"),
+    ("flow/quality.rs", 7, "reasons of outages, counted"),
+    ("flow/quality.rs", 64, "branches whose outages are remembered: memory"),
+    ("flow/refund.rs", 64, "reservations whose refunds are remembered: memory"),
     ("flow/report.rs", 29, "a digest"),
     ("flow/report.rs", 0x9e37_79b9_7f4a_7c15, "a digest"),
     ("meter.rs", 64, "bits of half an amount"),

@@ -147,6 +147,13 @@ impl Page {
         for (how, count) in &counters.preempted {
             m.preempted.set([how], *count);
         }
+        for (reason, count) in &counters.outages {
+            m.outages.set([reason], *count);
+        }
+        m.outage_ms.set([], counters.outage_ms);
+        for (direction, count) in &counters.refunds {
+            m.refunds.set([direction], *count);
+        }
         for (event, count) in &counters.diagnostics {
             m.diagnostics.set([event], *count);
         }

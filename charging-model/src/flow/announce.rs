@@ -45,7 +45,8 @@ impl Flow {
             self.groups.iter_mut().for_each(|group| group.refused = false);
         }
         let in_time = clock.now <= self.upstream_ends().1;
-        if heard == Heard::Refreshed && in_time && old.refreshes_to(&next) {
+        let lost = std::mem::take(&mut self.up.lost);
+        if heard == Heard::Refreshed && in_time && !lost && old.refreshes_to(&next) {
             // The common case: nothing to settle.
             self.down = Some(next);
             return Ok(heard);
@@ -95,6 +96,7 @@ impl Flow {
             self.checkpoint(clock.now);
         }
         self.down = Some(next);
+        self.up.lost = false;
         self.settle(clock, why);
         if silent {
             let lower = rate.min(self.up.sp.rate());

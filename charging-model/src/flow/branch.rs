@@ -95,6 +95,8 @@ pub(super) struct Branch {
     /// that carries it upstream is still to be sent.
     pub(super) needs: Option<u32>,
     pub(super) approved_at: Millis,
+    /// Since when it is in place end to end; the end of time while it is not.
+    pub(super) placed: Millis,
     refresh_ms: u32,
 
     /// What was agreed: c, L and S; RP is debited.
@@ -142,6 +144,7 @@ impl Branch {
             flow_sequence: payment.sequence,
             needs: None,
             approved_at: now,
+            placed: NEVER,
             refresh_ms: 0,
             agreed,
             floor: agreed.sponsored,

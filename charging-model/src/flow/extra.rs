@@ -6,11 +6,13 @@ use super::audit::Suspicion;
 use super::branch::{Group, Offered};
 use super::charge::Charge;
 use super::messages::Finding;
+use super::quality::{Broken, Outage, Qualities, Quality};
+use super::refund::Refunds;
 use super::turns::Turn;
 use crate::ledger::Posting;
 use crate::money::Rate;
 use crate::split::{BranchKey, Flowspec};
-use crate::time::{Millis, serial_newer};
+use crate::time::{Millis, Span, serial_newer};
 
 /// How many removed instances a flow remembers; the oldest goes first.
 const REMOVED_MAX: usize = 64;
@@ -51,6 +53,10 @@ struct Content {
     flowspecs: Vec<(BranchKey, Flowspec)>,
     /// The part of the approved claim that is carried for members who are not there yet.
     stands_in: Rate,
+    /// Outages of branches.
+    qualities: Option<Box<Qualities>>,
+    /// What is granted for outages.
+    refunds: Option<Box<Refunds>>,
 }
 
 impl Content {
@@ -67,6 +73,8 @@ impl Content {
             && self.sends.is_none()
             && self.flowspecs.is_empty()
             && self.stands_in == Rate::ZERO
+            && self.qualities.as_ref().is_none_or(|qualities| qualities.is_empty())
+            && self.refunds.as_ref().is_none_or(|refunds| refunds.is_empty())
     }
 }
 
@@ -78,8 +86,76 @@ impl Extra {
         self.0.get_or_insert_default()
     }
 
-    pub(super) fn push(&mut self, posting: Posting) {
-        self.content().postings.push(posting);
+    /// Keeps a posting; it may be given back for so long, if anything may.
+    pub(super) fn push(&mut self, posting: Posting, kept: Span) {
+        let content = self.content();
+        if let Some(refunds) = &mut content.refunds {
+            refunds.note(posting.entry, posting.account.as_ref(), posting.segment, kept);
+        }
+        content.postings.push(posting);
+    }
+
+    pub(super) fn quality(&self, key: BranchKey) -> Option<Quality> {
+        self.0.as_deref()?.qualities.as_ref()?.of(key)
+    }
+
+    pub(super) fn quality_mut<T>(
+        &mut self,
+        key: BranchKey,
+        change: impl FnOnce(&mut Quality) -> Option<T>,
+    ) -> Option<T> {
+        self.0.as_deref_mut()?.qualities.as_mut()?.change(key, change)
+    }
+
+    /// A branch is out; true if it was not already.
+    pub(super) fn breaks(&mut self, key: BranchKey, from: Millis, why: Broken) -> bool {
+        self.content().qualities.get_or_insert_default().breaks(key, from, why)
+    }
+
+    pub(super) fn forget_quality(&mut self, key: BranchKey) {
+        if let Some(qualities) = self.0.as_deref_mut().and_then(|c| c.qualities.as_mut()) {
+            qualities.forget(key);
+            self.tidy();
+        }
+    }
+
+    pub(super) fn tell_outage(&mut self, outage: Outage) {
+        self.content().qualities.get_or_insert_default().tell(outage);
+    }
+
+    pub(super) fn take_outages(&mut self) -> Vec<Outage> {
+        let all = self.0.as_deref_mut().and_then(|content| content.qualities.as_mut());
+        let news = all.map(|qualities| qualities.take_news()).unwrap_or_default();
+        if !news.is_empty() {
+            self.tidy();
+        }
+        news
+    }
+
+    /// All but how branches have fared, by which nothing is decided.
+    pub(super) fn without_qualities(&self) -> Self {
+        let mut other = self.clone();
+        if let Some(content) = &mut other.0 {
+            content.qualities = None;
+        }
+        other.tidy();
+        other
+    }
+
+    pub(super) fn has_refunds(&self) -> bool {
+        self.refunds().is_some()
+    }
+
+    pub(super) fn refunds(&self) -> Option<&Refunds> {
+        self.0.as_deref()?.refunds.as_deref()
+    }
+
+    pub(super) fn refunds_mut(&mut self) -> Option<&mut Refunds> {
+        Some(self.content().refunds.get_or_insert_default())
+    }
+
+    pub(super) fn refunds_mut_if_any(&mut self) -> Option<&mut Refunds> {
+        self.0.as_deref_mut()?.refunds.as_deref_mut()
     }
 
     pub(super) fn take_postings(&mut self) -> Vec<Posting> {

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use super::Flow;
+use super::branch::NEVER;
 use super::upstream::Upstream;
 
 impl Flow {
@@ -20,7 +21,13 @@ impl Flow {
             let place = if config.policy.is_equal() { 0 } else { before() };
             branch.joined = u32::try_from(place).unwrap_or(u32::MAX);
         }
+        // For how long something has been in place decides nothing but refunds, if any are granted.
+        let placed: Vec<bool> = branches.iter().map(|branch| branch.placed != NEVER).collect();
+        if !extra.has_refunds() {
+            branches.iter_mut().for_each(|branch| branch.placed = NEVER);
+        }
+        let extra = extra.without_qualities();
         let up = Upstream { rp: up.rp.emptied(), sp: up.sp.emptied(), ..up.clone() };
-        (down, groups, branches, up, last_epoch, extra)
+        (down, groups, branches, placed, up, last_epoch, extra)
     }
 }

@@ -19,6 +19,8 @@ mod downstream;
 mod extra;
 mod image;
 mod messages;
+mod quality;
+mod refund;
 mod repeat;
 mod report;
 mod reserve;
@@ -39,6 +41,8 @@ pub use messages::{
     Happening, Limits, Mismatch, OwnPayment, Payment, Price, Quote, Reason, Refusal, Verdict,
 };
 
+pub use quality::{Broken, Outage, Quality};
+pub use refund::Contra;
 pub use turns::{Turn, Turned};
 
 use crate::equations::max_total_charge;

@@ -40,7 +40,8 @@ impl Flow {
     /// happened since needs the whole announcement to be settled.
     pub fn on_repeated(&mut self, clock: Clock) -> bool {
         let in_time = clock.now < self.upstream_ends().1;
-        let Some(down) = self.down.as_mut().filter(|down| in_time && !down.lapsed) else {
+        let usual = in_time && !self.up.lost;
+        let Some(down) = self.down.as_mut().filter(|down| usual && !down.lapsed) else {
             return false;
         };
         down.repeat(clock);

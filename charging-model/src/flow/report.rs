@@ -107,7 +107,9 @@ impl Flow {
         gap: bool,
     ) {
         if let Some(segment) = segment {
-            self.extra.push(Posting { entry, account, segment, gap });
+            // An outage is noticed by 2H here, and was by 2H above.
+            let kept = self.config.refresh.approval().twice().twice();
+            self.extra.push(Posting { entry, account, segment, gap }, kept);
         }
     }
 

@@ -327,6 +327,8 @@ impl Flow {
         let sp = b.sp.restart(clock.now, sp_end, Rate::ZERO);
         self.end_turns(clock.now, key, [(&b.rp, rp_end), (&b.sp, sp_end)]);
         self.post_branch(key, b.account, rp, sp);
+        self.leave_quality(clock.now, key);
+        self.refunds_leave(clock.now, key);
         self.extra.bury(key, b.instance);
         self.extra.set_flowspec(key, None);
         self.extra.retain_asked(|asked| asked.key != key);
@@ -355,6 +357,9 @@ impl Flow {
     }
 
     pub(super) fn close_upstream(&mut self, now: Millis) {
+        if let Some(refunds) = self.extra.refunds_mut_if_any() {
+            refunds.instance_ends(self.up.instance);
+        }
         let (rp_until, sp_until) = self.upstream_ends();
         let rp = self.up.rp.restart(now, rp_until, Rate::ZERO);
         let sp = self.up.sp.restart(now, sp_until, Rate::ZERO);

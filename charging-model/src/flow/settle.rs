@@ -57,6 +57,9 @@ impl Flow {
 
     /// Whether the path above stands for what `branch` reserves, so that it may be billed.
     pub(super) fn stands_for(&self, branch: &Branch) -> bool {
+        if self.up.lost {
+            return false;
+        }
         if !self.config.require_established || self.config.origin {
             return true;
         }
@@ -299,6 +302,14 @@ impl Flow {
 
     /// Lets all meters run at what is agreed now.
     pub(super) fn run_meters(&mut self, now: Millis) {
+        let broken = self.watch(now);
+        self.turn_meters(now);
+        for it in broken {
+            self.broke(now, it);
+        }
+    }
+
+    fn turn_meters(&mut self, now: Millis) {
         for index in 0..self.branches.len() {
             let Some(b) = self.branches.get(index) else { continue };
             let counted = b.status == Status::Active;

@@ -130,6 +130,7 @@ impl Flow {
     /// goes on with the other, if it is still approved then.
     pub fn slept(&mut self, from: Millis, to: Millis) {
         self.checkpoint(from);
+        self.out_while_asleep(from, to);
         self.extra.wake(to);
         for entry in self.told().map(|(entry, _)| entry).collect::<Vec<_>>() {
             if let Some(meter) = self.meter_mut(entry) {

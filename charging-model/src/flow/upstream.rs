@@ -47,6 +47,10 @@ pub(super) struct Upstream {
     pub(super) carried: u64,
     /// The sequence that first carried the merged flowspec.
     pub(super) carried_by: Option<u32>,
+    /// A larger flowspec was sent and has not been said to stand since.
+    pub(super) awaits: bool,
+    /// A hop above gave up what it had admitted, and nothing was announced since.
+    pub(super) lost: bool,
     /// The hop that is paid does not see what this one reserves, only what one between them merges:
     /// it never says that growth stands.
     pub(super) veiled: bool,
@@ -74,6 +78,8 @@ impl Default for Upstream {
             grown: false,
             carried: 0,
             carried_by: None,
+            awaits: false,
+            lost: false,
             veiled: false,
             unpaid: false,
             withdrawn: false,
@@ -102,6 +108,8 @@ impl Upstream {
         self.grown = true;
         self.carried = 0;
         self.carried_by = None;
+        self.awaits = false;
+        self.lost = false;
     }
 
     /// Numbers `content`: a refresh repeats the sequence of the last UCPE, anything else, and a
@@ -115,6 +123,7 @@ impl Upstream {
         self.last_sequence = Some(sequence);
         if self.grown || self.carried_by.is_none() {
             self.carried_by = Some(sequence);
+            self.awaits = true;
             self.grown = false;
         }
         (sequence, *self.instance.get_or_insert(sequence))

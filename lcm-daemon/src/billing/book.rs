@@ -14,8 +14,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use crate::ledger::record::{Bill, BillOf, Body, Contra, Payment};
-use crate::ledger::replay::{Account, Posting, Replay};
+use crate::ledger::record::{Bill, BillOf, Body, Payment};
+use crate::ledger::replay::{Account, Applied, Replay};
 use crate::purse::Holder;
 
 /// A part of a posting that is billed, or given back.
@@ -148,18 +148,18 @@ impl Book {
         posted
     }
 
-    /// Takes a record and the postings that it closed; the books stand behind it.
+    /// Takes a record and what it came to; the books stand behind it.
     ///
     /// # Errors
     /// If it is a bill that says otherwise than the postings.
-    pub fn step<'a>(
+    pub fn step(
         &mut self,
         number: u64,
         body: &Body,
-        closed: impl IntoIterator<Item = &'a Posting>,
+        applied: &Applied,
         replay: &Replay,
     ) -> Result<(), Mismatch> {
-        for posting in closed {
+        for posting in applied.postings() {
             let (payment, debit) = (posting.meter.payment, posting.debit);
             let Some(holder) = holder(replay, payment, debit, posting.number) else { continue };
             let ms = posting.to.at_ms.saturating_sub(posting.from.at_ms);
@@ -171,7 +171,12 @@ impl Book {
                 self.periods.insert(period.number, period.stamp.wall_ms);
                 self.close(period.number, replay);
             }
-            Body::Contra(contra) => self.contra(number, contra),
+            Body::Contra(contra) => self.contra(number, contra.of, contra.amount),
+            Body::Refund(_) => {
+                for (of, amount) in applied.returned() {
+                    self.contra(number, *of, *amount);
+                }
+            }
             Body::Dispute(dispute) => {
                 if let Some(posted) = self.postings.get_mut(&dispute.of) {
                     posted.disputed = dispute.open;
@@ -215,11 +220,12 @@ impl Book {
         }
     }
 
-    fn contra(&mut self, record: u64, contra: &Contra) {
-        let Some(posted) = self.postings.get_mut(&contra.of) else { return };
-        let absorbed = contra.amount.min(posted.fresh().saturating_sub(posted.absorbed));
+    /// A record gives so much of a posting back, by hand or by a grant.
+    fn contra(&mut self, record: u64, of: u64, amount: u128) {
+        let Some(posted) = self.postings.get_mut(&of) else { return };
+        let absorbed = amount.min(posted.fresh().saturating_sub(posted.absorbed));
         posted.absorbed += absorbed;
-        let mut rest = contra.amount - absorbed;
+        let mut rest = amount - absorbed;
         // The latest first: that is what a refund is about, mostly.
         for (period, billed) in posted.billed.iter_mut().rev() {
             let amount = rest.min(*billed);
@@ -231,14 +237,14 @@ impl Book {
             let holder = posted.holder.clone();
             if let Some(draft) = self.drafts.get_mut(&(holder.clone(), *period)) {
                 draft.exact -= signed(amount);
-                let row = Row { record: contra.of, from_ms: 0, to_ms: 0, refund: amount };
+                let row = Row { record: of, from_ms: 0, to_ms: 0, refund: amount };
                 draft.rows.push(row);
                 continue;
             }
             let bills = self.covered.get(&holder);
             let bill = bills.and_then(|all| all.iter().find(|(through, _)| through >= period));
             if let Some((_, bill)) = bill {
-                let credited = Credited { record, posting: contra.of, amount };
+                let credited = Credited { record, posting: of, amount };
                 self.credits.entry((holder, *bill)).or_default().push(credited);
             }
         }

@@ -8,7 +8,7 @@ use super::book::Row;
 use super::{Arose, Disputed, FlowLine, SegmentLine, SessionLine, Statement};
 use crate::config::Currency;
 use crate::ledger::record::{AccountId, Body, Cause, Payment};
-use crate::ledger::replay::{Account, AccountRef, Posting, Replay, name};
+use crate::ledger::replay::{Account, AccountRef, Applied, Posting, Replay, name};
 use crate::ledger::verify::{Expected, Unsound, Walk};
 use crate::purse::Holder;
 
@@ -165,8 +165,7 @@ pub fn gather(dir: &Path, query: &Query) -> Result<Statement, Refused> {
     let mut walk = Walk::new(dir, Expected::default())?;
     let mut all = Gathered::default();
     while let Some((number, body, applied)) = walk.step()? {
-        let closed: Vec<Posting> = applied.into_iter().collect();
-        all.take_record(walk.replay(), query, number, &body, &closed);
+        all.take_record(walk.replay(), query, number, &body, &applied);
     }
     let verified = walk.end()?;
     let replay = &verified.replay;
@@ -182,18 +181,24 @@ pub fn gather(dir: &Path, query: &Query) -> Result<Statement, Refused> {
 }
 
 impl Gathered {
-    /// Takes a record and the postings that it closed; the books stand behind it.
+    /// Takes a record and what it came to; the books stand behind it.
     pub(super) fn take_record(
         &mut self,
         replay: &Replay,
         query: &Query,
         number: u64,
         body: &Body,
-        closed: &[Posting],
+        applied: &Applied,
     ) {
         let ended = self.ended(body);
-        for posting in closed {
+        for posting in applied.postings() {
             self.post(replay, query, posting, ended);
+        }
+        if let Body::Refund(refund) = body {
+            let wall_ms = replay.dated(refund.at_ms).map_or(0, |stamp| stamp.wall_ms);
+            for (of, amount) in applied.returned() {
+                self.give_back(*of, wall_ms, *amount);
+            }
         }
         self.note(query, number, body);
     }
@@ -263,10 +268,7 @@ impl Gathered {
             }
             Body::Runs(runs) => drop(self.running.remove(&runs.meter)),
             Body::Contra(contra) => {
-                if let Some((names, _)) = self.of.get(&contra.of) {
-                    let flow = self.flows.entry(names.clone()).or_default();
-                    flow.refunds.push((contra.of, contra.wall_ms, contra.amount));
-                }
+                self.give_back(contra.of, contra.wall_ms, contra.amount);
             }
             Body::Dispute(dispute) if dispute.open => {
                 self.reasons.insert(dispute.of, dispute.reason.clone());
@@ -278,6 +280,13 @@ impl Gathered {
         if let Body::Consent(consent) = body {
             let payer = Account::Neighbour(consent.payer, Some(consent.account.clone()));
             self.known |= is_of(&query.holder, &payer);
+        }
+    }
+
+    fn give_back(&mut self, of: u64, wall_ms: u64, amount: u128) {
+        if let Some((names, _)) = self.of.get(&of) {
+            let flow = self.flows.entry(names.clone()).or_default();
+            flow.refunds.push((of, wall_ms, amount));
         }
     }
 

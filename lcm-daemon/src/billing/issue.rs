@@ -12,7 +12,7 @@ use super::half_even;
 use crate::config::{Billing, Currency};
 use crate::ledger::journal::{AppendError, Journal, OpenError, Options};
 use crate::ledger::record::{Bill, BillOf, Body, Series, Taxed};
-use crate::ledger::replay::{Posting, Replay};
+use crate::ledger::replay::{Applied, Replay};
 use crate::ledger::verify::{Expected, Unsound, Walk};
 use crate::purse::Holder;
 
@@ -75,14 +75,13 @@ impl From<Unsound> for NotIssued {
 pub(super) fn walk(
     dir: &Path,
     focus: Option<Holder>,
-    mut look: impl FnMut(u64, &Body, &[Posting], &Replay, &Book),
+    mut look: impl FnMut(u64, &Body, &Applied, &Replay, &Book),
 ) -> Result<(Book, Replay), NotIssued> {
     let mut walk = Walk::new(dir, Expected::default())?;
     let mut book = Book::new(walk.replay(), focus);
     while let Some((number, body, applied)) = walk.step()? {
-        let closed: Vec<Posting> = applied.into_iter().collect();
-        book.step(number, &body, &closed, walk.replay()).map_err(NotIssued::Mismatch)?;
-        look(number, &body, &closed, walk.replay(), &book);
+        book.step(number, &body, &applied, walk.replay()).map_err(NotIssued::Mismatch)?;
+        look(number, &body, &applied, walk.replay(), &book);
     }
     Ok((book, walk.end()?.replay))
 }

@@ -50,11 +50,11 @@ pub fn issued(dir: &Path, number: &str, detail: u8) -> Result<(Statement, Total)
     };
     let mut all = Gathered::default();
     let mut drawn = None;
-    walk(dir, Some(holder), |number, body, closed, replay, book| {
+    walk(dir, Some(holder), |number, body, applied, replay, book| {
         if drawn.is_some() {
             return;
         }
-        all.take_record(replay, &query, number, body, closed);
+        all.take_record(replay, &query, number, body, applied);
         if number == record {
             all.take_running(replay, &query);
             let rows = book.issued().last().map(|issued| issued.rows.clone()).unwrap_or_default();

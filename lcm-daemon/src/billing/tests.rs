@@ -10,8 +10,8 @@ use super::*;
 use crate::config::{Billing, Config};
 use crate::ledger::journal::{Journal, Options};
 use crate::ledger::record::{
-    AccountId, Bill, BillOf, Body, Cause, Closed, Consent, Contra, Dispute, Flow, Meter, Neighbour,
-    Payment, Period, Runs, Stamp, Started,
+    AccountId, Bill, BillOf, Body, Cause, Closed, Consent, Contra, Dispute, Flow, Interruption,
+    Meter, Neighbour, Payment, Period, Refund, Runs, Stamp, Started,
 };
 use crate::ledger::replay::Replay;
 use crate::purse::Holder;
@@ -50,6 +50,8 @@ struct Play {
     billing: Billing,
     at_ms: u64,
     run: u8,
+    /// The record that began it.
+    first: u64,
     period: u64,
     lines: Vec<Line>,
     running: BTreeMap<usize, usize>,
@@ -83,6 +85,7 @@ impl Play {
             billing: billing(),
             at_ms: 1_000,
             run: 0,
+            first: 0,
             period: 0,
             lines: Vec::new(),
             running: BTreeMap::new(),
@@ -121,7 +124,7 @@ impl Play {
         }
         self.run += 1;
         let stamp = self.stamp();
-        self.write(&Body::Started(Started {
+        self.first = self.write(&Body::Started(Started {
             node: "P".to_owned(),
             program: "test".to_owned(),
             boot: [7; 16],
@@ -196,7 +199,9 @@ impl Play {
         let Line { record: of, disputed, .. } = self.lines[line];
         let left = self.lines[line].stands().unsigned_abs();
         let (by, reason, wall_ms) = ("root".to_owned(), "noise".to_owned(), self.stamp().wall_ms);
-        if self.rng.bool() {
+        if self.rng.u8(0..3) == 0 {
+            self.refund(self.lines[line].customer);
+        } else if self.rng.bool() {
             let open = !disputed;
             self.lines[line].disputed = open;
             self.write(&Body::Dispute(Dispute { of, open, by, reason, wall_ms }));
@@ -205,6 +210,29 @@ impl Play {
             self.lines[line].returned += amount;
             self.write(&Body::Contra(Contra { of, amount, by, reason, wall_ms }));
         }
+    }
+
+    /// A grant gives back some of what a customer's meter came to in this run, the newest first.
+    fn refund(&mut self, who: usize) {
+        let first = self.first;
+        let own =
+            |line: &&mut Line| line.customer == who && line.record > first && line.to_ms.is_some();
+        let left = self.lines.iter_mut().filter(own).map(|line| line.stands().unsigned_abs());
+        let left = left.sum::<u128>();
+        if left == 0 {
+            return;
+        }
+        let amount = self.rng.u128(1..=left);
+        let mut rest = amount;
+        for line in self.lines.iter_mut().rev().filter(own) {
+            let part = line.stands().unsigned_abs().min(rest);
+            line.returned += part;
+            rest -= part;
+        }
+        let meter =
+            Meter { flow: who as u64 + 1, payment: Payment::ReceiverIn, neighbour: neighbour(who) };
+        let (at_ms, why) = (self.at_ms, Interruption::Refused);
+        self.write(&Body::Refund(Refund { at_ms, meter, ms: 1, amount, why }));
     }
 
     fn close(&mut self) {

@@ -89,7 +89,9 @@ pub(super) struct Desk {
 /// Whether a record changes what an order about a posting comes to.
 fn stirs(body: &Body) -> bool {
     match body {
-        Body::Contra(_) | Body::Dispute(_) | Body::Started(_) | Body::Bill(_) => true,
+        Body::Contra(_) | Body::Refund(_) | Body::Dispute(_) | Body::Started(_) | Body::Bill(_) => {
+            true
+        }
         Body::Operator(Operator { action, .. }) => {
             matches!(action, Action::Open { .. } | Action::Close { .. })
         }

@@ -13,9 +13,9 @@ use super::{
     DEFAULT_INTERFACE_BUNDLE, DEFAULT_INTERFACE_CHARGING, DEFAULT_INTERFACE_HELLO_MS,
     DEFAULT_INTERFACE_NON_RSVP_HOP, DEFAULT_INTERFACE_REFRESH_REDUCTION, DEFAULT_INTERFACE_ROLE,
     DEFAULT_INTERFACE_RSVP, Interface, LinkRole, NO_LIMIT, REFRESH_MS_MAX, REFRESH_MS_MIN,
-    VALIDITY_MS_MAX, moving, split, tariff,
+    VALIDITY_MS_MAX, moving, refund, split, tariff,
 };
-use crate::tariff::{Class, Congestion, Schedule, Split, Tariff};
+use crate::tariff::{Class, Congestion, Refunds, Schedule, Split, Tariff};
 
 /// Longest interface name in bytes: `IFNAMSIZ` less its closing zero (netdevice(7)).
 const NAME_BYTES_MAX: usize = 15;
@@ -57,6 +57,7 @@ struct Settings {
     timing_place: Option<Range<usize>>,
     tariff: Option<Class>,
     guaranteed_tariff: Option<Class>,
+    refunds: Refunds,
     schedule: Option<Schedule>,
     congestion: Option<Congestion>,
     /// Where that was set last.
@@ -85,6 +86,7 @@ pub(super) fn check(
         timing_place: inherited.timing_place.clone(),
         tariff: None,
         guaranteed_tariff: None,
+        refunds: Refunds::default(),
         schedule: None,
         congestion: None,
         congestion_place: None,
@@ -156,9 +158,10 @@ impl Settings {
                     schedule: self.schedule,
                     congestion: self.congestion,
                     split: self.split,
+                    refunds: self.refunds,
                     ..Tariff::new(controlled_load, self.guaranteed_tariff)
                 },
-                None => Tariff { split: self.split, ..Tariff::free() },
+                None => Tariff { split: self.split, refunds: self.refunds, ..Tariff::free() },
             },
             validity_ms: self.validity_ms,
             refresh_ms: self.refresh_ms,
@@ -234,6 +237,18 @@ fn settings(base: &Settings, raw: &raw::Interface, problems: &mut Problems<'_>) 
             (Some(given), _) => Some(tariff::class(given, problems)),
             (None, Some(_)) => None,
             (None, None) => base.guaranteed_tariff.clone(),
+        },
+        refunds: Refunds {
+            controlled_load: match &raw.refund {
+                Some(given) => Some(refund::check(given, problems)),
+                None => base.refunds.controlled_load,
+            },
+            // Whoever grants something to one class grants it to both, unless the other has its own.
+            guaranteed: match (&raw.guaranteed_refund, &raw.refund) {
+                (Some(given), _) => Some(refund::check(given, problems)),
+                (None, Some(_)) => None,
+                (None, None) => base.refunds.guaranteed,
+            },
         },
         schedule: match &raw.schedule {
             Some(given) => moving::schedule(given, problems),

@@ -42,6 +42,7 @@ mod problem;
 mod proxy;
 mod raw;
 mod read;
+mod refund;
 mod render;
 #[cfg(test)]
 mod shipped_tests;

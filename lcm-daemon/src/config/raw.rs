@@ -104,9 +104,19 @@ pub(super) struct Interface {
     pub(super) role: Given<super::LinkRole>,
     pub(super) tariff: Given<Tariff>,
     pub(super) guaranteed_tariff: Given<Tariff>,
+    pub(super) refund: Given<Refund>,
+    pub(super) guaranteed_refund: Given<Refund>,
     pub(super) schedule: Given<Schedule>,
     pub(super) congestion: Given<Congestion>,
     pub(super) split: Given<super::split::Raw>,
+}
+
+/// `refund = { policy = "free_if_short", threshold_ms = 60000 }`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table such as { policy = \"pro_rata\" }")]
+pub(super) struct Refund {
+    pub(super) policy: Given<super::refund::Policy>,
+    pub(super) threshold_ms: Given<u64>,
 }
 
 /// `schedule = { time_zone = …, windows = […] }`

@@ -1,9 +1,10 @@
 //! Tests of the configuration as a whole.
 
+use charging_model::{Grant, Span};
 use proptest::prelude::*;
 
 use super::*;
-use crate::tariff::{Bucket, Class, Flat, Guaranteed, Most, Rate, Split};
+use crate::tariff::{Bucket, Class, Flat, Guaranteed, Most, Rate, Refunds, Split};
 
 /// A router that charges, complete.
 const CHARGING: &str = r#"[charging]
@@ -762,9 +763,22 @@ fn any_class() -> impl Strategy<Value = Class> {
     })
 }
 
+fn any_grant() -> impl Strategy<Value = Grant> {
+    (0..3_u8, 1..=u16::MAX).prop_map(|(policy, steps)| match policy {
+        0 => Grant::None,
+        1 => Grant::ProRata,
+        _ => Grant::FreeIfShort(Span(u64::from(steps) * 100)),
+    })
+}
+
+/// An interface that says nothing of refunds has those of `[default_interface]`: each says it.
 fn any_tariff() -> impl Strategy<Value = Tariff> {
     let classes = (any_class(), proptest::option::of(any_class()));
-    classes.prop_map(|(controlled_load, guaranteed)| Tariff::new(controlled_load, guaranteed))
+    let grants = (any_grant(), proptest::option::of(any_grant()));
+    (classes, grants).prop_map(|(classes, (controlled_load, guaranteed))| Tariff {
+        refunds: Refunds { controlled_load: Some(controlled_load), guaranteed },
+        ..Tariff::new(classes.0, classes.1)
+    })
 }
 
 fn any_account() -> impl Strategy<Value = Account> {

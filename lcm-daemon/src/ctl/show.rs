@@ -9,8 +9,8 @@ use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{Reply, What};
 use crate::engine::show::NeighbourView;
 use crate::engine::show::{
-    AccountsView, DownstreamView, InterfaceState, ReservationView, SenderId, SessionId,
-    SessionView, UpstreamView,
+    AccountsView, DownstreamView, InterfaceState, QualityView, ReservationView, SenderId,
+    SessionId, SessionView, UpstreamView,
 };
 
 #[derive(Debug, Args)]
@@ -192,6 +192,7 @@ fn reservations(list: &[ReservationView]) -> Table {
         "CEILING",
         "PAID DOWN",
         "REPORTS",
+        "QUALITY",
         "IDENTITY",
     ]);
     let payers = |rsb: &'_ ReservationView| {
@@ -217,6 +218,7 @@ fn reservations(list: &[ReservationView]) -> Table {
             or_dash(charging.map(|state| state.ceiling)),
             or_dash(charging.map(|state| state.payment_downstream)),
             or_dash(charging.map(reports)),
+            or_dash(charging.map(|state| quality(&state.quality))),
             or_dash(rsb.identity.clone()),
         ]);
     }
@@ -230,6 +232,19 @@ fn next_hop(rsb: &ReservationView, charging: Option<&UpstreamView>) -> String {
             format!("{} by {}", state.payer, rsb.next_hop)
         }
         _ => rsb.next_hop.to_string(),
+    }
+}
+
+/// Whether it is in place, and how long it was not.
+fn quality(of: &QualityView) -> String {
+    let state = match (&of.outage, of.in_place_ms) {
+        (Some(why), _) => format!("out: {why}"),
+        (None, Some(_)) => "in place".to_owned(),
+        (None, None) => "pending".to_owned(),
+    };
+    match of.outages {
+        0 => state,
+        count => format!("{state}, {count} outages of {} ms", of.outage_ms),
     }
 }
 

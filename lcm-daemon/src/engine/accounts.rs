@@ -388,7 +388,7 @@ impl Engine {
         let now = self.enter(now);
         let amount = i128::try_from(contra.amount).unwrap_or(i128::MAX);
         let amount = if of.to_them { amount } else { -amount };
-        self.core.books.give_back(of.neighbour.address, amount);
+        self.core.books.give_back((of.neighbour.address, false), amount);
         if let Some(holder) = &of.holder {
             self.core.purses.give_back(now, holder, contra.amount);
         }

@@ -44,6 +44,12 @@ pub struct Counters {
     pub receiver_proxy: BTreeMap<&'static str, u64>,
     /// Reservations that gave way to others of higher priority (RFC 3181), by how.
     pub preempted: BTreeMap<&'static str, u64>,
+    /// Outages of what next hops reserved, by reason.
+    pub outages: BTreeMap<&'static str, u64>,
+    /// How long those lasted that are over, in milliseconds.
+    pub outage_ms: u64,
+    /// Contra entries for outages: given to payers, received from payees.
+    pub refunds: BTreeMap<&'static str, u64>,
     /// Soft state that timed out, by kind.
     pub expired: BTreeMap<&'static str, u64>,
 }

@@ -15,6 +15,7 @@
 
 use std::cmp::Reverse;
 
+use charging_model::flow::Broken;
 use rsvp_wire::MessageType;
 use rsvp_wire::PolicyOptions;
 use rsvp_wire::iana::{admission, error_code, policy};
@@ -148,6 +149,7 @@ impl SessionState {
                         self.tell_preempted(core, claim, at, flowspec, policy::PREEMPT);
                     }
                     bump(&mut core.counters.preempted, "ended");
+                    self.broken_at(core, now, at, Broken::Preempted);
                     self.end_reservation(core, now, at, &[]);
                 }
             }

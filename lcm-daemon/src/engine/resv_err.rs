@@ -86,6 +86,7 @@ impl SessionState {
         for (index, _) in &concerned {
             if let Some(psb) = self.senders.get_mut(*index) {
                 charging::own_refused(core, now, psb, &error.error, charging);
+                charging::lost(core, now, psb, &error.error);
             }
         }
         if error.error.code == error_code::ADMISSION

@@ -268,6 +268,22 @@ pub struct UpstreamView {
     /// That has lasted long enough for an alarm.
     #[serde(default)]
     pub alarm: bool,
+    /// Whether it is and was in place end to end.
+    #[serde(default)]
+    pub quality: QualityView,
+}
+
+/// Whether what is reserved was in place: the assurance is met for the time in which it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QualityView {
+    /// For how long it has been in place, in milliseconds; absent while it is not.
+    pub in_place_ms: Option<u64>,
+    /// Why it is not, where it was before.
+    pub outage: Option<String>,
+    /// Outages so far.
+    pub outages: u32,
+    /// How long they lasted in all, in milliseconds.
+    pub outage_ms: u64,
 }
 
 /// What neighbours owe and are owed.

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use charging_model::BranchKey;
+use charging_model::flow::Broken;
 use rsvp_wire::message::{PathTear, ResvTear};
 use rsvp_wire::object::{Filter, Hop, SenderTemplate, SenderTspec, Style};
 use rsvp_wire::{MessageType, Packet};
@@ -119,7 +120,24 @@ impl SessionState {
             .collect();
         for (interface, next_hop) in lost {
             bump(&mut core.counters.expired, "reservation_rerouted");
+            // Groups are left by their members.
+            let left = self.session.destination.is_multicast();
+            let at = self.reservation_of(interface, next_hop, sender).filter(|_| !left);
+            if let Some(at) = at {
+                self.broken_at(core, now, at, Broken::Unrouted);
+            }
             self.release_sender(core, now, interface, next_hop, sender);
+        }
+    }
+
+    /// What stands of a reservation is given up by this node.
+    pub(crate) fn broken_at(&mut self, core: &mut Core, now: Now, at: usize, why: Broken) {
+        let Some(rsb) = self.reservations.get(at) else { return };
+        for psb in self.senders.iter_mut().filter(|psb| rsb.selects(psb.sender)) {
+            let outgoing = rsb.outgoing;
+            for hop in rsb.origins(psb.sender) {
+                charging::broken(core, now, psb, BranchKey { group: outgoing, hop }, why);
+            }
         }
     }
 

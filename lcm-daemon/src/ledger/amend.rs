@@ -192,7 +192,8 @@ pub fn evidence(dir: &Path, of: u64) -> Result<Evidence, Unsound> {
     let mut walk = Walk::new(dir, Expected::default())?;
     let mut run = 0;
     let mut over = false;
-    while let Some((number, body, _)) = walk.step()? {
+    while let Some((number, body, applied)) = walk.step()? {
+        let returned = applied.returned().iter().any(|(returned, _)| *returned == of);
         if let Body::Started(_) = body {
             run = number;
         }
@@ -210,6 +211,7 @@ pub fn evidence(dir: &Path, of: u64) -> Result<Evidence, Unsound> {
             }
             Body::Gap(gap) => here && gap.meter == meter && number == of,
             Body::Contra(contra) => contra.of == of,
+            Body::Refund(_) => returned,
             Body::Dispute(dispute) => dispute.of == of,
             _ => false,
         };

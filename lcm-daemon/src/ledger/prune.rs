@@ -174,7 +174,7 @@ fn find(dir: &Path, period: u64, all: &[u64]) -> Result<Found, PruneError> {
     let mut cut = None;
     let mut corrections = Vec::new();
     let mut over = false;
-    while let Some((number, body, _)) = walk.step().map_err(PruneError::Unsound)? {
+    while let Some((number, body, applied)) = walk.step().map_err(PruneError::Unsound)? {
         over = match &body {
             Body::Period(closed) => closed.number <= period,
             Body::Head(_) | Body::Key(_) => over,
@@ -183,6 +183,7 @@ fn find(dir: &Path, period: u64, all: &[u64]) -> Result<Found, PruneError> {
         if let Body::Contra(Contra { of, .. }) | Body::Dispute(Dispute { of, .. }) = body {
             corrections.push((number, of));
         }
+        corrections.extend(applied.returned().iter().map(|(of, _)| (number, *of)));
         let first = number.saturating_add(1);
         if over
             && all.contains(&first)

@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::purse::{Holder, Terms, amount_text};
 
 /// Version of the journal: of its frames and of these records. 2 has [`Body::Operator`],
-/// [`Body::Exchange`] and [`Cause::Exhausted`], 3 has [`Body::Bill`], 4 [`Body::Arises`].
-pub const FORMAT: u16 = 4;
+/// [`Body::Exchange`] and [`Cause::Exhausted`], 3 has [`Body::Bill`], 4 [`Body::Arises`],
+/// 5 [`Body::Outage`], [`Body::Granted`] and [`Body::Refund`].
+pub const FORMAT: u16 = 5;
 
 /// A record: what changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +60,12 @@ pub enum Body {
     Bill(Box<Bill>),
     /// Where what is paid arises, as it was told.
     Arises(Arises),
+    /// What was reserved is not in place, or is again.
+    Outage(Outage),
+    /// What is given back for outages was agreed on.
+    Granted(Granted),
+    /// Contra entries by a grant: a part of what a meter came to is given back.
+    Refund(Refund),
 }
 
 /// A daemon started.
@@ -524,4 +531,87 @@ impl Arises {
         let parts = Parts::of(Rate(total), self.parts.iter().map(part));
         parts.carried(Rate(rate)).iter().map(|part| (part.hop, part.rate.0)).collect()
     }
+}
+
+/// What a next hop reserved is not in place end to end, or is again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outage {
+    /// When that was noticed.
+    pub at_ms: u64,
+    /// The last instant at which it was known to stand.
+    pub from_ms: u64,
+    /// For which flow.
+    pub flow: u64,
+    /// Whose reservation.
+    pub payer: Neighbour,
+    /// Why.
+    pub why: Interruption,
+    /// It stands again, or its payer ended it.
+    pub over: bool,
+}
+
+/// Why a reservation was not in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Interruption {
+    /// The previous hop was not heard.
+    Silent,
+    /// The previous hop says that the path above it does not stand.
+    Withdrawn,
+    /// A hop above gave up what it had admitted.
+    Refused,
+    /// The previous hop is another one.
+    Moved,
+    /// The data goes out to the next hop no more.
+    Unrouted,
+    /// It gave way to a reservation of higher priority.
+    Preempted,
+    /// The node slept.
+    Slept,
+}
+
+impl Interruption {
+    /// Its name in exports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Withdrawn => "withdrawn",
+            Self::Refused => "refused",
+            Self::Moved => "moved",
+            Self::Unrouted => "unrouted",
+            Self::Preempted => "preempted",
+            Self::Slept => "slept",
+        }
+    }
+}
+
+/// A next hop accepted, with its consent, what it is granted for outages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Granted {
+    /// When.
+    pub at_ms: u64,
+    /// For which flow.
+    pub flow: u64,
+    /// Who accepted it.
+    pub payer: Neighbour,
+    /// The policy of the REFUND TLV (charging.md section 5.1): 0 none, 1 pro rata, 2 free if short.
+    pub policy: u8,
+    /// The threshold of policy 2.
+    pub threshold_ms: u64,
+}
+
+/// A part of what a meter came to last is given back by what was granted: of its newest postings
+/// first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refund {
+    /// When.
+    pub at_ms: u64,
+    /// Of which meter.
+    pub meter: Meter,
+    /// For how many milliseconds.
+    pub ms: u64,
+    /// How much, in ledger units; at most what is left of its postings.
+    pub amount: u128,
+    /// Why.
+    pub why: Interruption,
 }

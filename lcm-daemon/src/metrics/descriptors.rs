@@ -192,6 +192,27 @@ pub const PREEMPTED: Descriptor<1> = Descriptor::counter(
     "Reservations that gave way to others of higher priority (RFC 3181): ended, or reduced.",
 );
 
+/// Outages of what next hops had reserved, by reason.
+pub const OUTAGES: Descriptor<1> = Descriptor::counter(
+    "lcm_outages_total",
+    ["reason"],
+    "Times that what a next hop had reserved was no longer in place end to end, by reason.",
+);
+
+/// How long outages lasted.
+pub const OUTAGE_MS: Descriptor<0> = Descriptor::counter(
+    "lcm_outage_milliseconds_total",
+    [],
+    "Milliseconds of outages that are over, of all next hops.",
+);
+
+/// Contra entries for outages.
+pub const REFUNDS: Descriptor<1> = Descriptor::counter(
+    "lcm_refunds_total",
+    ["direction"],
+    "Contra entries for outages: given to who pays us, received from whom we pay.",
+);
+
 /// What became of diagnostic requests and replies (RFC 2745), by event.
 pub const DIAGNOSTICS: Descriptor<1> = Descriptor::counter(
     "lcm_diagnostics_total",

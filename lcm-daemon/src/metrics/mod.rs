@@ -78,6 +78,12 @@ pub struct Metrics {
     pub refresh_reduction: Counter<1>,
     /// See [`descriptors::PREEMPTED`].
     pub preempted: Counter<1>,
+    /// Outages.
+    pub outages: Counter<1>,
+    /// Milliseconds of outages.
+    pub outage_ms: Counter<0>,
+    /// Contra entries for outages.
+    pub refunds: Counter<1>,
     /// See [`descriptors::DIAGNOSTICS`].
     pub diagnostics: Counter<1>,
     /// See [`descriptors::RECEIVER_PROXY`].
@@ -146,6 +152,9 @@ impl Metrics {
             states_expired: counter(r, &descriptors::STATES_EXPIRED)?,
             refresh_reduction: counter(r, &descriptors::REFRESH_REDUCTION)?,
             preempted: counter(r, &descriptors::PREEMPTED)?,
+            outages: counter(r, &descriptors::OUTAGES)?,
+            outage_ms: counter(r, &descriptors::OUTAGE_MS)?,
+            refunds: counter(r, &descriptors::REFUNDS)?,
             diagnostics: counter(r, &descriptors::DIAGNOSTICS)?,
             receiver_proxy: counter(r, &descriptors::RECEIVER_PROXY)?,
             neighbour_news: counter(r, &descriptors::NEIGHBOUR_NEWS)?,

@@ -20,6 +20,9 @@ fn filled() -> Metrics {
     m.states_expired.set(["path"], 1);
     m.refresh_reduction.set(["acknowledged"], 2);
     m.preempted.set(["reduced"], 1);
+    m.outages.set(["silent"], 1);
+    m.outage_ms.set([], 1);
+    m.refunds.set(["given"], 1);
     m.diagnostics.set(["request"], 3);
     m.account_events.set(["warned"], 1);
     m.accounts.set(["open"], 1);

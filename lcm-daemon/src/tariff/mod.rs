@@ -10,6 +10,7 @@ mod congestion;
 mod flat;
 mod guaranteed;
 mod rate;
+mod refund;
 mod schedule;
 mod split;
 
@@ -24,6 +25,7 @@ pub use congestion::Congestion;
 pub use flat::Flat;
 pub use guaranteed::Guaranteed;
 pub use rate::Rate;
+pub use refund::Refunds;
 pub use schedule::{DAY_MINUTES, DAYS, Schedule, Window};
 pub use split::Split;
 
@@ -204,6 +206,8 @@ pub struct Tariff {
     pub congestion: Option<Congestion>,
     /// How what the previous hops behind the interface charge is shared by the next hops.
     pub split: Split,
+    /// What next hops are granted for outages.
+    pub refunds: Refunds,
 }
 
 /// What prices are multiplied by for the time being, in percent each.
@@ -235,7 +239,14 @@ impl Tariff {
     /// Prices for both service classes that are the same at all times.
     #[must_use]
     pub fn new(controlled_load: Class, guaranteed: Option<Class>) -> Self {
-        Self { controlled_load, guaranteed, schedule: None, congestion: None, split: Split::Equal }
+        Self {
+            controlled_load,
+            guaranteed,
+            schedule: None,
+            congestion: None,
+            split: Split::Equal,
+            refunds: Refunds::default(),
+        }
     }
 
     /// The tariff that charges nothing.
@@ -325,7 +336,8 @@ struct Prices<'a>(&'a Tariff);
 
 impl fmt::Display for Prices<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tariff { controlled_load, guaranteed, schedule, congestion, split: _ } = self.0;
+        let Tariff { controlled_load, guaranteed, schedule, congestion, refunds, split: _ } =
+            self.0;
         write!(f, "tariff = {controlled_load}")?;
         if let Some(class) = guaranteed {
             write!(f, "\nguaranteed_tariff = {class}")?;
@@ -336,7 +348,7 @@ impl fmt::Display for Prices<'_> {
         if let Some(congestion) = congestion {
             write!(f, "\ncongestion = {congestion}")?;
         }
-        Ok(())
+        refunds.fmt(f)
     }
 }
 

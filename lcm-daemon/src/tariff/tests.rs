@@ -85,3 +85,19 @@ fn prices_that_do_not_fit_are_the_greatest() {
     let class = Class::new(most, Most::Percent(300));
     assert_eq!(class.most(&Demand::quoted(&TSPEC)), u64::MAX);
 }
+
+#[test]
+fn r120_grants_go_by_the_service_class() {
+    use charging_model::{Grant, Span};
+    let short = Grant::FreeIfShort(Span(60_000));
+    let both = Refunds { controlled_load: Some(Grant::ProRata), guaranteed: Some(short) };
+    assert_eq!(both.of(Service::ControlledLoad), Grant::ProRata);
+    assert_eq!(both.of(Service::Guaranteed), short);
+    let one = Refunds { guaranteed: None, ..both };
+    assert_eq!(one.of(Service::Guaranteed), Grant::ProRata);
+    assert_eq!(Refunds::default().of(Service::Guaranteed), Grant::None);
+    // What is granted is a part of what a consent is given to.
+    let tariff = |refunds| Tariff { refunds, ..Tariff::free() };
+    assert_ne!(tariff(both).version(), tariff(one).version());
+    assert_eq!(tariff(Refunds::default()).version(), Tariff::free().version());
+}

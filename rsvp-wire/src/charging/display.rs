@@ -87,6 +87,9 @@ impl fmt::Display for Terms {
         for point in self.price_curve() {
             write!(f, " curve {} bit/s {}", point.bits_per_s, point.rate)?;
         }
+        for it in self.refunded() {
+            write!(f, " refunded {} for {} ms", it.amount, it.time_ms)?;
+        }
         for tlv in self.unknown_tlvs() {
             write!(f, " TLV {} ({} bytes)", tlv.kind, tlv.value.len())?;
         }

@@ -35,7 +35,7 @@ pub use chg_err::ChgErr;
 pub use dcpe::Dcpe;
 pub use error::ChargingError;
 pub use header::{ChargingFlags, EXPONENT, TIME_UNIT_SECOND, VERSION};
-pub use terms::{ExtraTerms, HopRecord, PricePoint, Refund, RefundPolicy, Terms};
+pub use terms::{ExtraTerms, HopRecord, PricePoint, Refund, RefundPolicy, Refunded, Terms};
 pub use tlv::{MAX_FRACTION_PPM, UnknownTlv, UnknownTlvs};
 pub use ucpe::Ucpe;
 

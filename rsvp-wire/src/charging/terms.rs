@@ -28,6 +28,24 @@ pub struct Refund {
     pub threshold: u16,
 }
 
+/// REFUNDED, a private TLV: what a payee has given back of one reservation instance so far (rule
+/// T11). It only grows, so that one which is lost is made up for by the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Refunded {
+    /// The payer's instance of the reservation.
+    pub instance: u32,
+    /// Which count of the payee this is.
+    pub since: u32,
+    /// The payer's address, folded into 32 bits: several may share an interface.
+    pub payer: u32,
+    /// Billed time that was given back, in milliseconds.
+    pub time_ms: u32,
+    /// How long ago that began which is still given back, in milliseconds; 0 if nothing is.
+    pub ago_ms: u32,
+    /// What was given back, in 10⁻¹⁵ currency units.
+    pub amount: u128,
+}
+
 /// HOP_RECORD: one hop's price, in path order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HopRecord {
@@ -84,6 +102,8 @@ pub struct ExtraTerms {
     /// PRICE_CURVE: at least one point, quantities ascending; linear between the points, the last
     /// slope continues.
     pub price_curve: Vec<PricePoint>,
+    /// REFUNDED: what was given back for outages, one for each reservation.
+    pub refunded: Vec<Refunded>,
     /// TLVs of unknown types in the order in which they came, whole and padded, byte for byte.
     pub unknown: Vec<u8>,
 }
@@ -93,6 +113,12 @@ impl Terms {
     #[must_use]
     pub fn hop_records(&self) -> &[HopRecord] {
         self.extra.as_ref().map_or(&[], |extra| &extra.hop_records)
+    }
+
+    /// What was given back for outages.
+    #[must_use]
+    pub fn refunded(&self) -> &[Refunded] {
+        self.extra.as_ref().map_or(&[], |extra| &extra.refunded)
     }
 
     /// The points of the PRICE_CURVE; none without one.

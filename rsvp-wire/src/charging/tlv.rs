@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::charging::{Account, ChargingError, HopRecord, PricePoint, Refund, Terms};
+use crate::charging::{Account, ChargingError, HopRecord, PricePoint, Refund, Refunded, Terms};
 use crate::writer::Sink;
 
 /// The whole: a sender that pays everything.
@@ -25,6 +25,8 @@ mod tlv_type {
     pub(super) const HOP_RECORD: u8 = 10;
     pub(super) const PRICE_CURVE: u8 = 11;
     pub(super) const ESTABLISHED: u8 = 12;
+    /// The first of the private types.
+    pub(super) const REFUNDED: u8 = 128;
 }
 
 /// One TLV as it stands in an element.
@@ -97,6 +99,21 @@ impl<'a> Tlv<'a> {
     fn refund(&self) -> Result<Refund, ChargingError> {
         let [policy, _, high, low] = self.fixed()?;
         Ok(Refund { policy: policy.into(), threshold: u16::from_be_bytes([high, low]) })
+    }
+
+    fn refunded(&self) -> Result<Refunded, ChargingError> {
+        let bytes: [u8; 36] = self.fixed()?;
+        let (words, amount) = bytes.split_at(20);
+        let mut words = words.as_chunks::<4>().0.iter().map(|word| u32::from_be_bytes(*word));
+        let mut word = || words.next().unwrap_or_default();
+        Ok(Refunded {
+            instance: word(),
+            since: word(),
+            payer: word(),
+            time_ms: word(),
+            ago_ms: word(),
+            amount: amount.try_into().map_or(0, u128::from_be_bytes),
+        })
     }
 
     fn hop_record(&self) -> Result<HopRecord, ChargingError> {
@@ -191,6 +208,10 @@ impl Terms {
                 self.extra_mut().price_curve = curve;
                 Ok(())
             }
+            tlv_type::REFUNDED => {
+                self.extra_mut().refunded.push(tlv.refunded()?);
+                Ok(())
+            }
             _ if tlv.flags & MUST_UNDERSTAND != 0 => {
                 Err(ChargingError::MustUnderstand { offset: tlv.offset, tlv_type: tlv.kind })
             }
@@ -244,6 +265,14 @@ impl Terms {
             }
         }
         put_u32(sink, tlv_type::ESTABLISHED, self.established);
+        for it in self.refunded() {
+            put_tlv(sink, tlv_type::REFUNDED, |sink| {
+                for word in [it.instance, it.since, it.payer, it.time_ms, it.ago_ms] {
+                    sink.put_u32(word);
+                }
+                sink.put(&it.amount.to_be_bytes());
+            });
+        }
         sink.put(self.unknown());
     }
 }

@@ -139,7 +139,16 @@ fn extra() -> impl Strategy<Value = ExtraTerms> {
     let curve = proptest::collection::btree_map(any::<u64>(), any::<u64>(), 0..4).prop_map(|map| {
         map.into_iter().map(|(bits_per_s, rate)| PricePoint { bits_per_s, rate }).collect()
     });
-    let unknown = vec((13..=u8::MAX, 0..0x80_u8, vec(any::<u8>(), 0..9)), 0..3).prop_map(|tlvs| {
+    let refunded = (any::<[u32; 5]>(), any::<u128>()).prop_map(|(words, amount)| Refunded {
+        instance: words[0],
+        since: words[1],
+        payer: words[2],
+        time_ms: words[3],
+        ago_ms: words[4],
+        amount,
+    });
+    let kinds = (13..=u8::MAX).prop_filter("known", |kind| *kind != 128);
+    let unknown = vec((kinds, 0..0x80_u8, vec(any::<u8>(), 0..9)), 0..3).prop_map(|tlvs| {
         let mut bytes = Vec::new();
         for (kind, flags, value) in tlvs {
             bytes.extend([0, 4 + value.len() as u8, kind, flags]);
@@ -148,11 +157,14 @@ fn extra() -> impl Strategy<Value = ExtraTerms> {
         }
         bytes
     });
-    (vec(record, 0..3), curve, unknown).prop_map(|(hop_records, price_curve, unknown)| ExtraTerms {
-        hop_records,
-        price_curve,
-        unknown,
-    })
+    (vec(record, 0..3), curve, vec(refunded, 0..3), unknown).prop_map(
+        |(hop_records, price_curve, refunded, unknown)| ExtraTerms {
+            hop_records,
+            price_curve,
+            refunded,
+            unknown,
+        },
+    )
 }
 
 prop_compose! {

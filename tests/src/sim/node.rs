@@ -16,7 +16,7 @@ use lcm_daemon::engine::{
 use lcm_daemon::kernel::Interface;
 use lcm_daemon::ledger::record::{Body, Neighbour};
 use lcm_daemon::ledger::replay::Replay;
-use lcm_daemon::tariff::{Bucket, Class, Most, Tariff};
+use lcm_daemon::tariff::{Bucket, Class, Most, Refunds, Tariff};
 
 use rsvp_wire::digest::Algorithm;
 use rsvp_wire::object::{Filter, Session};
@@ -61,6 +61,8 @@ pub struct NodeConfig {
     pub preemption: Preemption,
     /// What those who ask see of charges.
     pub charges: Charges,
+    /// What next hops are granted for outages, everywhere.
+    pub refunds: Refunds,
     /// Who may ask from wherever.
     pub requesters: Option<Prefix>,
     /// What customers that ask are told of where their charges arise.
@@ -154,6 +156,7 @@ impl Default for NodeConfig {
             secured: None,
             preemption: Preemption::Off,
             charges: Charges::Own,
+            refunds: Refunds::default(),
             requesters: None,
             hop_record: HopRecords::None,
             trusted: None,
@@ -491,7 +494,7 @@ pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Opt
         non_rsvp_hop: false,
         reservable_bits_per_s: reservable.unwrap_or(NO_LIMIT),
         charging: charges,
-        tariff,
+        tariff: Tariff { refunds: shared.refunds, ..tariff },
         validity_ms: shared.validity_ms,
         refresh_ms: shared.refresh_ms,
         refresh_reduction: reduces,

@@ -8,6 +8,7 @@
 //!  money.rs      the prices and payments, by `charging_model::tree`
 //!  compare.rs    what the daemons show, against both
 //!  play.rs       disturb, come to rest, compare; at last tear everything down
+//!  scenario.rs   scenarios with a name, and their figures
 //!  run.rs        the program: arguments, many networks, reports
 //! ```
 
@@ -24,10 +25,12 @@ mod plan;
 mod play;
 mod reference;
 mod run;
+mod scenario;
 mod world;
 
 pub use compare::Difference;
 pub use plan::Plan;
 pub use play::{Failure, Totals, play};
 pub use run::{main, series};
+pub use scenario::{Figures, Scenario, stage};
 pub use world::World;

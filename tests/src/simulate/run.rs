@@ -11,6 +11,7 @@ use clap::Parser;
 
 use super::plan::Plan;
 use super::play::{Failure, Totals, play};
+use super::scenario::{Scenario, stage};
 
 /// Differences that a report shows; the rest follows from them as a rule.
 const SHOWN: usize = 12;
@@ -33,6 +34,9 @@ struct Arguments {
     /// Plays this many networks, with sizes from 4 nodes to --nodes.
     #[arg(long)]
     networks: Option<u64>,
+    /// Plays this scenario instead of a random life, and prints its figures.
+    #[arg(long, value_enum)]
+    scenario: Option<Scenario>,
     /// Also prints every message of the network.
     #[arg(long)]
     story: bool,
@@ -41,6 +45,10 @@ struct Arguments {
 /// Runs the program.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(scenario) = arguments.scenario {
+        println!("{}", stage(scenario, arguments.seed));
+        return ExitCode::SUCCESS;
+    }
     // A panic is reported as what it is: the end of one network.
     panic::set_hook(Box::new(|_| {}));
     let begun = Instant::now();

@@ -11,6 +11,7 @@
 
 mod accounts;
 mod disk;
+mod outage;
 mod periods;
 mod restart;
 mod rights;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         ("r003_books_go_on_where_they_stopped", restart::stopped),
         ("periods_are_closed_put_away_and_gone_on_with", periods::closed_and_put_away),
         ("r104_what_ended_is_put_away_when_its_hold_has_passed", periods::held),
+        ("r009_what_was_paid_for_a_dead_router_is_given_back_in_both_books", outage::given_back),
         ("r047_nothing_new_is_agreed_to_while_the_disk_is_full", disk::full),
         ("r047_nothing_new_is_agreed_to_while_the_disk_can_be_read_only", disk::read_only),
         #[cfg(target_arch = "x86_64")]

@@ -201,6 +201,9 @@ fn what_is_ended_is_paid_for_no_longer() {
     assert_eq!(crowd.errors_sent(crowd.a, ENDED).len(), 1);
     assert_eq!(crowd.sent(crowd.a, MessageType::ResvTear).len(), 1, "upstream");
     assert_eq!(crowd.errors(0)[0], ENDED);
+    let outages = |node| crowd.net.node(node).engine().counters().outages.clone();
+    assert_eq!(Vec::from_iter(outages(crowd.a)), [("preempted", 1)]);
+    assert_eq!(Vec::from_iter(outages(crowd.b)), [("refused", 1)]);
     crowd.net.run_ms(8 * R_MS);
     assert_eq!(crowd.standing(), [None, Some(WHOLE), None]);
     assert_eq!(crowd.errors(0)[1..], [REFUSED], "it asks again, and finds no room");

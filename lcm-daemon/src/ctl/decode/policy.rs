@@ -1,7 +1,8 @@
 //! Policy elements as JSON: `ptype`, `length`, `name`, then the fields.
 
 use rsvp_wire::charging::{
-    Account, ChargingError, ChargingFlags, ChgErr, Dcpe, HopRecord, PricePoint, Terms, Ucpe,
+    Account, ChargingError, ChargingFlags, ChgErr, Dcpe, HopRecord, PricePoint, Refunded, Terms,
+    Ucpe,
 };
 use rsvp_wire::iana::{self, ptype};
 use rsvp_wire::object::PolicyElement;
@@ -188,6 +189,16 @@ fn terms(record: &mut Record, terms: &Terms) {
     };
     put_list(record, "hop_records", terms.hop_records().iter().map(hop).collect());
     put_list(record, "price_curve", terms.price_curve().iter().map(point).collect());
+    let refunded = |it: &Refunded| {
+        Record::new()
+            .with("instance", it.instance)
+            .with("since", it.since)
+            .with("payer", it.payer)
+            .with("time_ms", it.time_ms)
+            .with("ago_ms", it.ago_ms)
+            .with_text("amount", it.amount)
+    };
+    put_list(record, "refunded", terms.refunded().iter().map(refunded).collect());
     let unknown = terms.unknown_tlvs().map(|tlv| {
         Record::new().with("type", tlv.kind).with("flags", tlv.flags).with("data", hex(tlv.value))
     });

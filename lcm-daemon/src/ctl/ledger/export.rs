@@ -90,6 +90,10 @@ const RECORDS: &[&str] = &[
     "carried_in",
     "carried_out",
     "parts",
+    "state",
+    "policy",
+    "threshold_ms",
+    "ms",
 ];
 
 /// Columns of postings; docs/ledger.md.
@@ -296,6 +300,30 @@ fn by_hand(row: Row, body: &Body) -> Row {
             .text("payment", name(arises.meter.payment))
             .neighbour(&arises.meter.neighbour)
             .text("parts", parts(&arises.parts)),
+        Body::Outage(outage) => row
+            .text("kind", "outage")
+            .number("at_ms", outage.at_ms)
+            .number("from_ms", outage.from_ms)
+            .number("flow", outage.flow)
+            .neighbour(&outage.payer)
+            .text("cause", outage.why.name())
+            .text("state", if outage.over { "over" } else { "out" }),
+        Body::Granted(granted) => row
+            .text("kind", "granted")
+            .number("at_ms", granted.at_ms)
+            .number("flow", granted.flow)
+            .neighbour(&granted.payer)
+            .number("policy", granted.policy)
+            .number("threshold_ms", granted.threshold_ms),
+        Body::Refund(refund) => row
+            .text("kind", "refund")
+            .number("at_ms", refund.at_ms)
+            .number("flow", refund.meter.flow)
+            .text("payment", name(refund.meter.payment))
+            .neighbour(&refund.meter.neighbour)
+            .number("ms", refund.ms)
+            .text("amount", refund.amount)
+            .text("cause", refund.why.name()),
         _ => row,
     }
 }

@@ -153,8 +153,8 @@ impl Books {
     }
 
     /// A part of what a neighbour paid is given back to it; negative, of what it was paid.
-    pub(crate) fn give_back(&mut self, neighbour: IpAddr, amount: i128) {
-        let account = self.touch((neighbour, false));
+    pub(crate) fn give_back(&mut self, party: Party, amount: i128) {
+        let account = self.touch(party);
         account.given_back = add(account.given_back, Amount(amount));
     }
 

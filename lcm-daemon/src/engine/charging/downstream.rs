@@ -21,7 +21,8 @@ use super::audit::{AlarmKind, Link, note};
 use super::exchange::{self, Foreign};
 use super::upstream::SERVICE;
 use super::{
-    Accounts, Context, Fault, Priced, branch, charges_on, clock, detail, journal, pricing, serials,
+    Accounts, Context, Fault, Priced, assurance, branch, charges_on, clock, detail, journal,
+    pricing, serials,
 };
 use crate::ledger::record::Neighbour;
 
@@ -193,6 +194,14 @@ pub(super) fn announce(
             }
             match heard {
                 Ok(Heard::Changed | Heard::Refreshed | Heard::Inconsistent { .. }) => {
+                    assurance::hear(
+                        core,
+                        now,
+                        psb,
+                        arrived.session,
+                        said.foreign.is_some(),
+                        &dcpe.terms,
+                    );
                     let k = u32::from(core.config.rsvp.lifetime_multiplier);
                     let slow = *refresh_ms > arrived.refresh_ms;
                     let held = if slow { lifetime(*refresh_ms, k) } else { Default::default() };
@@ -386,7 +395,8 @@ pub(crate) fn sync_groups(
         flow.remove_group(clock(now), group);
         torn.push(group);
     }
-    for Priced { interface, price, locals } in wanted {
+    for Priced { interface, price, locals, refund } in wanted {
+        flow.set_refund(*interface, *refund);
         if flow.reprice(clock(now), *interface, *price, locals).is_err() {
             core.counters.drop("price_overflow");
         }
@@ -430,6 +440,7 @@ pub(super) fn downstream_elements(
         let neighbour = to.map(|hop| hop.address).or(only);
         let quote = quote?;
         let mut dcpe = dcpe_of(context, psb, neighbour, &quote);
+        assurance::write(now, psb, (interface, to.map(|hop| hop.address)), &mut dcpe.terms);
         dcpe.terms.quantity = told.then_some(quote.quantity);
         if let Some(hop) = to.map(|hop| hop.address).or(only.filter(|_| alone)) {
             detail::tell(context, psb, (branch(interface, hop), own), &quote, &mut dcpe.terms);

@@ -13,9 +13,9 @@ use super::super::record::RecordId;
 use super::super::rsb::LOCAL;
 use super::super::time::{Instant, Now};
 use super::super::{Core, Engine};
-use super::clock;
 use super::exchange::Border;
 use super::unwritten::{Opening, Waiting};
+use super::{assurance, clock};
 use crate::ledger::record;
 use crate::ledger::record::{
     AccountId, Body, Cause, Closed, Consent, Gap, Meter, Neighbour, Offer,
@@ -43,6 +43,7 @@ pub(super) fn take(core: &mut Core, now: Now, psb: &mut Psb) {
     let internal =
         |who| charging.as_ref().is_some_and(|context| context.is_internal(interfaces, who));
     books.take(phop, flow, border, internal);
+    assurance::take(core, now, psb);
 }
 
 impl Engine {
@@ -91,6 +92,7 @@ fn declare(core: &mut Core, now: Now, session: Session, psb: &mut Psb) {
     let incoming = psb.incoming;
     core.outbox.record(Body::Flow(record::Flow::new(number, session, psb.sender)));
     let Some(flow) = psb.flow.as_mut() else { return };
+    flow.forget_metered();
     for view in flow.branches() {
         if core.is_internal(neighbour(view.key)) {
             continue;
@@ -174,7 +176,7 @@ fn neighbour_of(body: &Body) -> Option<Neighbour> {
     }
 }
 
-fn meter(flow: u64, phop: Option<Neighbour>, entry: Entry) -> Option<Meter> {
+pub(super) fn meter(flow: u64, phop: Option<Neighbour>, entry: Entry) -> Option<Meter> {
     let next = |key: BranchKey| (key.group != LOCAL).then(|| neighbour(key));
     let (payment, neighbour) = match entry {
         Entry::ReceiverPaymentFrom(key) => (record::Payment::ReceiverIn, next(key)?),

@@ -4,6 +4,7 @@
 //! whether a payment is good, and tells what came and went.
 
 mod accounts;
+mod assurance;
 mod audit;
 mod books;
 mod context;
@@ -23,6 +24,7 @@ mod upstream;
 mod view;
 
 pub(crate) use accounts::Accounts;
+pub(crate) use assurance::{broken, lost, silent};
 pub use audit::{Alarm, AlarmKind, AuditView};
 pub(crate) use audit::{Audit, show as show_audit};
 pub(crate) use books::Books;

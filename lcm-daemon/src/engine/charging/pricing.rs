@@ -1,7 +1,7 @@
 //! What a sender's reservations cost on each interface, by its tariff and what is reserved.
 
 use charging_model::flow::Price;
-use charging_model::{BranchKey, Flowspec, Rate, Span, shared_local_prices};
+use charging_model::{BranchKey, Flowspec, Grant, Rate, Span, shared_local_prices};
 use rsvp_wire::object::{FlowSpec, Style, Tspec};
 
 use super::super::Core;
@@ -10,7 +10,7 @@ use super::super::resv::Request;
 use super::super::rsb::{LOCAL, Rsb};
 use super::super::session::SessionState;
 use super::charges_on;
-use crate::tariff::Demand;
+use crate::tariff::{Demand, Service};
 
 /// The price of an interface for one sender.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub(crate) struct Priced {
     pub(crate) price: Price,
     /// For each branch, where that goes by what it reserves.
     pub(crate) locals: Vec<(BranchKey, Rate)>,
+    /// What next hops there are granted for outages.
+    pub(crate) refund: Grant,
 }
 
 /// The price of an interface for whoever would reserve all that a sender sends, and the most that
@@ -121,15 +123,28 @@ impl SessionState {
             if !shared && goes_by_quantity(core, psb, interface) {
                 locals = self.own_prices(core, psb, interface, gateway);
             }
-            Some(Priced { interface, price, locals })
+            let refund = self.granted(core, interface);
+            Some(Priced { interface, price, locals, refund })
         };
         let charging = outgoing.iter().filter(|interface| charges_on(core, psb, **interface));
         let mut prices: Vec<Priced> = charging.filter_map(price_on).collect();
         if self.receiver.is_some() {
             let (price, locals) = (Price::default(), Vec::new());
-            prices.push(Priced { interface: LOCAL, price, locals });
+            prices.push(Priced { interface: LOCAL, price, locals, refund: Grant::None });
         }
         prices
+    }
+
+    /// What next hops on an interface are granted for outages: by the class of what is reserved, and
+    /// by controlled load before anything is.
+    fn granted(&self, core: &Core, interface: u32) -> Grant {
+        let Some(port) = core.interfaces.get(interface) else { return Grant::None };
+        let reserved = self.reservations.first().map(|rsb| &rsb.flowspec);
+        let class = match reserved {
+            Some(FlowSpec::Guaranteed { .. }) => Service::Guaranteed,
+            _ => Service::ControlledLoad,
+        };
+        port.settings.tariff.refunds.of(class)
     }
 
     /// What each branch of a sender costs on an interface, by what it reserves; as it was while the

@@ -375,6 +375,15 @@ impl Purses {
         self.change(now, place, |account| account.purse.refund(amount));
     }
 
+    /// A part of what a meter came to is given back: to the account that it spends of, or spent of.
+    pub(crate) fn refund(&mut self, now: Now, meter: Meter, named: Option<&Named>, amount: u128) {
+        let user = self.users.get(&meter).and_then(|user| user.place);
+        let Some(place) = user.or_else(|| self.resolve(meter.neighbour.address, named)) else {
+            return;
+        };
+        self.change(now, place, |account| account.purse.refund(amount));
+    }
+
     /// Puts a user that stands still on the account that is its by now.
     fn settle_place(&mut self, now: Now, meter: Meter) {
         let Some(user) = self.users.get(&meter) else { return };

@@ -21,8 +21,8 @@ use super::super::rsb::Rsb;
 use super::super::time::{Instant, Now};
 use super::audit::{self, AlarmKind, Link, note};
 use super::{
-    Accounts, ChargingFault, Context, Denied, Fault, branch, charges_on, clock, detail, exchange,
-    journal, pricing, serials, unwritten, wire_account,
+    Accounts, ChargingFault, Context, Denied, Fault, assurance, branch, charges_on, clock, detail,
+    exchange, journal, pricing, serials, unwritten, wire_account,
 };
 use crate::config::MissingPayment;
 use crate::ledger::record::Neighbour;
@@ -282,6 +282,7 @@ fn take_payment(
     }
     let verdict = pay(core, now, session, psb, key, payment, local)?;
     detail::asks(core, psb, key, detail::wants_hops(ucpe));
+    assurance::agree(core, now, psb, key, &ucpe.terms);
     match verdict {
         Some(Verdict::Kept { required, .. }) => {
             core.counters.payments_kept += 1;
@@ -566,6 +567,8 @@ pub(super) fn own_payment(core: &mut Core, now: Now, psb: &mut Psb) -> Option<Uc
     journal::take(core, now, psb);
     let paid = paid?;
     let mut ucpe = ucpe_of(core.charging.as_ref()?, psb.payee(), &paid);
+    let accepted = psb.flow.as_ref().map(|flow| flow.refund_accepted()).unwrap_or_default();
+    ucpe.terms.refund = assurance::of_grant(accepted);
     exchange::sell(core, now, psb, &paid, &mut ucpe);
     detail::ask(core, psb, &mut ucpe);
     Some(ucpe)

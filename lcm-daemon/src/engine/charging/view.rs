@@ -1,11 +1,13 @@
 //! Charging state as operators read it.
 
-use charging_model::BranchKey;
+use charging_model::{BranchKey, Flow};
 
 use super::super::Core;
 use super::super::psb::Psb;
 use super::super::rsb::{LOCAL, Rsb};
-use super::super::show::{DownstreamView, PaymentView, QuoteView, UpstreamView, interface_name};
+use super::super::show::{
+    DownstreamView, PaymentView, QualityView, QuoteView, UpstreamView, interface_name,
+};
 use super::super::time::Now;
 use super::audit::evidence;
 use super::{account_text, branch, clock};
@@ -76,6 +78,17 @@ pub(crate) fn show_upstream<'a>(
     payers.filter_map(move |payer| show_payer(now, psb, branch(rsb.outgoing, payer)))
 }
 
+/// Whether what a branch reserves is and was in place.
+fn quality(now: Now, flow: &Flow, key: BranchKey) -> QualityView {
+    let (quality, now) = (flow.quality(key), clock(now).now);
+    QualityView {
+        in_place_ms: quality.in_place.map(|since| now.since(since).0),
+        outage: quality.outage.map(|(_, why)| why.name().to_owned()),
+        outages: quality.outages,
+        outage_ms: quality.outage_time(now).0,
+    }
+}
+
 fn show_payer(now: Now, psb: &Psb, key: BranchKey) -> Option<UpstreamView> {
     let flow = psb.flow.as_ref()?;
     let view = flow.branch(key)?;
@@ -103,5 +116,6 @@ fn show_payer(now: Now, psb: &Psb, key: BranchKey) -> Option<UpstreamView> {
         account: Some(account_text(&view.account)),
         mismatch: (!mismatches.is_empty()).then(|| mismatches.join("; ")),
         alarm: flow.mismatches(key).any(|(_, raised)| raised),
+        quality: quality(now, flow, key),
     })
 }

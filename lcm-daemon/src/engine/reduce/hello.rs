@@ -157,8 +157,9 @@ impl Peer {
 }
 
 impl Outbox {
-    /// Asks the neighbours that are due whether they are alive, and sees who is not.
-    pub(super) fn greet_due(&mut self, counters: &mut Counters, now: Instant) {
+    /// Asks the neighbours that are due whether they are alive; who has just become silent.
+    pub(super) fn greet_due(&mut self, counters: &mut Counters, now: Instant) -> Vec<PeerKey> {
+        let mut fallen = Vec::new();
         while let Some(&(at, key)) = self.reduce.hellos.first().filter(|(at, _)| *at <= now) {
             self.reduce.hellos.remove(&(at, key));
             let Some(peer) = self.reduce.peers.get_mut(&key) else { continue };
@@ -185,12 +186,14 @@ impl Outbox {
                 greeting.asked.is_some_and(|at| now.since(at) < greeting.period.as_micros());
             self.reduce.hellos.insert((next, key));
             if silent {
+                fallen.push(key);
                 self.tell(counters, key, NeighbourNews::Silent);
             }
             if !asked {
                 self.hello(counters, key, false);
             }
         }
+        fallen
     }
 
     pub(super) fn tell(&mut self, counters: &mut Counters, key: PeerKey, news: NeighbourNews) {

@@ -211,6 +211,13 @@ pub enum Wrong {
         /// What is left.
         left: u128,
     },
+    /// More is given back than is left of all that a meter came to in this run.
+    RefundTooLarge {
+        /// What is given back.
+        amount: u128,
+        /// What is left.
+        left: u128,
+    },
     /// The posting is disputed already.
     DisputedAlready {
         /// Which posting.
@@ -304,6 +311,9 @@ impl fmt::Display for Wrong {
             Self::EmptyContra { of } => write!(f, "gives back nothing of posting {of}"),
             Self::ContraTooLarge { of, amount, left } => {
                 write!(f, "gives back {amount} of posting {of}, of which {left} is left")
+            }
+            Self::RefundTooLarge { amount, left } => {
+                write!(f, "gives back {amount} of a meter that came to no more than {left}")
             }
             Self::DisputedAlready { of } => write!(f, "posting {of} is disputed already"),
             Self::NotDisputed { of } => write!(f, "posting {of} is not disputed"),

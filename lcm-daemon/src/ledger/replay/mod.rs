@@ -19,6 +19,7 @@ mod flows;
 mod pages;
 mod posting;
 mod purses;
+mod refund;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -76,11 +77,24 @@ struct Overdue {
 pub struct Applied {
     first: Option<Posting>,
     more: Vec<Posting>,
+    /// What a grant gave back of which postings.
+    returned: Vec<(u64, u128)>,
 }
 
 impl Applied {
     fn one(posting: Option<Posting>) -> Self {
-        Self { first: posting, more: Vec::new() }
+        Self { first: posting, ..Self::default() }
+    }
+
+    /// The postings that it closed.
+    pub fn postings(&self) -> impl Iterator<Item = &Posting> {
+        self.first.iter().chain(&self.more)
+    }
+
+    /// What a record of a grant gives back, by the numbers of the postings.
+    #[must_use]
+    pub fn returned(&self) -> &[(u64, u128)] {
+        &self.returned
     }
 }
 
@@ -158,6 +172,9 @@ impl Replay {
             }
             // It says where amounts arise, and changes none.
             Body::Arises(_) => drop(self.running()?),
+            Body::Outage(outage) => self.noted(outage.flow, outage.at_ms)?,
+            Body::Granted(granted) => self.noted(granted.flow, granted.at_ms)?,
+            Body::Refund(refund) => return self.refund(refund),
         }
         Ok(Applied::default())
     }
@@ -585,6 +602,12 @@ impl Replay {
         self.run.as_ref().map(|run| Moment { boot: run.boot, stamp: run.proved })
     }
 
+    /// An instant of this run by both clocks.
+    #[must_use]
+    pub fn dated(&self, at_ms: u64) -> Option<Stamp> {
+        self.run.as_ref().map(|run| run.dated(at_ms))
+    }
+
     /// Whether the last run stopped in order.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
@@ -778,6 +801,9 @@ fn about(body: &Body) -> (Option<u64>, Option<Neighbour>) {
         Body::Closed(closed) => (Some(closed.flow), Some(closed.payer)),
         Body::Exchange(exchange) => (Some(exchange.flow), Some(exchange.payee)),
         Body::Arises(Arises { meter, .. }) => (Some(meter.flow), Some(meter.neighbour)),
+        Body::Outage(outage) => (Some(outage.flow), Some(outage.payer)),
+        Body::Granted(granted) => (Some(granted.flow), Some(granted.payer)),
+        Body::Refund(refund) => (Some(refund.meter.flow), Some(refund.meter.neighbour)),
         _ => (None, None),
     }
 }

@@ -1,6 +1,7 @@
 //! Postings after they were made: what is given back, disputed, final.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +99,8 @@ struct Kept {
     ms: u64,
     sides: Sides,
     tenure: TenureRef,
+    /// Tells meters of all runs apart, nearly always.
+    meter: u32,
 }
 
 impl Kept {
@@ -118,6 +121,9 @@ pub(super) struct Postings {
     /// What was given back, by posting.
     returned: BTreeMap<u64, u128>,
     disputed: BTreeSet<u64>,
+    /// What of it was by hand, and no grant gave back since: it is given back once.
+    #[serde(skip)]
+    by_hand: BTreeMap<u64, u128>,
     /// The last end of a period.
     period: Option<(u64, Moment)>,
 }
@@ -155,12 +161,20 @@ impl Postings {
 
     pub(super) fn keep(&mut self, posting: &Posting) {
         let Posting { number, rate, from, to, debit, credit, tenure, .. } = *posting;
+        let meter = self.digest(&posting.meter);
         let in_order = self.kept.last().is_none_or(|last| last.number < number);
         if in_order && self.sorted == self.kept.len() {
             self.sorted += 1;
         }
         let ms = to.at_ms.saturating_sub(from.at_ms);
-        self.kept.push(Kept { number, rate, ms, sides: Sides { debit, credit }, tenure });
+        self.kept.push(Kept { number, rate, ms, sides: Sides { debit, credit }, tenure, meter });
+    }
+
+    fn digest(&self, meter: &Meter) -> u32 {
+        let mut hasher = DefaultHasher::default();
+        (self.runs.len(), meter).hash(&mut hasher);
+        // The lower half tells as many apart as there are.
+        hasher.finish() as u32
     }
 
     fn find(&mut self, number: u64) -> Result<Kept, Wrong> {
@@ -192,6 +206,7 @@ impl Postings {
         let Sides { debit, credit } = kept.sides;
         accounts.transfer(Sides { debit: credit, credit: debit }, amount)?;
         self.returned.insert(of, before.saturating_add(amount));
+        *self.by_hand.entry(of).or_default() += amount;
         Ok(debit)
     }
 
@@ -200,6 +215,43 @@ impl Postings {
         let kept = self.find(of)?;
         let left = kept.amount().saturating_sub(self.returned(of));
         Ok((kept.sides.debit, kept.sides.credit, left))
+    }
+
+    /// Gives back a part of what a meter came to in this run, its newest postings first; of which
+    /// ones how much, and to whom. What was given back of them by hand is not given back again.
+    pub(super) fn refund(
+        &mut self,
+        accounts: &mut Accounts,
+        meter: &Meter,
+        amount: u128,
+    ) -> Result<Vec<(u64, u128, AccountRef)>, Wrong> {
+        let digest = self.digest(meter);
+        let (mut rest, mut parts) = (amount, Vec::new());
+        for kept in self.kept.iter().rev().filter(|kept| kept.meter == digest) {
+            if rest == 0 {
+                break;
+            }
+            let part = kept.amount().saturating_sub(self.returned(kept.number)).min(rest);
+            rest -= part;
+            if part > 0 {
+                parts.push((kept.number, part, kept.sides));
+            }
+            if let Some(by_hand) = self.by_hand.get_mut(&kept.number) {
+                let known = rest.min(*by_hand);
+                *by_hand -= known;
+                rest -= known;
+            }
+        }
+        if rest > 0 || amount == 0 {
+            return Err(Wrong::RefundTooLarge { amount, left: amount - rest });
+        }
+        let mut given = Vec::with_capacity(parts.len());
+        for (number, part, Sides { debit, credit }) in parts {
+            accounts.transfer(Sides { debit: credit, credit: debit }, part)?;
+            *self.returned.entry(number).or_default() += part;
+            given.push((number, part, debit));
+        }
+        Ok(given)
     }
 
     pub(super) fn dispute(&mut self, dispute: &Dispute) -> Result<(), Wrong> {
@@ -287,6 +339,7 @@ impl Postings {
         self.kept = Vec::new();
         self.sorted = 0;
         self.returned.clear();
+        self.by_hand.clear();
         self.disputed.clear();
         Former { tenures: std::mem::take(&mut self.tenures), places: BTreeMap::new() }
     }

@@ -53,6 +53,55 @@ fn r003_contra_entries_give_back_at_most_what_was_posted() {
     assert_eq!(play(&open).unwrap_err().what, Wrong::NoSuchPosting { of: 4 });
 }
 
+/// 1,000 that record 4 opened and 600 that record 5 did, of one meter.
+fn refunded(more: &[Body]) -> Result<(Replay, Vec<Posting>), Fault> {
+    let rp = meter(1, ReceiverIn, 2);
+    let mut records = books(true);
+    records.truncate(4);
+    records.extend([runs(30, rp, 20, Terms), runs(60, rp, 0, Terms)]);
+    records.extend_from_slice(more);
+    play(&records)
+}
+
+fn refund(meter: Meter, amount: u128) -> Body {
+    Body::Refund(record::Refund {
+        at_ms: 60,
+        meter,
+        ms: 1,
+        amount,
+        why: record::Interruption::Silent,
+    })
+}
+
+#[test]
+fn r009_a_grant_gives_the_newest_postings_of_its_meter_back_first() {
+    let rp = meter(1, ReceiverIn, 2);
+    let (replay, _) = refunded(&[refund(rp, 500), refund(rp, 300)]).unwrap();
+    assert_eq!((replay.returned(5), replay.returned(4)), (600, 200));
+    assert_eq!(own(&replay, ReceiverIn), 800);
+    let what = |more: &[Body]| refunded(more).unwrap_err().what;
+    let too_large = |amount, left| Wrong::RefundTooLarge { amount, left };
+    assert_eq!(what(&[refund(rp, 1_601)]), too_large(1_601, 1_600));
+    assert_eq!(what(&[refund(rp, 1_000), refund(rp, 601)]), too_large(601, 600));
+    assert_eq!(what(&[refund(rp, 0)]), too_large(0, 0));
+    // Neither of another meter, nor of one that ran before this start.
+    assert_eq!(what(&[refund(meter(1, ReceiverIn, 3), 1)]), too_large(1, 0));
+    assert_eq!(what(&[started(1, 60), flow(1), refund(rp, 1)]), too_large(1, 0));
+}
+
+#[test]
+fn r009_what_was_given_back_by_hand_no_grant_gives_back_again() {
+    let rp = meter(1, ReceiverIn, 2);
+    let by_hand = [contra(5, 600), contra(4, 100)];
+    let (replay, _) = refunded(&[&by_hand[..], &[refund(rp, 1_600)]].concat()).unwrap();
+    assert_eq!((replay.returned(5), replay.returned(4)), (600, 1_000));
+    assert_eq!(own(&replay, ReceiverIn), 0);
+    // And that counts once only.
+    let twice = [&by_hand[..], &[refund(rp, 600), refund(rp, 1_001)]].concat();
+    let too_large = Wrong::RefundTooLarge { amount: 1_001, left: 1_000 };
+    assert_eq!(refunded(&twice).unwrap_err().what, too_large);
+}
+
 #[test]
 fn disputes_open_and_end_once() {
     let what = |more: &[Body]| with(true, more).unwrap_err().what;
