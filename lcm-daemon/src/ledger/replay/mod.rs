@@ -13,6 +13,7 @@
 //! No clock, no file: the same records give the same books, on any machine.
 
 mod accounts;
+mod applied;
 mod bills;
 mod fault;
 mod flows;
@@ -27,6 +28,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use accounts::{Account, AccountRef};
+pub use applied::Applied;
 pub use bills::half_even;
 pub use fault::{Fault, Wrong, name};
 pub use posting::{ByState, GivenBack, Posting, State, TenureRef};
@@ -70,41 +72,6 @@ struct Overdue {
     payment: Payment,
     with: NeighbourRef,
     since_ms: u64,
-}
-
-/// What a record came to: the postings that it closed, mostly one or none.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Applied {
-    first: Option<Posting>,
-    more: Vec<Posting>,
-    /// What a grant gave back of which postings.
-    returned: Vec<(u64, u128)>,
-}
-
-impl Applied {
-    fn one(posting: Option<Posting>) -> Self {
-        Self { first: posting, ..Self::default() }
-    }
-
-    /// The postings that it closed.
-    pub fn postings(&self) -> impl Iterator<Item = &Posting> {
-        self.first.iter().chain(&self.more)
-    }
-
-    /// What a record of a grant gives back, by the numbers of the postings.
-    #[must_use]
-    pub fn returned(&self) -> &[(u64, u128)] {
-        &self.returned
-    }
-}
-
-impl IntoIterator for Applied {
-    type Item = Posting;
-    type IntoIter = std::iter::Chain<std::option::IntoIter<Posting>, std::vec::IntoIter<Posting>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.first.into_iter().chain(self.more)
-    }
 }
 
 /// A segment that runs.
