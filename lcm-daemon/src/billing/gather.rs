@@ -344,7 +344,10 @@ impl Gathered {
         // By the wall clock a segment may end a millisecond after the stamp that proves it.
         let pieces = self.flows.values().flat_map(|sums| &sums.pieces);
         let ended = pieces.map(|piece| piece.from_ms.saturating_add(piece.ms)).max();
-        let proved = proved.max(ended.unwrap_or(0));
+        // What is given back stands as soon as it is written; a span ends before its last instant.
+        let refunds = self.flows.values().flat_map(|sums| &sums.refunds);
+        let returned = refunds.map(|(_, at_ms, _)| at_ms.saturating_add(1)).max();
+        let proved = proved.max(ended.unwrap_or(0)).max(returned.unwrap_or(0));
         let to_ms = query.to_ms.unwrap_or(if query.provisional { proved } else { closed });
         let from_ms = query.from_ms.unwrap_or(0);
         if to_ms < from_ms {
