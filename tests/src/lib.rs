@@ -4,6 +4,7 @@ pub mod bench;
 pub mod breakings;
 pub mod cost;
 pub mod crash;
+pub mod day;
 pub mod explore;
 pub mod harness;
 pub mod node;
