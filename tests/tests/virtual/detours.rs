@@ -49,6 +49,48 @@ fn r044_each_sender_of_a_wildcard_reservation_can_be_paid_again_by_a_clock_that_
     }
 }
 
+/// A receiver comes back with a clock that went back, and for one of two senders it pays again only when
+/// that has become cheap enough, after its reservation lived by the other one for longer than
+/// state does: by then no number of its former life is in the way.
+#[test]
+fn r044_a_sender_not_paid_for_keeps_no_numbers_while_another_one_is() {
+    for family in [Family::V4, Family::V6] {
+        let mut t = Topology::default();
+        let [s1, s2] = ["S1", "S2"].map(|name| t.node(name, Kind::Host));
+        let b = t.node("B", Kind::Router);
+        let a = t.node("A", Kind::Router);
+        let r = t.node("R", Kind::Host);
+        t.link(s1, b, (0, 0));
+        let dear = t.link(b, a, (500, 500));
+        t.link(s2, a, (0, 0));
+        t.link(a, r, (120, 120));
+        let mut net = Net::new(t, Options { family, ..Options::default() });
+        let session = group(family, 1);
+        net.fix_members(session, [r]);
+        net.send(s1, session, None);
+        let pay_up_to = |net: &mut Net, most| {
+            let style = Style::WildcardFilter;
+            net.receive_as(r, ReceiverRequest { style, ..reserve_up_to(session, most) })
+        };
+        pay_up_to(&mut net, None);
+        net.run_ms(60_000);
+        net.kill(r);
+        net.set_wall_clock(r, DAY_S);
+        net.start(r);
+        net.send(s2, session, None);
+        pay_up_to(&mut net, Some(300));
+        net.run_ms(3 * LIFETIME);
+        net.set_price(b, dear, 100, false);
+        net.run_ms(60_000);
+        let paid = |sender: NodeId| net.log.last_ucpe(3, r, net.sender(sender)).unwrap().payment;
+        assert_eq!([s1, s2].map(paid), [160, 60], "{family:?}");
+        let counters = net.node(a).engine().counters();
+        assert_eq!(counters.dropped.get("stale_payment"), None, "{family:?}");
+        assert_eq!(counters.expired.get("payer"), Some(&1), "{family:?}");
+        net.assert_promise();
+    }
+}
+
 /// Two ways of the same length, of which the data takes the one and what is unicast the other.
 ///
 /// ```text
