@@ -528,7 +528,7 @@ fn a_sender_without_money_is_told_as_often_as_it_sends_path() {
 
 /// Who was silent and pays again is billed for the gap at once: not without money for it.
 #[test]
-fn a_gap_is_not_billed_to_an_account_that_has_not_got_the_money() {
+fn r058_a_gap_is_not_billed_to_an_account_that_has_not_got_the_money() {
     let mut net = net(Accounts::default());
     create(&mut net, holder(), Terms::prepaid(EUR));
     credit(&mut net, holder(), 105_000_000).unwrap();

@@ -155,7 +155,7 @@ fn a_price_that_is_shared_stands_while_a_router_drains() {
 
 /// What a foreign scheme charges is in the price already, and does not come on top of it again.
 #[test]
-fn a_gateway_that_drains_at_a_price_charges_the_foreign_part_once() {
+fn r038_a_gateway_that_drains_at_a_price_charges_the_foreign_part_once() {
     for per_mbit in [None, Some(40)] {
         let mut t = Topology::default();
         let s = t.node("S", Kind::Ignorant);
