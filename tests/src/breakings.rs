@@ -206,6 +206,13 @@ fn plant(workspace: &Path, to: &Path, all: &[Breaking]) -> Result<(), Trouble> {
         };
         planted.insert(file, text + SWITCHED);
     }
+    // A file that is gone from the sources must be gone from the copy.
+    match fs::remove_dir_all(to) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(format!("cannot empty {}: {error}", to.display()));
+        }
+        _ => {}
+    }
     copy(workspace, workspace, to, &planted)
         .map_err(|error| format!("cannot copy to {}: {error}", to.display()))
 }
