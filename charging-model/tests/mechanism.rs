@@ -17,7 +17,7 @@ use common::{Net, Will, link};
 use proptest::prelude::*;
 
 /// Every number above 2 in the model, where it stands, and what it is.
-const NUMBERS: [(&str, u128, &str); 18] = [
+const NUMBERS: [(&str, u128, &str); 20] = [
     ("flow/asked.rs", 16, "hops that may ask at once: memory"),
     ("flow/audit.rs", 3, "periods until a suspicion is overdue"),
     ("flow/audit.rs", 6, "messages until a suspicion is passed on"),
@@ -33,6 +33,8 @@ const NUMBERS: [(&str, u128, &str); 18] = [
     ("flow/report.rs", 0x9e37_79b9_7f4a_7c15, "a digest"),
     ("meter.rs", 64, "bits of half an amount"),
     ("money.rs", 1_000_000, "parts per million"),
+    ("parts.rs", 3, "neighbours that become one sum"),
+    ("parts.rs", 16, "parts of a charge that are told: memory"),
     ("time.rs", 4, "H and 2H of a period (T3, T9)"),
     ("time.rs", 5, "H and 2H of a period (T3, T9)"),
     ("time.rs", 31, "bits of serial arithmetic (T17)"),
