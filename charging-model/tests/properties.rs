@@ -276,7 +276,7 @@ proptest! {
 /// M is not among what makes a quote new (T14): where a higher Lmax changes no charge, the next
 /// refresh tells it.
 #[test]
-fn r065_a_higher_maximum_by_itself_comes_with_the_next_refresh() {
+fn r065_r102_a_higher_maximum_by_itself_comes_with_the_next_refresh() {
     // 0 sender, 1 and 2 routers, 3 a receiver that may join, 4 one that has joined.
     let links =
         vec![link(0, 0, 0, false), link(1, 5, 5, false), link(2, 0, 0, true), link(2, 0, 0, true)];
