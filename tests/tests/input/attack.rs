@@ -260,7 +260,9 @@ fn state(play: &Play) -> Result<Value, Box<dyn Error>> {
 fn without_clocks(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            map.retain(|key, _| !["expires_in_ms", "approved_for_ms"].contains(&&**key));
+            map.retain(|key, _| {
+                !["expires_in_ms", "approved_for_ms", "in_place_ms"].contains(&&**key)
+            });
             map.values_mut().for_each(without_clocks);
         }
         Value::Array(list) => list.iter_mut().for_each(without_clocks),
