@@ -142,6 +142,17 @@ impl Flow {
         any
     }
 
+    /// Nobody is told a price apart any more: see [`tell_only_branch_anew`].
+    ///
+    /// [`tell_only_branch_anew`]: Self::tell_only_branch_anew
+    pub fn tell_alone(&mut self, clock: Clock) {
+        let groups: Vec<u32> = self.groups.iter().map(|group| group.id).collect();
+        for group in groups {
+            self.tell_only_branch_anew(group);
+        }
+        self.settle(clock, Why::Terms);
+    }
+
     /// A single branch is told what all on the interface hear: again not what is older than what
     /// they heard.
     pub(super) fn tell_only_branch_anew(&mut self, group: u32) {

@@ -163,6 +163,7 @@ impl SessionState {
         if others {
             rsb.forget_payers(is_gone);
             self.release_unpaid(core, now, key);
+            self.lift_veils(now);
             self.share_prices(core, now, key.group);
             return;
         }
@@ -170,6 +171,20 @@ impl SessionState {
         self.release_deselected(core, now, key.group, next_hop);
         let of_hop = |rsb: &&mut Rsb| rsb.outgoing == key.group && rsb.next_hop == next_hop;
         self.reservations.iter_mut().filter(of_hop).for_each(|rsb| rsb.forget_payers(is_gone));
+        self.lift_veils(now);
+    }
+
+    /// Where nobody pays from behind a next hop any more, a single one is told its price as all
+    /// others are. The RESVs that still come are repeated ones and change nothing by themselves.
+    pub(crate) fn lift_veils(&mut self, now: Now) {
+        let reservations = &self.reservations;
+        for psb in self.senders.iter_mut().filter(|psb| psb.veiled) {
+            let sender = psb.sender;
+            psb.veiled = reservations.iter().any(|rsb| veils(&rsb.payers, rsb.next_hop, sender));
+            if !psb.veiled {
+                charging::tell_alone(now, psb);
+            }
+        }
     }
 
     /// Settles with the next hop for senders of a wildcard reservation that it has not paid for as
@@ -210,6 +225,11 @@ impl SessionState {
             self.after_all_charging(core, now);
         }
     }
+}
+
+/// True if somebody else than the next hop itself pays for a sender.
+pub(crate) fn veils(payers: &[Payer], next_hop: IpAddr, sender: Filter) -> bool {
+    payers.iter().any(|payer| payer.sender == sender && payer.origin != next_hop)
 }
 
 /// True if a hop pays for this sender's part of a reservation.

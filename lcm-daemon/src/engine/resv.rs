@@ -11,6 +11,7 @@ use super::charging::{self, Admission, Fault};
 use super::flowspec::merge;
 use super::limits::Limit;
 use super::path::has_stray_port;
+use super::payers::veils;
 use super::policy::{self, Carried, Concerns, ResvPolicy};
 use super::psb::Psb;
 use super::reduce::Numbers;
@@ -226,13 +227,11 @@ impl SessionState {
         request.payers = self.payers_with(now, &request, &admitted);
         let present = self.present_payers(&request, &admitted);
         for psb in self.senders.iter_mut().filter(|psb| admitted.contains(&psb.sender)) {
-            let behind = |p: &Payer| p.sender == psb.sender && p.origin != request.next_hop;
             let elsewhere = self.reservations.iter().any(|rsb| {
-                let behind = |p: &Payer| p.sender == psb.sender && p.origin != rsb.next_hop;
                 (rsb.outgoing, rsb.next_hop) != (request.outgoing, request.next_hop)
-                    && rsb.payers.iter().any(behind)
+                    && veils(&rsb.payers, rsb.next_hop, psb.sender)
             });
-            psb.veiled = elsewhere || request.payers.iter().any(behind);
+            psb.veiled = elsewhere || veils(&request.payers, request.next_hop, psb.sender);
         }
         let hop = (request.outgoing, request.next_hop);
         let speaks_rsvp = hop.0 != LOCAL && !request.proxied;

@@ -237,6 +237,7 @@ impl SessionState {
         for hop in paid {
             self.release_unpaid(core, now, BranchKey { group: outgoing, hop });
         }
+        self.lift_veils(now);
         self.share_prices(core, now, outgoing);
         self.tell_previous_hops(core, now, style, &before, &ended, said);
     }

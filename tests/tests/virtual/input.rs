@@ -1,5 +1,7 @@
 //! What no honest neighbour sends, straight into an engine with an established reservation.
 
+use std::net::IpAddr;
+
 use charging_model::tree::Tree;
 use charging_model::{Ppm, Rate};
 use lcm_daemon::packet::PacketMeta;
@@ -411,6 +413,25 @@ fn eventful() -> TreeNet {
     play.tree.links[2].max_local = Rate(80);
     play.assert_agrees();
     play
+}
+
+/// A RESV that says to come from another hop than its UCPE looks as if somebody paid from behind
+/// that hop. The next true one takes the payment back; with it a single payer is told its price as
+/// all on the link are, though what repeats it changes nothing by itself.
+#[test]
+fn r024_a_forged_next_hop_leaves_no_quote_apart() {
+    let mut play = eventful();
+    let (to, meta, mut bytes) = last(&play, B, MessageType::Resv);
+    // The common header, the session, the header of RSVP_HOP.
+    let hop = 8 + 12 + 4;
+    assert_eq!(IpAddr::from(<[u8; 4]>::try_from(&bytes[hop..hop + 4]).unwrap()), meta.source);
+    bytes[hop] ^= 1;
+    rewrite_checksum(&mut bytes);
+    play.net.inject(to, meta, &bytes);
+    play.net.run_ms(6 * 157_500);
+    let quoted = play.net.log.last_dcpe(1, 1, play.sender).unwrap();
+    assert_eq!(quoted.total, play.solution().links[1].unwrap().total.0);
+    play.assert_agrees();
 }
 
 /// Sequence and instance of a UCPE: a payee remembers the newest that it has seen, so that whoever

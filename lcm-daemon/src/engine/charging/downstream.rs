@@ -407,6 +407,13 @@ pub(crate) fn sync_groups(
     }
 }
 
+/// Nobody pays for this sender from behind a next hop any more.
+pub(crate) fn tell_alone(now: Now, psb: &mut Psb) {
+    if let Some(flow) = psb.flow.as_mut() {
+        flow.tell_alone(clock(now));
+    }
+}
+
 /// The DCPEs for one interface: one for each who pays where there are several, or may be behind a
 /// hop that does not charge, with its address, and one without for a hop that joins; a single one
 /// otherwise (D10).

@@ -32,7 +32,7 @@ pub(crate) use context::Context;
 pub use context::wire_account;
 pub(crate) use detail::Detail;
 pub use detail::HopCharge;
-pub(crate) use downstream::{Announced, asked, originate, sync_groups, upstream_moved};
+pub(crate) use downstream::{Announced, asked, originate, sync_groups, tell_alone, upstream_moved};
 pub(crate) use exchange::{Border, Traded};
 pub(crate) use fault::{ChargingFault, Fault, blames_others, charging_error, write_fault};
 pub(crate) use journal::stop_spending;
