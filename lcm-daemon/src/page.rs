@@ -160,6 +160,7 @@ impl Page {
         for (event, count) in &counters.accounts {
             m.account_events.set([event], *count);
         }
+        m.account_end_late_ms.set([], counters.account_end_late_ms);
         m.charging_accepts.set([], counters.payments_accepted);
         m.charging_kept.set([], counters.payments_kept);
         m.charging_price_moves.set([], counters.price_moves);

@@ -52,6 +52,8 @@ pub enum SpendingNews {
         at_ms: u64,
         /// Payments that ended.
         payments: usize,
+        /// How much later this node came to see to it, in milliseconds.
+        late_ms: u64,
     },
 }
 
@@ -78,12 +80,16 @@ impl fmt::Display for Spending {
             SpendingNews::Soon { why, in_ms } => {
                 write!(f, "account {holder} reaches its {} in {in_ms} ms", cap(why))
             }
-            SpendingNews::Ended { why: End::Exhausted, payments, .. } => {
-                write!(f, "account {holder} is used up; {payments} payments ended")
-            }
-            SpendingNews::Ended { why, payments, .. } => {
-                write!(f, "account {holder} reached its {}; {payments} payments ended", cap(why))
-            }
+            SpendingNews::Ended { why: End::Exhausted, payments, late_ms, .. } => write!(
+                f,
+                "account {holder} is used up; {payments} payments ended, seen to {late_ms} ms later"
+            ),
+            SpendingNews::Ended { why, payments, late_ms, .. } => write!(
+                f,
+                "account {holder} reached its {}; {payments} payments ended, seen to {late_ms} ms \
+                 later",
+                cap(why)
+            ),
         }
     }
 }
@@ -481,7 +487,10 @@ impl Engine {
                 }
                 Due::End { why, at_ms, session } => {
                     let payments = self.end_spending(believed, (place, session), why, at_ms);
-                    SpendingNews::Ended { why, at_ms, payments }
+                    let late_ms = now.at.as_millis().saturating_sub(at_ms);
+                    let latest = &mut self.core.counters.account_end_late_ms;
+                    *latest = late_ms.max(*latest);
+                    SpendingNews::Ended { why, at_ms, payments, late_ms }
                 }
             };
             bump(&mut self.core.counters.accounts, news.name());

@@ -40,6 +40,8 @@ pub struct Counters {
     pub ways_taken: BTreeMap<&'static str, u64>,
     /// What became of accounts, by what happened.
     pub accounts: BTreeMap<&'static str, u64>,
+    /// How late the end of an account was seen to that was latest, in milliseconds.
+    pub account_end_late_ms: u64,
     /// Reservations for receivers without RSVP (RFC 5946), by what became of them.
     pub receiver_proxy: BTreeMap<&'static str, u64>,
     /// Reservations that gave way to others of higher priority (RFC 3181), by how.

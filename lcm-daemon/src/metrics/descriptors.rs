@@ -269,6 +269,13 @@ pub const ACCOUNT_EVENTS: Descriptor<1> = Descriptor::counter(
     "What became of accounts: warned of, used up, or at a cap.",
 );
 
+/// How late the end of an account was seen to.
+pub const ACCOUNT_END_LATE_MS: Descriptor<0> = Descriptor::gauge(
+    "lcm_account_end_late_milliseconds",
+    [],
+    "How much later than its millisecond the end of an account was seen to, at most since the start.",
+);
+
 /// Accounts, by state.
 pub const ACCOUNTS: Descriptor<1> = Descriptor::gauge(
     "lcm_accounts",

@@ -94,6 +94,8 @@ pub struct Metrics {
     pub ways_taken: Counter<1>,
     /// See [`descriptors::ACCOUNT_EVENTS`].
     pub account_events: Counter<1>,
+    /// See [`descriptors::ACCOUNT_END_LATE_MS`].
+    pub account_end_late_ms: Gauge<0>,
     /// See [`descriptors::ACCOUNTS`].
     pub accounts: Gauge<1>,
     /// See [`descriptors::CHARGING_KEPT`].
@@ -160,6 +162,7 @@ impl Metrics {
             neighbour_news: counter(r, &descriptors::NEIGHBOUR_NEWS)?,
             ways_taken: counter(r, &descriptors::WAYS_TAKEN)?,
             account_events: counter(r, &descriptors::ACCOUNT_EVENTS)?,
+            account_end_late_ms: gauge(r, &descriptors::ACCOUNT_END_LATE_MS)?,
             accounts: gauge(r, &descriptors::ACCOUNTS)?,
             charging_kept: counter(r, &descriptors::CHARGING_KEPT)?,
             charging_price_moves: counter(r, &descriptors::CHARGING_PRICE_MOVES)?,

@@ -25,6 +25,7 @@ fn filled() -> Metrics {
     m.refunds.set(["given"], 1);
     m.diagnostics.set(["request"], 3);
     m.account_events.set(["warned"], 1);
+    m.account_end_late_ms.set([], 12);
     m.accounts.set(["open"], 1);
     m.neighbour_news.set(["silent"], 1);
     m.ways_taken.set(["first"], 1);

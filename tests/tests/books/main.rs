@@ -19,6 +19,7 @@ mod rights;
 mod support;
 #[cfg(target_arch = "x86_64")]
 mod tamper;
+mod thousand;
 
 use std::error::Error;
 use std::path::Path;
@@ -42,6 +43,10 @@ fn main() -> ExitCode {
         ("r047_nothing_new_is_agreed_to_while_syncs_fail", disk::failing),
         ("a_second_user_may_do_what_its_groups_may", rights::rights),
         ("r023_prepaid_to_the_last_millisecond_and_through_a_kill", accounts::prepaid),
+        (
+            "r023_a_thousand_sessions_on_one_account_are_cut_off_at_its_millisecond",
+            thousand::to_zero,
+        ),
         ("a_second_daemon_on_a_ledger_is_refused", disk::second_daemon),
         ("a_ledger_of_a_newer_program_is_refused_and_left_alone", disk::newer),
     ])

@@ -267,6 +267,8 @@ fn what_is_used_up_ends_before_a_node_goes_out_of_service() {
         Output::Spending(spending) => Some(spending.news),
         _ => None,
     });
-    let end = SpendingNews::Ended { why: End::Exhausted, at_ms: began + 10_000, payments: 1 };
+    let late_ms = (net.clock(A).at.as_millis() + 15_000) - (began + 10_000);
+    let at_ms = began + 10_000;
+    let end = SpendingNews::Ended { why: End::Exhausted, at_ms, payments: 1, late_ms };
     assert_eq!(ended, Some(end));
 }
