@@ -151,6 +151,16 @@ impl Net {
             sharing,
         };
         let clock = net.clock();
+        // Whoever might join is quoted for all that the sender sends. Were it for nothing, a
+        // hold-out would come for that price, and go at its own, for ever.
+        let most = sharing::MOST;
+        let sends = Flowspec { rate: most, reserved: most, ..Flowspec::default() };
+        for (index, node) in net.nodes.iter_mut().enumerate() {
+            if sharing != Sharing::Equal {
+                let config = if index == SENDER { &origin } else { &config };
+                node.flow.configure(clock, config, Some(sends));
+            }
+        }
         for node in 1..net.nodes.len() {
             if net.nodes[node].receives {
                 net.nodes[node].flow.set_group(clock, LOCAL_GROUP, Price::default()).unwrap();

@@ -51,9 +51,12 @@ fn weight_of(node: usize) -> u64 {
     node as u64 * 7 % 4
 }
 
-/// What a receiver reserves, bit/s.
+/// What the sender sends and a receiver reserves at most, bit/s.
+pub(crate) const MOST: u64 = 4_000;
+
+/// What a receiver reserves, bit/s: a quarter of it up to all.
 pub(crate) fn demand(node: usize) -> u64 {
-    1_000 * (node as u64 * 3 % 4 + 1)
+    MOST / 4 * (node as u64 * 3 % 4 + 1)
 }
 
 impl Sharing {
