@@ -50,6 +50,10 @@ pub struct Figure2Args {
     #[arg(long, value_name = "MS", default_value_t = 2_000,
         value_parser = clap::value_parser!(u32).range(100..=30_000))]
     pub refresh_ms: u32,
+    /// For how many seconds each of the three phases is metered at least: 20 make a minute of books.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub phase_s: u32,
 }
 
 /// A rate for a link.

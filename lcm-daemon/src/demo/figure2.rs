@@ -39,8 +39,6 @@ const RAISED: u64 = 60;
 const RAISE: u64 = 20;
 /// How long a phase may take to settle.
 const SETTLING: Duration = Duration::from_secs(10);
-/// How long each phase is metered at least.
-const METERED_MS: u64 = 1_000;
 
 /// All that the demo found, under the names of the paper's cases.
 #[derive(Debug, Serialize)]
@@ -120,7 +118,9 @@ fn play(args: &Figure2Args) -> Result<(), Failure> {
         log_level: "info",
         metrics_port: None,
     })?;
-    let mut actors = Actors { stage, observer: Observer::default(), tell: !args.json };
+    let metered = Duration::from_secs(args.phase_s.into());
+    let observer = Observer::default();
+    let mut actors = Actors { stage, observer, metered, tell: !args.json };
     let findings = actors.perform(args, &expected, &raised)?;
     if args.keep.is_some() {
         actors.stage.stop()?;
@@ -199,6 +199,8 @@ fn expect(figure: &Figure, reserved: &[&str]) -> Result<Phase, Failure> {
 struct Actors {
     stage: Stage,
     observer: Observer,
+    /// For how long each phase is metered at least.
+    metered: Duration,
     tell: bool,
 }
 
@@ -323,14 +325,15 @@ impl Actors {
     fn meter(&self, expected: &Phase) -> Result<BTreeMap<String, i64>, Failure> {
         let mut balances = BTreeMap::new();
         let mut starts = BTreeMap::new();
+        let least = u64::try_from(self.metered.as_millis()).unwrap_or(u64::MAX);
         for name in expected.balances.keys() {
             starts.insert(name.clone(), self.stage.accounts(name)?);
         }
         for (name, start) in starts {
-            let end = wait::until(SETTLING, "the metering of a second", || {
+            let end = wait::until(SETTLING + self.metered, "the metering of a phase", || {
                 let now = self.stage.accounts(&name).map_err(|e| e.to_string())?;
                 match now.as_of_ms.saturating_sub(start.as_of_ms) {
-                    past if past >= METERED_MS => Ok(now),
+                    past if past >= least => Ok(now),
                     past => Err(format!("{past} ms of node {name}")),
                 }
             })

@@ -13,6 +13,7 @@ mod demo;
 mod detail;
 mod invariants;
 mod leftovers;
+mod minute;
 mod multicast;
 mod pcap;
 #[path = "../support/mod.rs"]
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         ("r055_demo_with_odd_prices", demo::odd_prices),
         ("r055_demo_with_huge_prices", demo::huge_prices),
         ("r003_demo_keeps_books_that_come_to_what_it_prints", books::kept),
+        ("r003_r010_r011_a_minute_of_the_demo_ends_in_statements_that_add_up", minute::billed),
         ("r106_r111_lcmctl_traces_the_figure_with_its_numbers", traced::through_the_figure),
         ("r012_r013_receivers_that_ask_are_told_where_charges_arise", detail::told_to_receivers),
         ("demo_refuses_what_makes_no_sense", demo::refusals),

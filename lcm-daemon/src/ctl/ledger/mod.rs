@@ -142,8 +142,9 @@ pub(crate) fn run(what: &Ledger) -> Exit {
 fn now() -> Moment {
     // Without a boot of its own, time is compared by the wall clock.
     let boot = clock::boot_id().map(u128::to_be_bytes).unwrap_or_default();
-    let wall_ms = clock::unix_seconds().saturating_mul(1_000);
-    Moment { boot, stamp: Stamp { at_ms: clock::monotonic_us() / 1_000, wall_ms } }
+    // To the millisecond, so that a period has all that was written before it was closed.
+    let stamp = Stamp { at_ms: clock::monotonic_us() / 1_000, wall_ms: clock::unix_ms() };
+    Moment { boot, stamp }
 }
 
 fn run_verify(args: &VerifyArgs) -> Result<(), String> {
