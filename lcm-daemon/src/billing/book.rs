@@ -327,8 +327,7 @@ impl Book {
     }
 }
 
-/// Who gets the bill for what an account pays us: the holder whose account was charged; else the
-/// customer that was named, else the neighbour.
+/// Who gets the bill for what an account pays us.
 fn holder(
     replay: &Replay,
     payment: Payment,
@@ -338,7 +337,13 @@ fn holder(
     if !matches!(payment, Payment::ReceiverIn | Payment::SenderIn) {
         return None;
     }
-    let account = replay.account(debit)?;
+    billed_to(replay, replay.account(debit)?, number)
+}
+
+/// On whose bills and statements a posting of an account is: the holder's whose account was
+/// charged; else those of the customer that was named, or else the neighbour's. Nobody's if the
+/// account is our own.
+pub(super) fn billed_to(replay: &Replay, account: &Account, number: u64) -> Option<Holder> {
     if let Some(holder) = replay.payer(account, number) {
         return Some(holder.clone());
     }

@@ -1,13 +1,15 @@
 //! What of the journal is one holder's, in a span.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
+use std::rc::Rc;
 
-use super::book::Row;
+use super::book::{Row, billed_to};
+use super::pieces::{Extent, Piece, Refund, Wait};
 use super::{Arose, Disputed, FlowLine, SegmentLine, SessionLine, Statement};
 use crate::config::Currency;
-use crate::ledger::record::{AccountId, Body, Cause, Payment};
+use crate::ledger::record::{AccountId, Body, Cause, Flow, Meter, Payment};
 use crate::ledger::replay::{Account, AccountRef, Applied, Posting, Replay, name};
 use crate::ledger::verify::{Expected, Unsound, Walk};
 use crate::purse::Holder;
@@ -97,61 +99,62 @@ struct Names {
     sender: String,
 }
 
-/// A segment that closed, or runs.
-#[derive(Debug, Clone)]
-struct Piece {
-    record: u64,
-    payment: Payment,
-    rate: u64,
-    from_ms: u64,
-    ms: u64,
-    theirs: bool,
-    began: &'static str,
-    ended: &'static str,
-}
-
-#[derive(Debug, Default)]
-struct FlowSums {
-    pieces: Vec<Piece>,
-    /// Posting, instant by the wall clock, and amount.
-    refunds: Vec<(u64, u64, u128)>,
+/// Which postings are a holder's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Those that are billed to it.
+    Billed,
+    /// All with the neighbour of its address.
+    Address,
 }
 
 /// What of all that was posted is on a statement.
 #[derive(Debug)]
+enum Select {
+    /// What a period told, by its place.
+    Period(usize),
+    /// What is dated from an instant to before another.
+    Span(u64, u64),
+    /// The rows of a bill, by the record that opened the posting.
+    Rows(HashMap<u64, Vec<Row>>),
+}
+
+/// What of all that was posted is on a statement, and which instants it shows.
+#[derive(Debug)]
 pub(super) struct Cut {
     from_ms: u64,
     to_ms: u64,
-    /// Of a bill its very rows, by the record that opened the posting.
-    rows: Option<HashMap<u64, Vec<Row>>>,
+    select: Select,
 }
 
 impl Cut {
-    /// What lies in a span.
-    fn span((from_ms, to_ms): (u64, u64)) -> Self {
-        Self { from_ms, to_ms, rows: None }
-    }
-
     /// The rows of a bill.
     pub(super) fn rows((from_ms, to_ms): (u64, u64), rows: Vec<Row>) -> Self {
         let mut by_record: HashMap<u64, Vec<Row>> = HashMap::new();
         for row in rows {
             by_record.entry(row.record).or_default().push(row);
         }
-        Self { from_ms, to_ms, rows: Some(by_record) }
+        Self { from_ms, to_ms, select: Select::Rows(by_record) }
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gathered {
-    names: HashMap<u64, Names>,
-    flows: BTreeMap<Names, FlowSums>,
-    /// The flow of each posting of the holder, and what it came to.
-    of: BTreeMap<u64, (Names, bool)>,
+    whose: Whose,
+    names: HashMap<u64, Rc<Names>>,
+    flows: BTreeMap<Rc<Names>, BTreeMap<u64, Piece>>,
+    /// The flow of each piece.
+    of: HashMap<u64, Rc<Names>>,
+    /// Pieces of which something is not told yet.
+    fresh: BTreeSet<u64>,
     began: HashMap<u64, &'static str>,
-    running: HashMap<crate::ledger::record::Meter, ()>,
+    running: HashSet<Meter>,
     reasons: BTreeMap<u64, String>,
-    periods: Vec<(u64, u64)>,
+    periods: Vec<Extent>,
+    /// What was put away: the last period of it, and when that ended.
+    before: (u64, u64),
+    /// By the wall clock, the last end of anything.
+    latest_ms: u64,
     node: String,
     known: bool,
 }
@@ -161,26 +164,52 @@ pub(super) struct Gathered {
 /// # Errors
 /// If the journal is not sound, or the span is not closed.
 pub fn gather(dir: &Path, query: &Query) -> Result<Statement, Refused> {
-    let first = crate::ledger::backup::segments(dir).ok().and_then(|all| all.first().copied());
+    gather_of(dir, query, Whose::Billed)
+}
+
+pub(super) fn gather_of(dir: &Path, query: &Query, whose: Whose) -> Result<Statement, Refused> {
     let mut walk = Walk::new(dir, Expected::default())?;
-    let mut all = Gathered::default();
+    let mut all = Gathered::new(walk.replay(), query, whose);
     while let Some((number, body, applied)) = walk.step()? {
         all.take_record(walk.replay(), query, number, &body, &applied);
     }
     let verified = walk.end()?;
     let replay = &verified.replay;
     all.take_running(replay, query);
-    let (from_ms, to_ms, provisional) = all.span(query, replay)?;
-    if first.is_some_and(|first| first > 1) && query.from_ms.is_none() && query.period.is_none() {
-        return Err(Refused::PutAway);
-    }
+    let (cut, provisional) = all.cut(query, replay)?;
     if !all.known {
         return Err(Refused::Nobody(query.holder.clone()));
     }
-    Ok(all.statement(query, replay, &Cut::span((from_ms, to_ms)), provisional))
+    Ok(all.statement(query, replay, &cut, provisional))
 }
 
 impl Gathered {
+    /// Begins with books: what runs in them was told up to here.
+    pub(super) fn new(replay: &Replay, query: &Query, whose: Whose) -> Self {
+        let ended = replay.period_ended();
+        let before = ended.map_or((0, 0), |(number, moment)| (number, moment.stamp.wall_ms));
+        let mut new = Self {
+            whose,
+            names: HashMap::new(),
+            flows: BTreeMap::new(),
+            of: HashMap::new(),
+            fresh: BTreeSet::new(),
+            began: HashMap::new(),
+            running: HashSet::new(),
+            reasons: BTreeMap::new(),
+            periods: Vec::new(),
+            before,
+            latest_ms: 0,
+            node: String::new(),
+            known: false,
+        };
+        new.take_open(replay, query);
+        new.fresh.clear();
+        let pieces = new.flows.values_mut().flat_map(BTreeMap::values_mut);
+        pieces.for_each(Piece::told_before);
+        new
+    }
+
     /// Takes a record and what it came to; the books stand behind it.
     pub(super) fn take_record(
         &mut self,
@@ -190,103 +219,55 @@ impl Gathered {
         body: &Body,
         applied: &Applied,
     ) {
-        let ended = self.ended(body);
+        let ended = ended(body);
         for posting in applied.postings() {
             self.post(replay, query, posting, ended);
         }
         if let Body::Refund(refund) = body {
-            let wall_ms = replay.dated(refund.at_ms).map_or(0, |stamp| stamp.wall_ms);
+            let at_ms = replay.dated(refund.at_ms).map_or(0, |stamp| stamp.wall_ms);
             for (of, amount) in applied.returned() {
-                self.give_back(*of, wall_ms, *amount);
+                self.give_back(*of, at_ms, *amount);
             }
+        }
+        if let Body::Period(period) = body {
+            let from_ms = self.last().1;
+            let to_ms = period.stamp.wall_ms.max(from_ms);
+            self.take_open(replay, query);
+            self.tell(Extent { number: period.number, from_ms, to_ms });
         }
         self.note(query, number, body);
     }
 
-    /// Takes what runs, up to the last instant that is proved.
+    /// Takes what runs, up to the last instant that is proved, and tells what no period did.
     pub(super) fn take_running(&mut self, replay: &Replay, query: &Query) {
+        self.take_open(replay, query);
+        let (number, from_ms) = self.last();
+        let number = number.saturating_add(1);
+        self.tell(Extent { number, from_ms, to_ms: u64::MAX });
+    }
+
+    /// The last period that ended, and when.
+    fn last(&self) -> (u64, u64) {
+        self.periods.last().map_or(self.before, |period| (period.number, period.to_ms))
+    }
+
+    fn take_open(&mut self, replay: &Replay, query: &Query) {
         for open in replay.open() {
-            let posting = Piece {
+            let piece = Piece {
                 record: open.number,
                 payment: open.meter.payment,
                 rate: open.rate,
                 from_ms: open.from.wall_ms,
                 ms: u64::try_from(open.amount / u128::from(open.rate.max(1))).unwrap_or(u64::MAX),
-                theirs: false,
                 began: self.began.get(&open.number).copied().unwrap_or("terms"),
                 ended: "runs",
+                theirs: false,
+                owes: false,
+                parts: Vec::new(),
+                waits: Vec::new(),
+                refunds: Vec::new(),
             };
-            self.take(replay, query, open.meter.flow, (open.debit, open.credit), posting);
-        }
-    }
-
-    /// Why a record ends the segments that it closes.
-    fn ended(&self, body: &Body) -> &'static str {
-        match body {
-            Body::Runs(runs) => match runs.cause {
-                Cause::Terms if runs.rate > 0 => "rate changed",
-                Cause::Terms => "not billed",
-                Cause::Lapsed => "approval lapsed",
-                Cause::Ended => "ended",
-                Cause::Exhausted => "money used up",
-            },
-            Body::Started(_) => "crash",
-            Body::Stopped(_) => "stop",
-            _ => "gap",
-        }
-    }
-
-    fn note(&mut self, query: &Query, number: u64, body: &Body) {
-        match body {
-            Body::Started(started) => {
-                self.names.clear();
-                self.running.clear();
-                self.node.clone_from(&started.node);
-            }
-            Body::Flow(flow) => {
-                let session = flow.session().map(|session| {
-                    let to =
-                        std::net::SocketAddr::new(session.destination, session.destination_port);
-                    let protocol = match session.protocol {
-                        17 => "udp".to_owned(),
-                        6 => "tcp".to_owned(),
-                        other => other.to_string(),
-                    };
-                    format!("{protocol}:{to}")
-                });
-                let sender = flow.sender().map(|sender| sender.to_string());
-                let names = Names {
-                    session: session.unwrap_or_else(|_| "unknown".to_owned()),
-                    sender: sender.unwrap_or_else(|_| "unknown".to_owned()),
-                };
-                self.names.insert(flow.flow, names);
-            }
-            Body::Runs(runs) if runs.rate > 0 => {
-                let before = self.running.insert(runs.meter, ());
-                let began = if before.is_some() { "rate changed" } else { "began" };
-                self.began.insert(number, began);
-            }
-            Body::Runs(runs) => drop(self.running.remove(&runs.meter)),
-            Body::Contra(contra) => {
-                self.give_back(contra.of, contra.wall_ms, contra.amount);
-            }
-            Body::Dispute(dispute) if dispute.open => {
-                self.reasons.insert(dispute.of, dispute.reason.clone());
-            }
-            Body::Dispute(dispute) => drop(self.reasons.remove(&dispute.of)),
-            Body::Period(period) => self.periods.push((period.number, period.stamp.wall_ms)),
-            _ => {}
-        }
-        if let Body::Consent(consent) = body {
-            let payer = Account::Neighbour(consent.payer, Some(consent.account.clone()));
-            self.known |= is_of(&query.holder, &payer);
-        }
-    }
-
-    fn give_back(&mut self, of: u64, wall_ms: u64, amount: u128) {
-        if let Some((names, _)) = self.of.get(&of) {
-            let flow = self.flows.entry(names.clone()).or_default();
-            flow.refunds.push((of, wall_ms, amount));
+            self.take(replay, query, open.meter.flow, (open.debit, open.credit), piece);
         }
     }
 
@@ -301,62 +282,164 @@ impl Gathered {
             rate: posting.rate,
             from_ms: posting.from.wall_ms,
             ms: posting.to.at_ms.saturating_sub(posting.from.at_ms),
-            theirs: false,
             began,
             ended,
+            theirs: false,
+            owes: false,
+            parts: Vec::new(),
+            waits: Vec::new(),
+            refunds: Vec::new(),
         };
         self.take(replay, query, posting.meter.flow, (posting.debit, posting.credit), piece);
     }
 
-    /// Takes a piece of any holder: what all of a flow paid shows where its charges arose.
+    /// Takes a piece, or what it has come to since. Those of others show where charges arose.
     fn take(
         &mut self,
         replay: &Replay,
         query: &Query,
         flow: u64,
-        (debit, credit): (AccountRef, AccountRef),
+        sides: (AccountRef, AccountRef),
         mut piece: Piece,
     ) {
-        let Some(names) = self.names.get(&flow).cloned() else { return };
-        let is_theirs = |place| replay.account(place).is_some_and(|a| is_of(&query.holder, a));
-        let sums = self.flows.entry(names.clone()).or_default();
-        if is_theirs(debit) || is_theirs(credit) {
-            self.known = true;
-            piece.theirs = true;
-            let owes = is_theirs(debit);
-            self.of.insert(piece.record, (names, owes));
+        self.latest_ms = self.latest_ms.max(piece.from_ms.saturating_add(piece.ms));
+        let record = piece.record;
+        if let Some(names) = self.of.get(&record) {
+            let known = self.flows.get_mut(names).and_then(|pieces| pieces.get_mut(&record));
+            if let Some(known) = known {
+                (known.ms, known.ended) = (piece.ms, piece.ended);
+                self.fresh.insert(record);
+            }
+            return;
         }
-        sums.pieces.push(piece);
+        if let Some(owes) = self.theirs(replay, query, sides, record) {
+            self.known = true;
+            (piece.theirs, piece.owes) = (true, owes);
+        } else if query.detail < 2 {
+            return;
+        }
+        let Some(names) = self.names.get(&flow) else { return };
+        self.of.insert(record, Rc::clone(names));
+        self.fresh.insert(record);
+        self.flows.entry(Rc::clone(names)).or_default().insert(record, piece);
     }
 
-    /// The span that is asked for, and whether it may change.
-    fn span(&self, query: &Query, replay: &Replay) -> Result<(u64, u64, bool), Refused> {
-        let last = self.periods.last().copied();
-        if let Some(number) = query.period {
-            let found = self.periods.iter().find(|(known, _)| *known == number);
-            let (_, to_ms) = *found.ok_or(Refused::NoSuchPeriod(number))?;
-            let before =
-                self.periods.iter().find(|(known, _)| known.checked_add(1) == Some(number));
-            return Ok((before.map_or(0, |(_, at)| *at), to_ms, false));
+    /// Whether a posting is on the statement, and if so, whether they pay it.
+    fn theirs(
+        &mut self,
+        replay: &Replay,
+        query: &Query,
+        (debit, credit): (AccountRef, AccountRef),
+        record: u64,
+    ) -> Option<bool> {
+        for (place, owes) in [(debit, true), (credit, false)] {
+            let Some(account) = replay.account(place) else { continue };
+            let address = is_of(&query.holder, account);
+            self.known |= address;
+            let theirs = match self.whose {
+                Whose::Address => address,
+                Whose::Billed => billed_to(replay, account, record).as_ref() == Some(&query.holder),
+            };
+            if theirs {
+                return Some(owes);
+            }
         }
-        let proved = replay.proved().map_or(0, |moment| moment.stamp.wall_ms);
-        let closed = last.map_or(0, |(_, at_ms)| at_ms);
+        None
+    }
+
+    /// A period ends: what was not told before is told in it.
+    fn tell(&mut self, period: Extent) {
+        let place = self.periods.len();
+        self.periods.push(period);
+        for record in std::mem::take(&mut self.fresh) {
+            let Some(names) = self.of.get(&record) else { continue };
+            let pieces = self.flows.get_mut(names);
+            let Some(piece) = pieces.and_then(|pieces| pieces.get_mut(&record)) else { continue };
+            let disputed = self.reasons.get(&record);
+            piece.tell(place, disputed);
+            if disputed.is_some() {
+                self.fresh.insert(record);
+            }
+        }
+    }
+
+    fn note(&mut self, query: &Query, number: u64, body: &Body) {
+        match body {
+            Body::Started(started) => {
+                self.names.clear();
+                self.running.clear();
+                self.node.clone_from(&started.node);
+            }
+            Body::Flow(flow) => drop(self.names.insert(flow.flow, Rc::new(named(flow)))),
+            Body::Runs(runs) if runs.rate > 0 => {
+                let new = self.running.insert(runs.meter);
+                self.began.insert(number, if new { "began" } else { "rate changed" });
+            }
+            Body::Runs(runs) => drop(self.running.remove(&runs.meter)),
+            Body::Contra(contra) => self.give_back(contra.of, contra.wall_ms, contra.amount),
+            Body::Dispute(dispute) => {
+                if dispute.open {
+                    self.reasons.insert(dispute.of, dispute.reason.clone());
+                } else {
+                    self.reasons.remove(&dispute.of);
+                }
+                self.fresh.insert(dispute.of);
+            }
+            Body::Consent(consent) => {
+                let payer = Account::Neighbour(consent.payer, Some(consent.account.clone()));
+                self.known |= is_of(&query.holder, &payer);
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes what is given back of a posting.
+    fn give_back(&mut self, of: u64, at_ms: u64, amount: u128) {
+        let pieces = self.of.get(&of).and_then(|names| self.flows.get_mut(names));
+        let Some(piece) = pieces.and_then(|pieces| pieces.get_mut(&of)) else { return };
+        let amount = i128::try_from(amount).unwrap_or(i128::MAX);
+        let amount = if piece.owes { -amount } else { amount };
+        piece.refunds.push(Refund { at_ms, amount, period: None });
+        // A span ends before its last instant.
+        self.latest_ms = self.latest_ms.max(at_ms.saturating_add(1));
+        self.fresh.insert(of);
+    }
+
+    /// What is asked for, and whether it may change.
+    fn cut(&self, query: &Query, replay: &Replay) -> Result<(Cut, bool), Refused> {
+        let (put_away, begins_ms) = self.before;
+        let closed = self.periods.split_last().map_or(&[][..], |(_, closed)| closed);
+        if let Some(number) = query.period {
+            if number <= put_away {
+                return Err(Refused::PutAway);
+            }
+            let found = closed.iter().position(|period| period.number == number);
+            let place = found.ok_or(Refused::NoSuchPeriod(number))?;
+            let Some(period) = closed.get(place) else { return Err(Refused::NoSuchPeriod(number)) };
+            let Extent { from_ms, to_ms, .. } = *period;
+            return Ok((Cut { from_ms, to_ms, select: Select::Period(place) }, false));
+        }
+        let last = closed.last().map(|last| (last.number, last.to_ms));
+        let last = last.or((put_away > 0).then_some(self.before));
+        let closed_ms = last.map_or(0, |(_, at_ms)| at_ms);
         // By the wall clock a segment may end a millisecond after the stamp that proves it.
-        let pieces = self.flows.values().flat_map(|sums| &sums.pieces);
-        let ended = pieces.map(|piece| piece.from_ms.saturating_add(piece.ms)).max();
-        // What is given back stands as soon as it is written; a span ends before its last instant.
-        let refunds = self.flows.values().flat_map(|sums| &sums.refunds);
-        let returned = refunds.map(|(_, at_ms, _)| at_ms.saturating_add(1)).max();
-        let proved = proved.max(ended.unwrap_or(0)).max(returned.unwrap_or(0));
-        let to_ms = query.to_ms.unwrap_or(if query.provisional { proved } else { closed });
+        let proved = replay.proved().map_or(0, |moment| moment.stamp.wall_ms);
+        let proved = proved.max(self.latest_ms).max(closed_ms);
+        let to_ms = query.to_ms.unwrap_or(if query.provisional { proved } else { closed_ms });
         let from_ms = query.from_ms.unwrap_or(0);
         if to_ms < from_ms {
             return Err(Refused::Backwards);
         }
-        if (last.is_none() || to_ms > closed) && !query.provisional {
+        if (last.is_none() || to_ms > closed_ms) && !query.provisional {
             return Err(Refused::Open { last });
         }
-        Ok((from_ms, to_ms, to_ms > closed))
+        if put_away > 0 && from_ms < begins_ms {
+            return Err(Refused::PutAway);
+        }
+        let all = query.provisional && query.to_ms.is_none();
+        let until = if all { u64::MAX } else { to_ms };
+        let select = Select::Span(from_ms, until);
+        Ok((Cut { from_ms, to_ms, select }, all || to_ms > closed_ms))
     }
 
     pub(super) fn statement(
@@ -366,38 +449,19 @@ impl Gathered {
         cut: &Cut,
         provisional: bool,
     ) -> Statement {
-        let Cut { from_ms, to_ms, .. } = *cut;
         let mut sessions: BTreeMap<String, SessionLine> = BTreeMap::new();
         let mut disputed = Vec::new();
-        for (names, sums) in &self.flows {
+        for (names, pieces) in &self.flows {
             let mut line = flow_line(names, query.detail);
-            if let Some(rows) = &cut.rows {
-                add_rows(&mut line, &sums.pieces, rows, query.detail);
-            }
-            let spanned = cut.rows.is_none();
-            for piece in sums.pieces.iter().filter(|_| spanned) {
-                let Some((from, ms)) = clip(piece, from_ms, to_ms) else { continue };
-                let amount = i128::from(piece.rate) * i128::from(ms);
-                arise(&mut line, piece.payment, amount);
-                if !piece.theirs {
-                    continue;
-                }
-                if let Some(reason) = self.reasons.get(&piece.record) {
-                    let (session, reason) = (names.session.clone(), reason.clone());
-                    disputed.push(Disputed { record: piece.record, session, amount, reason });
-                    continue;
-                }
-                add(&mut line, piece, (from, ms, amount), query.detail);
-            }
-            for (of, at_ms, amount) in sums.refunds.iter().filter(|_| spanned) {
-                let in_span = (from_ms..to_ms).contains(at_ms) && !self.reasons.contains_key(of);
-                let owes = self.of.get(of).is_some_and(|(_, owes)| *owes);
-                if in_span {
-                    let amount = i128::try_from(*amount).unwrap_or(i128::MAX);
-                    let amount = if owes { -amount } else { amount };
-                    line.refunds += amount;
-                    line.total += amount;
-                }
+            for piece in pieces.values() {
+                self.add_piece(&mut line, piece, cut, query.detail);
+                let waits = self.waits(piece, cut).filter(|_| piece.theirs);
+                disputed.extend(waits.map(|wait| Disputed {
+                    record: piece.record,
+                    session: names.session.clone(),
+                    amount: wait.amount,
+                    reason: wait.reason.clone(),
+                }));
             }
             if line.ms == 0 && line.refunds == 0 {
                 continue;
@@ -420,8 +484,8 @@ impl Gathered {
             node: self.node,
             currency: currency.map_or_else(String::new, |known| known.alphabetic().to_owned()),
             digits: currency.map_or(2, Currency::digits),
-            from_ms,
-            to_ms,
+            from_ms: cut.from_ms,
+            to_ms: cut.to_ms,
             period: query.period,
             provisional,
             sessions: sessions.into_values().collect(),
@@ -429,6 +493,86 @@ impl Gathered {
             through_record: replay.last(),
             document: None,
         }
+    }
+
+    /// Adds what of a piece is on the statement.
+    fn add_piece(&self, line: &mut FlowLine, piece: &Piece, cut: &Cut, detail: u8) {
+        let (from, to) = match &cut.select {
+            Select::Rows(rows) => return add_rows(line, piece, rows, detail),
+            Select::Period(place) => piece.in_period(*place),
+            Select::Span(from_ms, to_ms) => {
+                (piece.before(*from_ms, &self.periods), piece.before(*to_ms, &self.periods))
+            }
+        };
+        let ms = to.saturating_sub(from);
+        if ms > 0 {
+            let amount = i128::from(piece.rate) * i128::from(ms);
+            arise(line, piece.payment, amount);
+            if piece.theirs {
+                let from_ms = piece.from_ms.saturating_add(from);
+                add(line, piece, (from_ms, ms, amount), detail);
+            }
+        }
+        for refund in piece.refunds.iter().filter(|refund| self.counts(refund, cut)) {
+            if piece.theirs {
+                line.refunds += refund.amount;
+                line.total += refund.amount;
+            }
+        }
+    }
+
+    fn counts(&self, refund: &Refund, cut: &Cut) -> bool {
+        let Some(place) = refund.period else { return false };
+        match cut.select {
+            Select::Period(wanted) => place == wanted,
+            Select::Span(from_ms, to_ms) => self
+                .periods
+                .get(place)
+                .is_some_and(|period| (from_ms..to_ms).contains(&period.dated(refund.at_ms))),
+            Select::Rows(_) => false,
+        }
+    }
+
+    /// What waits at the end of the last period that is on the statement.
+    fn waits<'a>(&self, piece: &'a Piece, cut: &Cut) -> Option<&'a Wait> {
+        let last = match cut.select {
+            Select::Period(place) => Some(place),
+            Select::Span(_, to_ms) => self.periods.iter().rposition(|p| p.from_ms < to_ms),
+            Select::Rows(_) => None,
+        };
+        piece.waits.iter().find(|(place, _)| Some(*place) == last).map(|(_, wait)| wait)
+    }
+}
+
+/// Why a record ends the segments that it closes.
+fn ended(body: &Body) -> &'static str {
+    match body {
+        Body::Runs(runs) => match runs.cause {
+            Cause::Terms if runs.rate > 0 => "rate changed",
+            Cause::Terms => "not billed",
+            Cause::Lapsed => "approval lapsed",
+            Cause::Ended => "ended",
+            Cause::Exhausted => "money used up",
+        },
+        Body::Started(_) => "crash",
+        Body::Stopped(_) => "stop",
+        _ => "gap",
+    }
+}
+
+fn named(flow: &Flow) -> Names {
+    let session = flow.session().map(|session| {
+        let to = std::net::SocketAddr::new(session.destination, session.destination_port);
+        match session.protocol {
+            17 => format!("udp:{to}"),
+            6 => format!("tcp:{to}"),
+            other => format!("{other}:{to}"),
+        }
+    });
+    let sender = flow.sender().map(|sender| sender.to_string());
+    Names {
+        session: session.unwrap_or_else(|_| "unknown".to_owned()),
+        sender: sender.unwrap_or_else(|_| "unknown".to_owned()),
     }
 }
 
@@ -457,15 +601,6 @@ fn session_line(session: &str) -> SessionLine {
         total: 0,
         flows: Vec::new(),
     }
-}
-
-/// The part of a piece in a span: its beginning by the wall clock, and its milliseconds.
-fn clip(piece: &Piece, from_ms: u64, to_ms: u64) -> Option<(u64, u64)> {
-    // By the clock that does not jump, from the beginning on: parts of adjacent spans add up.
-    let before = |instant: u64| instant.saturating_sub(piece.from_ms).min(piece.ms);
-    let (skipped, until) = (before(from_ms), before(to_ms));
-    let ms = until.saturating_sub(skipped);
-    (ms > 0).then_some((piece.from_ms.saturating_add(skipped), ms))
 }
 
 fn arise(line: &mut FlowLine, payment: Payment, amount: i128) {
@@ -512,20 +647,18 @@ fn add(line: &mut FlowLine, piece: &Piece, (from_ms, ms, amount): (u64, u64, i12
     }
 }
 
-/// Adds the rows of a bill that are of a flow.
-fn add_rows(line: &mut FlowLine, pieces: &[Piece], rows: &HashMap<u64, Vec<Row>>, detail: u8) {
-    for piece in pieces {
-        for row in rows.get(&piece.record).into_iter().flatten() {
-            let ms = row.to_ms.saturating_sub(row.from_ms);
-            if ms > 0 {
-                let from_ms = piece.from_ms.saturating_add(row.from_ms);
-                let amount = i128::from(piece.rate) * i128::from(ms);
-                add(line, piece, (from_ms, ms, amount), detail);
-            }
-            let refund = i128::try_from(row.refund).unwrap_or(i128::MAX);
-            line.refunds -= refund;
-            line.total -= refund;
+/// Adds the rows of a bill that are of a piece.
+fn add_rows(line: &mut FlowLine, piece: &Piece, rows: &HashMap<u64, Vec<Row>>, detail: u8) {
+    for row in rows.get(&piece.record).into_iter().flatten() {
+        let ms = row.to_ms.saturating_sub(row.from_ms);
+        if ms > 0 {
+            let from_ms = piece.from_ms.saturating_add(row.from_ms);
+            let amount = i128::from(piece.rate) * i128::from(ms);
+            add(line, piece, (from_ms, ms, amount), detail);
         }
+        let refund = i128::try_from(row.refund).unwrap_or(i128::MAX);
+        line.refunds -= refund;
+        line.total -= refund;
     }
 }
 

@@ -68,22 +68,32 @@ impl From<Unsound> for NotIssued {
     }
 }
 
-/// Goes through a journal with a book of its bills; `look` sees each record with both.
-///
-/// # Errors
-/// If it is not sound, or a bill says otherwise than the postings.
-pub(super) fn walk(
+/// A record of the journal, what it came to, and what stands behind it.
+pub(super) struct Step<'a> {
+    pub(super) number: u64,
+    pub(super) body: &'a Body,
+    pub(super) applied: &'a Applied,
+    pub(super) replay: &'a Replay,
+    pub(super) book: &'a Book,
+}
+
+/// Goes through a journal with a book of its bills; `look` sees each record, with what `begin` made
+/// of the books before the first.
+pub(super) fn walk<S>(
     dir: &Path,
     focus: Option<Holder>,
-    mut look: impl FnMut(u64, &Body, &Applied, &Replay, &Book),
-) -> Result<(Book, Replay), NotIssued> {
+    begin: impl FnOnce(&Replay) -> S,
+    mut look: impl FnMut(&mut S, Step<'_>),
+) -> Result<(Book, Replay, S), NotIssued> {
     let mut walk = Walk::new(dir, Expected::default())?;
     let mut book = Book::new(walk.replay(), focus);
+    let mut state = begin(walk.replay());
     while let Some((number, body, applied)) = walk.step()? {
         book.step(number, &body, &applied, walk.replay()).map_err(NotIssued::Mismatch)?;
-        look(number, &body, &applied, walk.replay(), &book);
+        let (body, applied, replay) = (&body, &applied, walk.replay());
+        look(&mut state, Step { number, body, applied, replay, book: &book });
     }
-    Ok((book, walk.end()?.replay))
+    Ok((book, walk.end()?.replay, state))
 }
 
 /// All bills of a journal, with what is not billed yet, and its books.
@@ -91,7 +101,8 @@ pub(super) fn walk(
 /// # Errors
 /// As [`draw`].
 pub fn bills(dir: &Path) -> Result<(Book, Replay), NotIssued> {
-    walk(dir, None, |_, _, _, _, _| {})
+    let (book, replay, ()) = walk(dir, None, |_| (), |(), _| {})?;
+    Ok((book, replay))
 }
 
 /// What is to be issued by now, numbered: bills for the periods that are closed, and credit notes.

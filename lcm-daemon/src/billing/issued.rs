@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::book::Issued;
-use super::gather::{Cut, Gathered};
-use super::issue::{NotIssued, bills, walk};
+use super::gather::{Cut, Gathered, Whose};
+use super::issue::{NotIssued, Step, bills, walk};
 use super::{Document, Query, Statement, Tax, TaxLine, Total};
 use crate::ledger::record::{Bill, BillOf};
+use crate::ledger::replay::Replay;
 
 /// The bill or credit note of this number, with its lines: what was issued, to the unit.
 ///
@@ -48,20 +49,19 @@ pub fn issued(dir: &Path, number: &str, detail: u8) -> Result<(Statement, Total)
         provisional: false,
         detail,
     };
-    let mut all = Gathered::default();
-    let mut drawn = None;
-    walk(dir, Some(holder), |number, body, applied, replay, book| {
-        if drawn.is_some() {
-            return;
-        }
+    let begin = |replay: &Replay| (Some(Gathered::new(replay, &query, Whose::Billed)), None);
+    let (_, _, (_, drawn)) = walk(dir, Some(holder), begin, |state, step| {
+        let (gathered, drawn) = state;
+        let Some(all) = gathered else { return };
+        let Step { number, body, applied, replay, book } = step;
         all.take_record(replay, &query, number, body, applied);
-        if number == record {
+        if number == record
+            && let Some(mut all) = gathered.take()
+        {
             all.take_running(replay, &query);
             let rows = book.issued().last().map(|issued| issued.rows.clone()).unwrap_or_default();
-            let taken = std::mem::take(&mut all);
-            let from_ms = before.unwrap_or(0);
-            let cut = Cut::rows((from_ms, to_ms), rows);
-            drawn = Some(taken.statement(&query, replay, &cut, false));
+            let cut = Cut::rows((before.unwrap_or(0), to_ms), rows);
+            *drawn = Some(all.statement(&query, replay, &cut, false));
         }
     })?;
     let mut statement = drawn.ok_or_else(unknown)?;

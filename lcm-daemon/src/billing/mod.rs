@@ -12,13 +12,15 @@
 //! settle.rs holds such a statement against the neighbour's own.
 //!
 //! A span is cut at instants of the wall clock. A segment that reaches over its end belongs to both
-//! sides by the millisecond, so statements of adjacent spans add up to that of both.
+//! sides by the millisecond, so statements of adjacent spans add up to that of both. What a period
+//! told stays told: what is posted later is dated after its end (pieces.rs).
 
 mod book;
 mod gather;
 mod html;
 mod issue;
 mod issued;
+mod pieces;
 mod render;
 mod settle;
 mod sum;

@@ -13,7 +13,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Query, Refused, gather};
+use super::gather::{Whose, gather_of};
+use super::{Query, Refused};
 use crate::ledger::keys::{self, KeyError};
 use crate::ledger::sign::{PublicKey, hex, signed};
 use crate::purse::Holder;
@@ -118,7 +119,7 @@ pub struct Settlement {
 /// As [`gather`].
 pub fn claim(dir: &Path, neighbour: IpAddr, query: &Query) -> Result<Claim, Refused> {
     let query = Query { holder: Holder::Neighbour(neighbour), detail: 1, ..query.clone() };
-    let statement = gather(dir, &query)?;
+    let statement = gather_of(dir, &query, Whose::Address)?;
     let mut lines = Vec::new();
     for session in &statement.sessions {
         for flow in &session.flows {

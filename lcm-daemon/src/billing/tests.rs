@@ -1,6 +1,8 @@
 //! Journals made up from seeds: however they are cut into periods, and whatever is disputed or given
 //! back, bills and credit notes come to what was posted, to the unit.
 
+mod spans;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -49,6 +51,8 @@ struct Play {
     replay: Replay,
     billing: Billing,
     at_ms: u64,
+    /// By so much the wall clock was set back.
+    back_ms: u64,
     run: u8,
     /// The record that began it.
     first: u64,
@@ -84,6 +88,7 @@ impl Play {
             replay: Replay::default(),
             billing: billing(),
             at_ms: 1_000,
+            back_ms: 0,
             run: 0,
             first: 0,
             period: 0,
@@ -97,7 +102,7 @@ impl Play {
 
     /// By the wall clock it is 2026 all the time.
     fn stamp(&self) -> Stamp {
-        Stamp { at_ms: self.at_ms, wall_ms: 1_780_000_000_000 + self.at_ms }
+        Stamp { at_ms: self.at_ms, wall_ms: 1_780_000_000_000 + self.at_ms - self.back_ms }
     }
 
     fn write(&mut self, body: &Body) -> u64 {

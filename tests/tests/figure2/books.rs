@@ -44,7 +44,7 @@ pub(crate) fn kept() -> TestResult {
     statements(&dir)
 }
 
-/// Statements of all neighbours of a node come to what it earns, and what customers owe to what
+/// Statements of all who paid a node, or were paid, come to what it earns, and what customers owe to what
 /// providers earn: to the unit, with who is paid as the one who meters.
 fn statements(dir: &Path) -> TestResult {
     let books = |node: &str| dir.join(node).join("ledger");
@@ -56,7 +56,7 @@ fn statements(dir: &Path) -> TestResult {
     let (mut received, mut passed_on) = (0, 0);
     for node in ["IS1", "IS2", "IS3"] {
         let replay = verify(&books(node), Expected::default())?.replay;
-        let (mut own, mut neighbours) = (0, BTreeSet::new());
+        let (mut own, mut holders) = (0, BTreeSet::new());
         for (account, balance) in replay.accounts() {
             match account {
                 Account::Own(Payment::ReceiverIn | Payment::SenderIn) => {
@@ -64,12 +64,17 @@ fn statements(dir: &Path) -> TestResult {
                     received += balance;
                 }
                 Account::Own(_) => own += balance,
-                Account::Neighbour(neighbour, _) => drop(neighbours.insert(neighbour.address)),
+                Account::Neighbour(neighbour, None) => {
+                    holders.insert(Holder::Neighbour(neighbour.address));
+                }
+                Account::Neighbour(_, Some(named)) => {
+                    holders.insert(Holder::Customer(named.clone()));
+                }
             }
         }
         let mut drawn = 0;
-        for address in neighbours {
-            let statement = gather(&books(node), &provisional(Holder::Neighbour(address)))?;
+        for holder in holders {
+            let statement = gather(&books(node), &provisional(holder))?;
             drawn += total(&statement, 0, &[]).exact;
         }
         assert!(own > 0 && drawn == own, "{node}: statements of {drawn}, and it earned {own}");

@@ -702,6 +702,12 @@ impl Replay {
         self.postings.last_period()
     }
 
+    /// The last period that was closed, and when.
+    #[must_use]
+    pub fn period_ended(&self) -> Option<(u64, Moment)> {
+        self.postings.period_ended()
+    }
+
     /// The segments that run, in no order, with what they have come to by the last proved instant.
     pub fn open(&self) -> impl Iterator<Item = Open> {
         let proved_ms = self.run.as_ref().map_or(0, |run| run.proved.at_ms);

@@ -274,6 +274,11 @@ impl Postings {
         Ok(())
     }
 
+    /// The last period that ended, and when.
+    pub(super) fn period_ended(&self) -> Option<(u64, Moment)> {
+        self.period
+    }
+
     /// The last period that ended.
     pub(super) fn last_period(&self) -> Option<u64> {
         self.period.map(|(number, _)| number)

@@ -25,23 +25,29 @@ pub struct Standing {
 
 /// All of them.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Purses(BTreeMap<Holder, Standing>);
+pub(super) struct Purses {
+    all: BTreeMap<Holder, Standing>,
+    /// The records that opened and closed those that were closed since the books' beginning; what
+    /// was posted before that can be named no more.
+    #[serde(skip)]
+    past: BTreeMap<Holder, Vec<(u64, u64)>>,
+}
 
 impl Purses {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Holder, &Standing)> {
-        self.0.iter()
+        self.all.iter()
     }
 
     /// Does what an operator ordered.
     pub(super) fn ordered(&mut self, number: u64, action: &Action) -> Result<(), Wrong> {
         match action {
             Action::Open { holder, terms } => {
-                if self.0.get(holder).is_some_and(|known| !known.closed) {
+                if self.all.get(holder).is_some_and(|known| !known.closed) {
                     return Err(Wrong::OpenAlready);
                 }
                 let (terms, kept) = (terms.clone(), Kept::default());
                 let new = Standing { terms, closed: false, opened: number, kept };
-                self.0.insert(holder.clone(), new);
+                self.all.insert(holder.clone(), new);
             }
             Action::Credit { holder, amount, .. } => {
                 let known = self.open(holder)?;
@@ -54,52 +60,52 @@ impl Purses {
                 known.terms = terms.clone();
                 holds(known)?;
             }
-            Action::Close { holder, .. } => self.open(holder)?.closed = true,
+            Action::Close { holder, .. } => {
+                let known = self.open(holder)?;
+                known.closed = true;
+                let span = (known.opened, number);
+                self.past.entry(holder.clone()).or_default().push(span);
+            }
             Action::Did(_) => {}
         }
         Ok(())
     }
 
     fn open(&mut self, holder: &Holder) -> Result<&mut Standing, Wrong> {
-        self.0.get_mut(holder).filter(|known| !known.closed).ok_or(Wrong::NoSuchAccount)
+        self.all.get_mut(holder).filter(|known| !known.closed).ok_or(Wrong::NoSuchAccount)
     }
 
     /// Who holds the account that a payer spends of by a segment that this record opened: a
-    /// customer its own, or else its neighbour.
+    /// customer its own, or else its neighbour. One is closed when nothing runs on it, so what is
+    /// charged to it began while it was open.
     pub(super) fn payer(&self, payer: &Account, number: u64) -> Option<&Holder> {
-        self.payer_if(payer, number, |_| true)
-    }
-
-    fn payer_if(
-        &self,
-        payer: &Account,
-        number: u64,
-        may: impl Fn(&Standing) -> bool,
-    ) -> Option<&Holder> {
-        if self.0.is_empty() {
+        if self.all.is_empty() {
             return None;
         }
         let Account::Neighbour(neighbour, named) = payer else { return None };
         let known = |holder: Holder| {
-            let (holder, standing) = self.0.get_key_value(&holder)?;
-            (standing.opened < number && may(standing)).then_some(holder)
+            let (holder, standing) = self.all.get_key_value(&holder)?;
+            let open = !standing.closed && standing.opened < number;
+            let was_open = || {
+                let past = self.past.get(holder).into_iter().flatten();
+                past.into_iter().any(|(opened, closed)| (*opened..*closed).contains(&number))
+            };
+            (open || was_open()).then_some(holder)
         };
         let customer = named.as_ref().and_then(|named| known(Holder::Customer(named.clone())));
         customer.or_else(|| known(Holder::Neighbour(neighbour.address)))
     }
 
     pub(super) fn charge(&mut self, payer: &Account, posting: &Posting) {
-        // One is closed when nothing runs on it, so what is charged later began later.
-        let open = |standing: &Standing| !standing.closed;
-        let Some(holder) = self.payer_if(payer, posting.number, open).cloned() else { return };
-        let Some(standing) = self.0.get_mut(&holder) else { return };
+        let Some(holder) = self.payer(payer, posting.number).cloned() else { return };
+        let Some(standing) = self.all.get_mut(&holder) else { return };
         let span = (posting.from.wall_ms, posting.to.wall_ms);
         standing.kept.charge(posting.rate, posting.amount, span);
     }
 
     pub(super) fn give_back(&mut self, payer: &Account, number: u64, amount: u128) {
         let Some(holder) = self.payer(payer, number).cloned() else { return };
-        if let Some(standing) = self.0.get_mut(&holder) {
+        if let Some(standing) = self.all.get_mut(&holder) {
             standing.kept.charged = standing.kept.charged.saturating_sub(amount);
         }
     }
