@@ -47,6 +47,14 @@ pub enum Refused {
     Backwards,
     /// The records of the span were put away.
     PutAway,
+    /// The record that says which flow a posting is about was put away by a program that did not
+    /// carry it on.
+    Nameless {
+        /// The flow's number.
+        flow: u64,
+        /// Record that opened the posting.
+        posting: u64,
+    },
     /// Nobody of this name ever paid or was paid here.
     Nobody(Holder),
 }
@@ -82,6 +90,11 @@ impl fmt::Display for Refused {
             Self::PutAway => f.write_str(
                 "the records of this span were put away: draw the statement from the backup that \
                  has them",
+            ),
+            Self::Nameless { flow, posting } => write!(
+                f,
+                "posting {posting} is about flow {flow}, and the record that says which that is was put \
+                 away: draw the statement from the backup that has it"
             ),
             Self::Nobody(holder) => write!(
                 f,
@@ -157,6 +170,8 @@ pub(super) struct Gathered {
     latest_ms: u64,
     node: String,
     known: bool,
+    /// A flow that no record names, and a posting of it.
+    nameless: Option<(u64, u64)>,
 }
 
 /// Draws the statement that is asked for.
@@ -169,7 +184,7 @@ pub fn gather(dir: &Path, query: &Query) -> Result<Statement, Refused> {
 
 pub(super) fn gather_of(dir: &Path, query: &Query, whose: Whose) -> Result<Statement, Refused> {
     let mut walk = Walk::new(dir, Expected::default())?;
-    let mut all = Gathered::new(walk.replay(), query, whose);
+    let mut all = Gathered::new(walk.flows(), walk.replay(), query, whose);
     while let Some((number, body, applied)) = walk.step()? {
         all.take_record(walk.replay(), query, number, &body, &applied);
     }
@@ -177,6 +192,7 @@ pub(super) fn gather_of(dir: &Path, query: &Query, whose: Whose) -> Result<State
     let replay = &verified.replay;
     all.take_running(replay, query);
     let (cut, provisional) = all.cut(query, replay)?;
+    all.named()?;
     if !all.known {
         return Err(Refused::Nobody(query.holder.clone()));
     }
@@ -184,24 +200,26 @@ pub(super) fn gather_of(dir: &Path, query: &Query, whose: Whose) -> Result<State
 }
 
 impl Gathered {
-    /// Begins with books: what runs in them was told up to here.
-    pub(super) fn new(replay: &Replay, query: &Query, whose: Whose) -> Self {
+    /// Begins with books, and flows named before: what runs was told up to here.
+    pub(super) fn new(flows: &[Flow], replay: &Replay, query: &Query, whose: Whose) -> Self {
         let ended = replay.period_ended();
         let before = ended.map_or((0, 0), |(number, moment)| (number, moment.stamp.wall_ms));
         let mut new = Self {
             whose,
-            names: HashMap::new(),
+            names: flows.iter().map(|flow| (flow.flow, Rc::new(named(flow)))).collect(),
             flows: BTreeMap::new(),
             of: HashMap::new(),
             fresh: BTreeSet::new(),
-            began: HashMap::new(),
-            running: HashSet::new(),
+            // Why it began was put away.
+            began: replay.open().map(|open| (open.number, "earlier")).collect(),
+            running: replay.open().map(|open| open.meter).collect(),
             reasons: BTreeMap::new(),
             periods: Vec::new(),
             before,
             latest_ms: 0,
             node: String::new(),
             known: false,
+            nameless: None,
         };
         new.take_open(replay, query);
         new.fresh.clear();
@@ -231,7 +249,8 @@ impl Gathered {
         }
         if let Body::Period(period) = body {
             let from_ms = self.last().1;
-            let to_ms = period.stamp.wall_ms.max(from_ms);
+            // Where the clock was set back it ends a millisecond after it began.
+            let to_ms = period.stamp.wall_ms.max(from_ms.saturating_add(1));
             self.take_open(replay, query);
             self.tell(Extent { number: period.number, from_ms, to_ms });
         }
@@ -244,6 +263,14 @@ impl Gathered {
         let (number, from_ms) = self.last();
         let number = number.saturating_add(1);
         self.tell(Extent { number, from_ms, to_ms: u64::MAX });
+    }
+
+    /// Whether all flows of what was taken are known by name.
+    pub(super) fn named(&self) -> Result<(), Refused> {
+        match self.nameless {
+            Some((flow, posting)) => Err(Refused::Nameless { flow, posting }),
+            None => Ok(()),
+        }
     }
 
     /// The last period that ended, and when.
@@ -318,7 +345,10 @@ impl Gathered {
         } else if query.detail < 2 {
             return;
         }
-        let Some(names) = self.names.get(&flow) else { return };
+        let Some(names) = self.names.get(&flow) else {
+            self.nameless.get_or_insert((flow, record));
+            return;
+        };
         self.of.insert(record, Rc::clone(names));
         self.fresh.insert(record);
         self.flows.entry(Rc::clone(names)).or_default().insert(record, piece);

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::{error, fmt, io};
 
 use super::book::{Book, Mismatch};
-use super::half_even;
+use super::{Refused, half_even};
 use crate::config::{Billing, Currency};
 use crate::ledger::journal::{AppendError, Journal, OpenError, Options};
 use crate::ledger::record::{Bill, BillOf, Body, Series, Taxed};
@@ -40,6 +40,8 @@ pub enum NotIssued {
     Io(io::Error),
     /// There is no such bill.
     Unknown(String),
+    /// Its lines cannot be told.
+    Untold(Refused),
 }
 
 impl error::Error for NotIssued {}
@@ -51,6 +53,7 @@ impl fmt::Display for NotIssued {
             Self::Mismatch(mismatch) => mismatch.fmt(f),
             Self::Open(error) => write!(f, "{error}; or ask the daemon that has it, with --socket"),
             Self::Append(error) => error.fmt(f),
+            Self::Untold(refused) => refused.fmt(f),
             Self::Io(error) => {
                 write!(f, "{error}; look with `lcmctl bill list` before you repeat it")
             }
@@ -78,16 +81,16 @@ pub(super) struct Step<'a> {
 }
 
 /// Goes through a journal with a book of its bills; `look` sees each record, with what `begin` made
-/// of the books before the first.
+/// of what stands before the first.
 pub(super) fn walk<S>(
     dir: &Path,
     focus: Option<Holder>,
-    begin: impl FnOnce(&Replay) -> S,
+    begin: impl FnOnce(&Walk) -> S,
     mut look: impl FnMut(&mut S, Step<'_>),
 ) -> Result<(Book, Replay, S), NotIssued> {
     let mut walk = Walk::new(dir, Expected::default())?;
     let mut book = Book::new(walk.replay(), focus);
-    let mut state = begin(walk.replay());
+    let mut state = begin(&walk);
     while let Some((number, body, applied)) = walk.step()? {
         book.step(number, &body, &applied, walk.replay()).map_err(NotIssued::Mismatch)?;
         let (body, applied, replay) = (&body, &applied, walk.replay());

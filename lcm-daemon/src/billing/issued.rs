@@ -7,7 +7,7 @@ use super::gather::{Cut, Gathered, Whose};
 use super::issue::{NotIssued, Step, bills, walk};
 use super::{Document, Query, Statement, Tax, TaxLine, Total};
 use crate::ledger::record::{Bill, BillOf};
-use crate::ledger::replay::Replay;
+use crate::ledger::verify::Walk;
 
 /// The bill or credit note of this number, with its lines: what was issued, to the unit.
 ///
@@ -49,7 +49,9 @@ pub fn issued(dir: &Path, number: &str, detail: u8) -> Result<(Statement, Total)
         provisional: false,
         detail,
     };
-    let begin = |replay: &Replay| (Some(Gathered::new(replay, &query, Whose::Billed)), None);
+    let begin = |walk: &Walk| {
+        (Some(Gathered::new(walk.flows(), walk.replay(), &query, Whose::Billed)), None)
+    };
     let (_, _, (_, drawn)) = walk(dir, Some(holder), begin, |state, step| {
         let (gathered, drawn) = state;
         let Some(all) = gathered else { return };
@@ -61,10 +63,10 @@ pub fn issued(dir: &Path, number: &str, detail: u8) -> Result<(Statement, Total)
             all.take_running(replay, &query);
             let rows = book.issued().last().map(|issued| issued.rows.clone()).unwrap_or_default();
             let cut = Cut::rows((before.unwrap_or(0), to_ms), rows);
-            *drawn = Some(all.statement(&query, replay, &cut, false));
+            *drawn = Some(all.named().map(|()| all.statement(&query, replay, &cut, false)));
         }
     })?;
-    let mut statement = drawn.ok_or_else(unknown)?;
+    let mut statement = drawn.ok_or_else(unknown)?.map_err(NotIssued::Untold)?;
     statement.through_record = record;
     statement.document = Some(Document {
         number: bill.to_string(),

@@ -3,11 +3,11 @@
 //! ```text
 //!  magic 8 B │ version u16 │ first record that follows u64 │ hash before it 32 B │ public key of
 //!  the records that follow 32 B │ public key of this summary 32 B │ signature 64 B │ the books
-//!  by then (postcard)
+//!  by then │ the flows that their run named (both postcard; older programs left the flows out)
 //! ```
 //!
 //! The signature is over the text `lcm ledger sums` with a zero, the first record, the hash, both
-//! keys and the SHA-256 of the books. Integers are big-endian. The second key is that of the day
+//! keys and the SHA-256 of the books and flows. Integers are big-endian. The second key is that of the day
 //! on which the records were put away; the chain of keys leads to it.
 
 use std::fs::{self, File};
@@ -18,7 +18,7 @@ use std::{error, fmt};
 use sha2::{Digest as _, Sha256};
 
 use super::frame::Hash;
-use super::record::FORMAT;
+use super::record::{FORMAT, Flow};
 use super::replay::Replay;
 use super::sign::{PublicKey, Signer, signed};
 
@@ -38,6 +38,8 @@ pub struct Carried {
     pub signer: PublicKey,
     /// The books by then.
     pub replay: Replay,
+    /// What the numbers of flows stand for that later records name.
+    pub flows: Vec<Flow>,
 }
 
 /// Why a summary is not to be believed.
@@ -80,6 +82,7 @@ impl Carried {
     /// Writes it, durably; it has its name when it is complete.
     pub(super) fn write(&self, dir: &Path, signer: &Signer) -> io::Result<()> {
         let books = postcard::to_extend(&self.replay, Vec::new()).map_err(io::Error::other)?;
+        let books = postcard::to_extend(&self.flows, books).map_err(io::Error::other)?;
         let signature = signer.sums(&self.text(&books));
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&FORMAT.to_be_bytes());
@@ -132,6 +135,7 @@ impl Carried {
             key: *key,
             signer: *signer,
             replay: Replay::default(),
+            flows: Vec::new(),
         };
         if !signed(signer, &carried.text(books), [*r, *s]) {
             return Err(BadCarried::Signature);
@@ -143,7 +147,12 @@ impl Carried {
             _ => &[],
         };
         let books = [books, none].concat();
-        carried.replay = postcard::from_bytes(&books).map_err(|_| BadCarried::Malformed)?;
+        let malformed = |_| BadCarried::Malformed;
+        let (replay, flows) = postcard::take_from_bytes(&books).map_err(malformed)?;
+        carried.replay = replay;
+        if !flows.is_empty() {
+            carried.flows = postcard::from_bytes(flows).map_err(malformed)?;
+        }
         Ok(carried)
     }
 

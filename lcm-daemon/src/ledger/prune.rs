@@ -1,6 +1,7 @@
 //! `lcmctl ledger prune`: retention by closed period. Whole files whose periods are billed are put
 //! away, and what they came to is carried on in a signed summary.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{error, fmt, fs, io};
 
@@ -9,7 +10,7 @@ use super::carried::Carried;
 use super::frame::Hash;
 use super::keys::{self, KeyError};
 use super::lock::Refused;
-use super::record::{Body, Contra, Dispute};
+use super::record::{Body, Contra, Dispute, Flow};
 use super::replay::{Moment, Replay};
 use super::segment;
 use super::sign::PublicKey;
@@ -93,6 +94,7 @@ struct Cut {
     before: Hash,
     key: PublicKey,
     replay: Replay,
+    flows: Vec<Flow>,
 }
 
 /// Puts away the files of a directory whose records all belong to periods up to `period`: moved
@@ -117,7 +119,7 @@ pub fn prune(
     if last.is_none_or(|last| last < period) {
         return Err(PruneError::NotClosed { period, last });
     }
-    let Some(Cut { first, before, key, mut replay }) = cut else { return Ok(None) };
+    let Some(Cut { first, before, key, mut replay, flows }) = cut else { return Ok(None) };
     if let Some(posting) = replay.not_final(&later, now) {
         return Err(PruneError::NotFinal { posting });
     }
@@ -126,7 +128,7 @@ pub fn prune(
     }
     replay.carry();
     let signer = keys::open(dir, signing).map_err(PruneError::Key)?;
-    let carried = Carried { first, before, key, signer: signer.public(), replay };
+    let carried = Carried { first, before, key, signer: signer.public(), replay, flows };
     if let Some(to) = to {
         fs::create_dir_all(to).map_err(io(to))?;
     }
@@ -174,12 +176,19 @@ fn find(dir: &Path, period: u64, all: &[u64]) -> Result<Found, PruneError> {
     let mut cut = None;
     let mut corrections = Vec::new();
     let mut over = false;
+    let mut flows: BTreeMap<u64, Flow> =
+        walk.flows().iter().map(|flow| (flow.flow, flow.clone())).collect();
     while let Some((number, body, applied)) = walk.step().map_err(PruneError::Unsound)? {
         over = match &body {
             Body::Period(closed) => closed.number <= period,
             Body::Head(_) | Body::Key(_) => over,
             _ => false,
         };
+        match &body {
+            Body::Started(_) => flows.clear(),
+            Body::Flow(flow) => drop(flows.insert(flow.flow, flow.clone())),
+            _ => {}
+        }
         if let Body::Contra(Contra { of, .. }) | Body::Dispute(Dispute { of, .. }) = body {
             corrections.push((number, of));
         }
@@ -190,7 +199,8 @@ fn find(dir: &Path, period: u64, all: &[u64]) -> Result<Found, PruneError> {
             && let Some(key) = walk.key()
         {
             let (before, replay) = (*walk.hash(), walk.replay().clone());
-            cut = Some(Cut { first, before, key, replay });
+            let flows = flows.values().cloned().collect();
+            cut = Some(Cut { first, before, key, replay, flows });
             corrections.clear();
         }
     }

@@ -13,7 +13,7 @@ use super::carried::{BadCarried, Carried};
 use super::fault::Fault;
 use super::lock;
 use super::reader::Reader;
-use super::record::{Body, Head};
+use super::record::{Body, Flow, Head};
 use super::replay::{self, Applied, Replay};
 use super::sign::{BadSignature, PublicKey, Signatures, hex};
 
@@ -191,6 +191,8 @@ pub struct Walk {
     reader: Reader,
     signatures: Signatures,
     replay: Replay,
+    /// The flows that were named before that, and may be named again.
+    flows: Vec<Flow>,
     /// The first record that is there.
     first: u64,
     records: u64,
@@ -215,7 +217,7 @@ impl Walk {
         let first = super::backup::segments(dir).map_err(failed)?.first().copied();
         let first = first.ok_or_else(|| Unsound::Empty(dir.to_owned()))?;
         let (mut replay, mut signatures) = (Replay::default(), Signatures::new());
-        let mut carried_by = None;
+        let (mut carried_by, mut flows) = (None, Vec::new());
         if first > 1 {
             let path = dir.join(Carried::name(first));
             let carried = Carried::read(&path).map_err(|e| Unsound::Carried(path.clone(), e))?;
@@ -225,12 +227,13 @@ impl Walk {
             }
             signatures = Signatures::of(carried.key);
             carried_by = Some(carried.signer).filter(|signer| *signer != carried.key);
-            replay = carried.replay;
+            (replay, flows) = (carried.replay, carried.flows);
         }
         Ok(Self {
             reader,
             signatures,
             replay,
+            flows,
             first,
             records: 0,
             head: None,
@@ -279,6 +282,11 @@ impl Walk {
     /// The books as far as the walk went.
     pub fn replay(&self) -> &Replay {
         &self.replay
+    }
+
+    /// The flows that were named before the first record.
+    pub fn flows(&self) -> &[Flow] {
+        &self.flows
     }
 
     /// The hash of the last record.

@@ -1,6 +1,7 @@
 //! Statements of periods and spans: each posting is on one, and what is closed stays as it is.
 
 use super::*;
+use crate::ledger::prune::prune;
 use crate::ledger::record::{Action, Actor, Gap, Operator};
 use crate::purse::Terms;
 
@@ -162,4 +163,57 @@ fn r010_each_posting_is_on_the_statement_of_whose_account_was_charged() {
     // Between providers all counts that came over the hop.
     let claimed = claim(play.dir.path(), neighbour(0).address, &query(hop)).unwrap();
     assert_eq!(claimed.lines.iter().map(|line| line.ms).sum::<u64>(), 15_000);
+}
+
+/// One flow at one rate through two periods; the first is put away.
+#[test]
+fn what_a_pruned_journal_says_is_whole_or_refused() {
+    let mut play = Play::new(1);
+    let holder = Holder::Customer(customer(0));
+    run(&mut play, 0, 1_000, Cause::Terms);
+    play.at_ms += 10_000;
+    play.close();
+    let first_ms = ended_ms(&play, 1);
+    // Behind the period comes another file.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let to = |play: &mut Play, dir: &Path| {
+        play.journal = Journal::open(dir, Options::default()).unwrap();
+    };
+    to(&mut play, elsewhere.path());
+    let dir = play.dir.path().to_owned();
+    to(&mut play, &dir);
+    play.at_ms += 20_000;
+    run(&mut play, 0, 2_000, Cause::Terms);
+    play.at_ms += 1_000;
+    run(&mut play, 0, 0, Cause::Ended);
+    let (at_ms, flow, payer) = (play.at_ms, 1, neighbour(0));
+    play.write(&Body::Closed(Closed { at_ms, flow, payer, orderly: true }));
+    play.close();
+    let whole = gather(play.dir.path(), &Query { period: Some(2), ..query(holder.clone()) });
+    let whole = whole.unwrap();
+    to(&mut play, elsewhere.path());
+    let end = crate::ledger::replay::Moment { boot: [7; 16], stamp: play.stamp() };
+    prune(play.dir.path(), 1, None, &end).unwrap().unwrap();
+    let second = gather(play.dir.path(), &Query { period: Some(2), ..query(holder.clone()) });
+    let second = second.unwrap();
+    let lines = |statement: &Statement| {
+        let session = &statement.sessions[0];
+        let segments = session.flows.iter().flat_map(|flow| &flow.segments);
+        let segments = segments.map(|s| (s.record, s.rate, s.from_ms, s.ms, s.amount));
+        (session.session.clone(), session.ms, segments.collect::<Vec<_>>())
+    };
+    assert_eq!(lines(&second), lines(&whole));
+    assert_eq!(second.sessions[0].flows[0].segments[0].began, "earlier");
+    assert_eq!(total(&second, 0, &[]).exact, 22_000_000);
+    let by_days = Query { from_ms: Some(first_ms), ..query(holder.clone()) };
+    assert_eq!(exact(&play, &by_days), 22_000_000);
+    for short in [
+        query(holder.clone()),
+        Query { period: Some(1), ..query(holder.clone()) },
+        Query { from_ms: Some(0), ..query(holder.clone()) },
+        Query { from_ms: Some(first_ms - 1), ..query(holder.clone()) },
+    ] {
+        let refused = gather(play.dir.path(), &short);
+        assert!(matches!(refused, Err(Refused::PutAway)), "{short:?}: {refused:?}");
+    }
 }
