@@ -77,7 +77,7 @@ pub(crate) fn given_back() -> TestResult {
     for link @ (payee, payer) in [("IS2", "R1"), ("IS2", "IS3"), ("IS3", "R2")] {
         let given =
             play.wait("what was paid over a dead router", |play| agreed(play, dir, link))?;
-        let holder = Holder::Neighbour(play.address_on(payer, payee)?.into());
+        let holder: Holder = format!("nai:{payer}@figure2.example").parse()?;
         let query = Query {
             holder,
             from_ms: None,
