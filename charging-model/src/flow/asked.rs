@@ -142,9 +142,7 @@ impl Flow {
         any
     }
 
-    /// Nobody is told a price apart any more: see [`tell_only_branch_anew`].
-    ///
-    /// [`tell_only_branch_anew`]: Self::tell_only_branch_anew
+    /// Nobody is told a price apart any more: a single branch hears what all on its interface do.
     pub fn tell_alone(&mut self, clock: Clock) {
         let groups: Vec<u32> = self.groups.iter().map(|group| group.id).collect();
         for group in groups {
