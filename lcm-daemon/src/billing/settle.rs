@@ -116,7 +116,7 @@ pub struct Settlement {
 /// What this node's journal says of a neighbour in a span.
 ///
 /// # Errors
-/// As [`gather`].
+/// As [`gather`](super::gather::gather).
 pub fn claim(dir: &Path, neighbour: IpAddr, query: &Query) -> Result<Claim, Refused> {
     let query = Query { holder: Holder::Neighbour(neighbour), detail: 1, ..query.clone() };
     let statement = gather_of(dir, &query, Whose::Address)?;
