@@ -6,11 +6,13 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::book::{Row, billed_to};
-use super::pieces::{Extent, Piece, Refund, Wait};
-use super::{Arose, Disputed, FlowLine, SegmentLine, SessionLine, Statement};
+use super::funds::{Moves, is_charged};
+use super::lines::Part;
+use super::pieces::{Extent, Piece, RUNS, Refund, Wait};
+use super::{Disputed, FlowLine, SessionLine, Statement};
 use crate::config::Currency;
-use crate::ledger::record::{AccountId, Body, Cause, Flow, Meter, Payment};
-use crate::ledger::replay::{Account, AccountRef, Applied, Posting, Replay, name};
+use crate::ledger::record::{AccountId, Body, Cause, Flow, Meter};
+use crate::ledger::replay::{Account, AccountRef, Applied, Posting, Replay};
 use crate::ledger::verify::{Expected, Unsound, Walk};
 use crate::purse::Holder;
 
@@ -141,7 +143,7 @@ pub(super) struct Cut {
 }
 
 impl Cut {
-    /// The rows of a bill.
+    /// The rows of a bill, or of a credit note.
     pub(super) fn rows((from_ms, to_ms): (u64, u64), rows: Vec<Row>) -> Self {
         let mut by_record: HashMap<u64, Vec<Row>> = HashMap::new();
         for row in rows {
@@ -172,6 +174,7 @@ pub(super) struct Gathered {
     known: bool,
     /// A flow that no record names, and a posting of it.
     nameless: Option<(u64, u64)>,
+    moves: Moves,
 }
 
 /// Draws the statement that is asked for.
@@ -193,7 +196,7 @@ pub(super) fn gather_of(dir: &Path, query: &Query, whose: Whose) -> Result<State
     all.take_running(replay, query);
     let (cut, provisional) = all.cut(query, replay)?;
     all.named()?;
-    if !all.known {
+    if !all.known && !all.moves.any() {
         return Err(Refused::Nobody(query.holder.clone()));
     }
     Ok(all.statement(query, replay, &cut, provisional))
@@ -220,6 +223,7 @@ impl Gathered {
             node: String::new(),
             known: false,
             nameless: None,
+            moves: Moves::new(replay, &query.holder),
         };
         new.take_open(replay, query);
         new.fresh.clear();
@@ -244,7 +248,7 @@ impl Gathered {
         if let Body::Refund(refund) = body {
             let at_ms = replay.dated(refund.at_ms).map_or(0, |stamp| stamp.wall_ms);
             for (of, amount) in applied.returned() {
-                self.give_back(*of, at_ms, *amount);
+                self.give_back((number, *of), at_ms, *amount);
             }
         }
         if let Body::Period(period) = body {
@@ -278,22 +282,20 @@ impl Gathered {
         self.periods.last().map_or(self.before, |period| (period.number, period.to_ms))
     }
 
+    /// When a period ended, by the wall clock.
+    pub(super) fn ended_ms(&self, number: u64) -> Option<u64> {
+        let (put_away, ended_ms) = self.before;
+        let known = self.periods.iter().find(|period| period.number == number);
+        let ended = known.map(|period| period.to_ms);
+        ended.or((put_away > 0 && put_away == number).then_some(ended_ms))
+    }
+
     fn take_open(&mut self, replay: &Replay, query: &Query) {
         for open in replay.open() {
-            let piece = Piece {
-                record: open.number,
-                payment: open.meter.payment,
-                rate: open.rate,
-                from_ms: open.from.wall_ms,
-                ms: u64::try_from(open.amount / u128::from(open.rate.max(1))).unwrap_or(u64::MAX),
-                began: self.began.get(&open.number).copied().unwrap_or("terms"),
-                ended: "runs",
-                theirs: false,
-                owes: false,
-                parts: Vec::new(),
-                waits: Vec::new(),
-                refunds: Vec::new(),
-            };
+            let ms = u64::try_from(open.amount / u128::from(open.rate.max(1))).unwrap_or(u64::MAX);
+            let began = self.began.get(&open.number).copied().unwrap_or("terms");
+            let span = (open.from.wall_ms, ms);
+            let piece = Piece::new(open.number, open.meter.payment, open.rate, span, (began, RUNS));
             self.take(replay, query, open.meter.flow, (open.debit, open.credit), piece);
         }
     }
@@ -303,20 +305,9 @@ impl Gathered {
             true => "gap after a lapse",
             false => self.began.remove(&posting.number).unwrap_or("terms"),
         };
-        let piece = Piece {
-            record: posting.number,
-            payment: posting.meter.payment,
-            rate: posting.rate,
-            from_ms: posting.from.wall_ms,
-            ms: posting.to.at_ms.saturating_sub(posting.from.at_ms),
-            began,
-            ended,
-            theirs: false,
-            owes: false,
-            parts: Vec::new(),
-            waits: Vec::new(),
-            refunds: Vec::new(),
-        };
+        let ms = posting.to.at_ms.saturating_sub(posting.from.at_ms);
+        let (payment, span) = (posting.meter.payment, (posting.from.wall_ms, ms));
+        let piece = Piece::new(posting.number, payment, posting.rate, span, (began, ended));
         self.take(replay, query, posting.meter.flow, (posting.debit, posting.credit), piece);
     }
 
@@ -342,6 +333,7 @@ impl Gathered {
         if let Some(owes) = self.theirs(replay, query, sides, record) {
             self.known = true;
             (piece.theirs, piece.owes) = (true, owes);
+            piece.charged = owes && is_charged(replay, &query.holder, sides.0, record);
         } else if query.detail < 2 {
             return;
         }
@@ -381,6 +373,7 @@ impl Gathered {
     fn tell(&mut self, period: Extent) {
         let place = self.periods.len();
         self.periods.push(period);
+        self.moves.tell(place);
         for record in std::mem::take(&mut self.fresh) {
             let Some(names) = self.of.get(&record) else { continue };
             let pieces = self.flows.get_mut(names);
@@ -406,7 +399,9 @@ impl Gathered {
                 self.began.insert(number, if new { "began" } else { "rate changed" });
             }
             Body::Runs(runs) => drop(self.running.remove(&runs.meter)),
-            Body::Contra(contra) => self.give_back(contra.of, contra.wall_ms, contra.amount),
+            Body::Contra(contra) => {
+                self.give_back((number, contra.of), contra.wall_ms, contra.amount)
+            }
             Body::Dispute(dispute) => {
                 if dispute.open {
                     self.reasons.insert(dispute.of, dispute.reason.clone());
@@ -415,6 +410,7 @@ impl Gathered {
                 }
                 self.fresh.insert(dispute.of);
             }
+            Body::Operator(operator) => self.moves.note(number, operator, &query.holder),
             Body::Consent(consent) => {
                 let payer = Account::Neighbour(consent.payer, Some(consent.account.clone()));
                 self.known |= is_of(&query.holder, &payer);
@@ -424,12 +420,12 @@ impl Gathered {
     }
 
     /// Notes what is given back of a posting.
-    fn give_back(&mut self, of: u64, at_ms: u64, amount: u128) {
+    fn give_back(&mut self, (record, of): (u64, u64), at_ms: u64, amount: u128) {
         let pieces = self.of.get(&of).and_then(|names| self.flows.get_mut(names));
         let Some(piece) = pieces.and_then(|pieces| pieces.get_mut(&of)) else { return };
         let amount = i128::try_from(amount).unwrap_or(i128::MAX);
         let amount = if piece.owes { -amount } else { amount };
-        piece.refunds.push(Refund { at_ms, amount, period: None });
+        piece.refunds.push(Refund { record, at_ms, amount, period: None, seen: None });
         // A span ends before its last instant.
         self.latest_ms = self.latest_ms.max(at_ms.saturating_add(1));
         self.fresh.insert(of);
@@ -480,11 +476,11 @@ impl Gathered {
         provisional: bool,
     ) -> Statement {
         let mut sessions: BTreeMap<String, SessionLine> = BTreeMap::new();
-        let mut disputed = Vec::new();
+        let (mut disputed, mut charged) = (Vec::new(), 0);
         for (names, pieces) in &self.flows {
-            let mut line = flow_line(names, query.detail);
+            let mut line = FlowLine::new(&names.sender, query.detail);
             for piece in pieces.values() {
-                self.add_piece(&mut line, piece, cut, query.detail);
+                charged += self.add_piece(&mut line, piece, cut, query.detail);
                 let waits = self.waits(piece, cut).filter(|_| piece.theirs);
                 disputed.extend(waits.map(|wait| Disputed {
                     record: piece.record,
@@ -496,18 +492,15 @@ impl Gathered {
             if line.ms == 0 && line.refunds == 0 {
                 continue;
             }
-            let key = names.session.clone();
-            let session = sessions.entry(key).or_insert_with(|| session_line(&names.session));
-            session.ms = session.ms.saturating_add(line.ms);
-            session.receiver += line.receiver;
-            session.sender += line.shared;
-            session.ours += line.ours;
-            session.refunds += line.refunds;
-            session.total += line.total;
-            if query.detail > 0 {
-                session.flows.push(line);
-            }
+            let session = sessions.entry(names.session.clone());
+            session.or_insert_with(|| SessionLine::new(&names.session)).take(line, query.detail);
         }
+        let until_ms = match cut.select {
+            Select::Span(_, until_ms) => until_ms,
+            Select::Period(_) | Select::Rows(_) => cut.to_ms,
+        };
+        let pieces = self.flows.values().flat_map(BTreeMap::values);
+        let funds = self.moves.over((cut.from_ms, until_ms), pieces, &self.periods);
         let currency = replay.currency().and_then(Currency::from_numeric);
         Statement {
             account: query.holder.to_string(),
@@ -520,35 +513,29 @@ impl Gathered {
             provisional,
             sessions: sessions.into_values().collect(),
             disputed,
+            charged,
+            funds,
             through_record: replay.last(),
             document: None,
         }
     }
 
-    /// Adds what of a piece is on the statement.
-    fn add_piece(&self, line: &mut FlowLine, piece: &Piece, cut: &Cut, detail: u8) {
-        let (from, to) = match &cut.select {
-            Select::Rows(rows) => return add_rows(line, piece, rows, detail),
+    /// Adds what of a piece is on the statement; what of that was charged to the account.
+    fn add_piece(&self, line: &mut FlowLine, piece: &Piece, cut: &Cut, detail: u8) -> i128 {
+        let (from, to, ended) = match &cut.select {
+            Select::Rows(rows) => return line.add_rows(piece, rows, detail),
             Select::Period(place) => piece.in_period(*place),
             Select::Span(from_ms, to_ms) => {
-                (piece.before(*from_ms, &self.periods), piece.before(*to_ms, &self.periods))
+                let to = piece.before(*to_ms, &self.periods);
+                let ended = if to < piece.ms { RUNS } else { piece.ended };
+                (piece.before(*from_ms, &self.periods), to, ended)
             }
         };
-        let ms = to.saturating_sub(from);
-        if ms > 0 {
-            let amount = i128::from(piece.rate) * i128::from(ms);
-            arise(line, piece.payment, amount);
-            if piece.theirs {
-                let from_ms = piece.from_ms.saturating_add(from);
-                add(line, piece, (from_ms, ms, amount), detail);
-            }
-        }
+        let mut charged = line.add(piece, Part { from, to, ended }, detail);
         for refund in piece.refunds.iter().filter(|refund| self.counts(refund, cut)) {
-            if piece.theirs {
-                line.refunds += refund.amount;
-                line.total += refund.amount;
-            }
+            charged += line.give_back(piece, refund.amount);
         }
+        charged
     }
 
     fn counts(&self, refund: &Refund, cut: &Cut) -> bool {
@@ -603,92 +590,6 @@ fn named(flow: &Flow) -> Names {
     Names {
         session: session.unwrap_or_else(|_| "unknown".to_owned()),
         sender: sender.unwrap_or_else(|_| "unknown".to_owned()),
-    }
-}
-
-fn flow_line(names: &Names, detail: u8) -> FlowLine {
-    FlowLine {
-        sender: names.sender.clone(),
-        ms: 0,
-        receiver: 0,
-        shared: 0,
-        ours: 0,
-        refunds: 0,
-        total: 0,
-        segments: Vec::new(),
-        arose: (detail > 1).then(Arose::default),
-    }
-}
-
-fn session_line(session: &str) -> SessionLine {
-    SessionLine {
-        session: session.to_owned(),
-        ms: 0,
-        receiver: 0,
-        sender: 0,
-        ours: 0,
-        refunds: 0,
-        total: 0,
-        flows: Vec::new(),
-    }
-}
-
-fn arise(line: &mut FlowLine, payment: Payment, amount: i128) {
-    let Some(arose) = &mut line.arose else { return };
-    match payment {
-        Payment::ReceiverIn | Payment::SenderIn => arose.received += amount,
-        Payment::ReceiverOut | Payment::SenderOut => arose.passed_on += amount,
-    }
-    arose.here = arose.received - arose.passed_on;
-}
-
-fn add(line: &mut FlowLine, piece: &Piece, (from_ms, ms, amount): (u64, u64, i128), detail: u8) {
-    let signed = match piece.payment {
-        Payment::ReceiverIn => {
-            line.receiver += amount;
-            line.ms = line.ms.saturating_add(ms);
-            amount
-        }
-        Payment::SenderIn => {
-            line.shared += amount;
-            amount
-        }
-        Payment::ReceiverOut | Payment::SenderOut => {
-            line.ours -= amount;
-            -amount
-        }
-    };
-    if piece.payment != Payment::ReceiverIn && line.receiver == 0 {
-        line.ms = line.ms.saturating_add(ms);
-    }
-    line.total += signed;
-    if detail > 0 {
-        line.segments.push(SegmentLine {
-            record: piece.record,
-            payment: name(piece.payment),
-            rate: piece.rate,
-            from_ms,
-            to_ms: from_ms.saturating_add(ms),
-            ms,
-            amount: signed,
-            began: piece.began,
-            ended: piece.ended,
-        });
-    }
-}
-
-/// Adds the rows of a bill that are of a piece.
-fn add_rows(line: &mut FlowLine, piece: &Piece, rows: &HashMap<u64, Vec<Row>>, detail: u8) {
-    for row in rows.get(&piece.record).into_iter().flatten() {
-        let ms = row.to_ms.saturating_sub(row.from_ms);
-        if ms > 0 {
-            let from_ms = piece.from_ms.saturating_add(row.from_ms);
-            let amount = i128::from(piece.rate) * i128::from(ms);
-            add(line, piece, (from_ms, ms, amount), detail);
-        }
-        let refund = i128::try_from(row.refund).unwrap_or(i128::MAX);
-        line.refunds -= refund;
-        line.total -= refund;
     }
 }
 

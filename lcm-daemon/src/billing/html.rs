@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::render::{extent, instant, issuer, money, percent, rate, span, title};
-use super::{FlowLine, Statement, Total};
+use super::render::{account, extent, instant, issuer, money, percent, rate, span, title};
+use super::{FlowLine, Funds, Statement, Total};
 use crate::purse::amount_text;
 
 /// How it looks; on paper a session is not torn apart, and headings are repeated on each page.
@@ -122,8 +122,33 @@ fn totals(out: &mut String, statement: &Statement, total: &Total) -> std::fmt::R
         let name = format!("{} {}", line.tax.name, percent(line.tax.ppm));
         row(out, "", &name, &due(line.amount))?;
     }
-    row(out, " class=\"sum\"", "To pay", &due(total.gross))?;
+    if total.from_account != 0 {
+        row(out, "", "Gross", &due(total.gross))?;
+        row(out, "", "From the account", &due(-total.from_account))?;
+    }
+    row(out, " class=\"sum\"", "To pay", &due(total.to_pay))?;
     row(out, "", "Carried to the next bill", &amount_text(total.carried_out))?;
+    writeln!(out, "</tbody>\n</table>\n</section>")?;
+    match &statement.funds {
+        Some(funds) => account_table(out, funds),
+        None => Ok(()),
+    }
+}
+
+fn account_table(out: &mut String, funds: &Funds) -> std::fmt::Result {
+    let title = account(funds).replacen('a', "A", 1);
+    writeln!(out, "<section>\n<h2>{}</h2>\n<table>\n<tbody>", escaped(&title))?;
+    row(out, "", "Balance before", &amount_text(funds.before))?;
+    for paid in &funds.paid_in {
+        let name = format!("Paid in {} {}", instant(paid.at_ms), paid.reason);
+        row(out, "", &name, &amount_text(paid.amount))?;
+    }
+    for (name, amount) in [("Charged", funds.charged), ("Given back", funds.returned)] {
+        if amount != 0 {
+            row(out, "", name, &amount_text(amount))?;
+        }
+    }
+    row(out, " class=\"sum\"", "Balance", &amount_text(funds.after))?;
     writeln!(out, "</tbody>\n</table>\n</section>")
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::book::Issued;
 use super::gather::{Cut, Gathered, Whose};
 use super::issue::{NotIssued, Step, bills, walk};
+use super::sum::from_account;
 use super::{Document, Query, Statement, Tax, TaxLine, Total};
 use crate::ledger::record::{Bill, BillOf};
 use crate::ledger::verify::Walk;
@@ -32,19 +33,12 @@ pub fn issued(dir: &Path, number: &str, detail: u8) -> Result<(Statement, Total)
             && matches!(issued.bill.of, BillOf::Period(_))
     };
     let before = book.issued().iter().rfind(earlier);
-    let before = before.and_then(|issued| match issued.bill.of {
-        BillOf::Period(period) => book.period_end(period),
-        BillOf::Credit { .. } => None,
-    });
-    let to_ms = match bill.of {
-        BillOf::Period(period) => book.period_end(period).unwrap_or(bill.wall_ms),
-        BillOf::Credit { .. } => bill.wall_ms,
-    };
+    let before = before.map(|issued| issued.bill.of);
     let holder = bill.holder.clone();
     let query = Query {
         holder: holder.clone(),
         from_ms: None,
-        to_ms: Some(to_ms),
+        to_ms: None,
         period: None,
         provisional: false,
         detail,
@@ -62,7 +56,12 @@ pub fn issued(dir: &Path, number: &str, detail: u8) -> Result<(Statement, Total)
         {
             all.take_running(replay, &query);
             let rows = book.issued().last().map(|issued| issued.rows.clone()).unwrap_or_default();
-            let cut = Cut::rows((before.unwrap_or(0), to_ms), rows);
+            let end = |of: BillOf| match of {
+                BillOf::Period(period) => all.ended_ms(period),
+                BillOf::Credit { .. } => None,
+            };
+            let from_ms = before.and_then(end).unwrap_or(0);
+            let cut = Cut::rows((from_ms, end(bill.of).unwrap_or(bill.wall_ms)), rows);
             *drawn = Some(all.named().map(|()| all.statement(&query, replay, &cut, false)));
         }
     })?;
@@ -75,16 +74,23 @@ pub fn issued(dir: &Path, number: &str, detail: u8) -> Result<(Statement, Total)
         issued_ms: bill.wall_ms,
         issuer: bill.issuer.lines().map(str::to_owned).collect(),
     });
-    Ok((statement, total(&bill)))
+    let total = total(&bill, &statement);
+    if bill.series.credit {
+        // It is about its bill's time.
+        statement.funds = None;
+    }
+    Ok((statement, total))
 }
 
 /// The sums of a bill as they were written down.
 #[must_use]
-fn total(bill: &Bill) -> Total {
+fn total(bill: &Bill, statement: &Statement) -> Total {
     let line = |tax: &crate::ledger::record::Taxed| TaxLine {
         tax: Tax { name: tax.name.clone(), ppm: tax.ppm },
         amount: tax.amount,
     };
+    let due = bill.exact.saturating_add(bill.carried_in);
+    let from_account = from_account(statement, due, bill.net);
     Total {
         exact: bill.exact,
         carried_in: bill.carried_in,
@@ -92,5 +98,7 @@ fn total(bill: &Bill) -> Total {
         carried_out: bill.carried_out,
         taxes: bill.taxes.iter().map(line).collect(),
         gross: bill.gross,
+        from_account,
+        to_pay: bill.gross - from_account,
     }
 }

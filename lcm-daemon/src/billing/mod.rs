@@ -2,6 +2,8 @@
 //!
 //! ```text
 //!  journal ─ ledger::verify::Walk ─▶ gather.rs: sessions, flows, segments of one holder in a span
+//!                                        │  ├ pieces.rs: which period tells what
+//!                                        │  └ funds.rs: what became of its account
 //!                                        └─▶ sum.rs: rounded once, the remainder carried, tax
 //!                                              └─▶ render.rs, html.rs: text, JSON, CSV, HTML
 //! ```
@@ -16,10 +18,12 @@
 //! told stays told: what is posted later is dated after its end (pieces.rs).
 
 mod book;
+mod funds;
 mod gather;
 mod html;
 mod issue;
 mod issued;
+mod lines;
 mod pieces;
 mod render;
 mod settle;
@@ -65,11 +69,57 @@ pub struct Statement {
     pub sessions: Vec<SessionLine>,
     /// What is disputed, and so in no sum.
     pub disputed: Vec<Disputed>,
+    /// What of the sum was charged to the holder's account, less what was given back to it.
+    #[serde(with = "amount")]
+    pub charged: i128,
+    /// What became of that account; none if there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub funds: Option<Funds>,
     /// Record of the journal up to which it was computed.
     pub through_record: u64,
     /// The bill or credit note that it is, if it was issued.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub document: Option<Document>,
+}
+
+/// What became of the holder's account in a span, whether it is billed or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Funds {
+    /// `prepaid`, `postpaid` or `tokens`.
+    pub kind: &'static str,
+    /// What it may owe.
+    #[serde(with = "amount")]
+    pub credit_limit: i128,
+    /// It was closed.
+    pub closed: bool,
+    /// Its balance when the span begins, or when it was opened.
+    #[serde(with = "amount")]
+    pub before: i128,
+    /// What was paid in.
+    pub paid_in: Vec<PaidIn>,
+    /// What was charged, as a negative amount; also what is disputed.
+    #[serde(with = "amount")]
+    pub charged: i128,
+    /// What was given back.
+    #[serde(with = "amount")]
+    pub returned: i128,
+    /// Its balance when the span ends.
+    #[serde(with = "amount")]
+    pub after: i128,
+}
+
+/// What was paid in at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PaidIn {
+    /// The record that says so.
+    pub record: u64,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// How much.
+    #[serde(with = "amount")]
+    pub amount: i128,
+    /// Why, or by which payment.
+    pub reason: String,
 }
 
 /// What makes a statement a bill, or a credit note.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Document, Statement, Total};
+use super::{Document, Funds, PaidIn, Statement, Total};
 use crate::purse::amount_text;
 
 /// Seconds of a day.
@@ -140,8 +140,35 @@ fn write_text(out: &mut String, statement: &Statement, total: &Total) -> std::fm
         let name = format!("{} {}", line.tax.name, percent(line.tax.ppm));
         writeln!(out, "{} {currency}", due(&name, line.amount))?;
     }
-    writeln!(out, "{} {currency}", due("to pay", total.gross))?;
-    writeln!(out, "{}", exact("carried on", total.carried_out))
+    if total.from_account != 0 {
+        writeln!(out, "{} {currency}", due("gross", total.gross))?;
+        writeln!(out, "{} {currency}", due("from the account", -total.from_account))?;
+    }
+    writeln!(out, "{} {currency}", due("to pay", total.to_pay))?;
+    writeln!(out, "{}", exact("carried on", total.carried_out))?;
+    let Some(funds) = &statement.funds else { return Ok(()) };
+    writeln!(out, "\n{}", account(funds))?;
+    writeln!(out, "  {}", exact("balance before", funds.before))?;
+    for paid in &funds.paid_in {
+        let line = exact("paid in", paid.amount);
+        writeln!(out, "  {line}  {} {}", instant(paid.at_ms), paid.reason)?;
+    }
+    for (name, amount) in [("charged", funds.charged), ("given back", funds.returned)] {
+        if amount != 0 {
+            writeln!(out, "  {}", exact(name, amount))?;
+        }
+    }
+    writeln!(out, "  {}", exact("balance", funds.after))
+}
+
+/// What kind of an account it is.
+pub(super) fn account(funds: &Funds) -> String {
+    let closed = if funds.closed { ", closed" } else { "" };
+    let limit = match funds.credit_limit {
+        0 => String::new(),
+        limit => format!(", may owe {}", amount_text(limit)),
+    };
+    format!("account, {}{limit}{closed}", funds.kind)
 }
 
 pub(super) fn rate(rate: u64) -> String {
@@ -164,7 +191,7 @@ struct Whole<'a> {
 }
 
 /// For programs. Amounts are text: counts of 10⁻¹⁵ currency units, and of the smallest unit in
-/// `net`, `gross` and the taxes.
+/// `net`, `gross`, `from_account`, `to_pay` and the taxes.
 #[must_use]
 pub fn json(statement: &Statement, total: &Total) -> String {
     let text = serde_json::to_string_pretty(&Whole { statement, total });
@@ -226,7 +253,24 @@ fn write_csv(out: &mut String, statement: &Statement, total: &Total) -> std::fmt
         let name = cell(&format!("{} {}", line.tax.name, percent(line.tax.ppm)));
         writeln!(out, "tax,{name},,,,,,,,,,,,{},,", line.amount)?;
     }
-    for (kind, amount) in [("gross", total.gross), ("carried_out", total.carried_out)] {
+    for (kind, amount) in [
+        ("gross", total.gross),
+        ("from_account", total.from_account),
+        ("to_pay", total.to_pay),
+        ("carried_out", total.carried_out),
+    ] {
+        writeln!(out, "{kind},,,,,,,,,,,,,{amount},,")?;
+    }
+    let Some(funds) = &statement.funds else { return Ok(()) };
+    writeln!(out, "account_before,,,,,,,,,,,,,{},,", funds.before)?;
+    for PaidIn { record, at_ms, amount, reason } in &funds.paid_in {
+        writeln!(out, "paid_in,,,{record},,{at_ms},,,,,,,,{amount},{},", cell(reason))?;
+    }
+    for (kind, amount) in [
+        ("account_charged", funds.charged),
+        ("account_returned", funds.returned),
+        ("account_after", funds.after),
+    ] {
         writeln!(out, "{kind},,,,,,,,,,,,,{amount},,")?;
     }
     Ok(())

@@ -34,6 +34,12 @@ pub struct Total {
     /// Net and taxes.
     #[serde(with = "super::amount")]
     pub gross: i128,
+    /// What of the net amount the account paid. It holds net amounts, so taxes are left to pay.
+    #[serde(with = "super::amount")]
+    pub from_account: i128,
+    /// What is left to pay.
+    #[serde(with = "super::amount")]
+    pub to_pay: i128,
 }
 
 /// A tax on a sum.
@@ -65,7 +71,28 @@ pub fn total(statement: &Statement, carried_in: i128, taxes: &[Tax]) -> Total {
     };
     let taxes: Vec<TaxLine> = taxes.iter().map(of).collect();
     let gross = net + taxes.iter().map(|line| line.amount).sum::<i128>();
-    Total { exact, carried_in, net, carried_out: due - net * unit, taxes, gross }
+    let from_account = from_account(statement, due, net);
+    let to_pay = gross - from_account;
+    Total {
+        exact,
+        carried_in,
+        net,
+        carried_out: due - net * unit,
+        taxes,
+        gross,
+        from_account,
+        to_pay,
+    }
+}
+
+/// What of a net amount, in the smallest unit, the holder's account paid: all that was charged to it,
+/// but for what it owes by the end. What was paid in counts for what is oldest.
+pub(super) fn from_account(statement: &Statement, due: i128, net: i128) -> i128 {
+    let unit = 10_i128.pow(LEDGER_DIGITS.saturating_sub(statement.digits));
+    let charged = statement.charged;
+    let owed = statement.funds.as_ref().map_or(0, |funds| -funds.after);
+    let paid = charged - owed.clamp(0, charged.max(0));
+    net - half_even(due - paid, unit)
 }
 
 #[cfg(test)]

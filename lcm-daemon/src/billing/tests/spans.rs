@@ -5,7 +5,7 @@ use crate::ledger::prune::prune;
 use crate::ledger::record::{Action, Actor, Gap, Operator};
 use crate::purse::Terms;
 
-fn query(holder: Holder) -> Query {
+pub(super) fn query(holder: Holder) -> Query {
     Query { holder, from_ms: None, to_ms: None, period: None, provisional: false, detail: 1 }
 }
 
@@ -69,7 +69,7 @@ fn what_is_closed_stays_as_it_is_and_periods_come_to_what_was_posted() {
 }
 
 /// One customer's rate.
-fn run(play: &mut Play, who: usize, rate: u64, cause: Cause) -> u64 {
+pub(super) fn run(play: &mut Play, who: usize, rate: u64, cause: Cause) -> u64 {
     let neighbour = neighbour(who);
     let meter = Meter { flow: who as u64 + 1, payment: Payment::ReceiverIn, neighbour };
     let at_ms = play.at_ms;
@@ -116,7 +116,7 @@ fn a_gap_that_is_billed_after_its_period_ended_is_on_the_next() {
     assert_eq!(exact(&play, &by_days), before);
 }
 
-fn order(play: &mut Play, action: Action) {
+pub(super) fn order(play: &mut Play, action: Action) {
     let by = Actor { uid: 0, name: "root".to_owned() };
     play.write(&Body::Operator(Operator { by, wall_ms: play.stamp().wall_ms, action }));
 }
