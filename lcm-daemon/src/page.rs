@@ -50,6 +50,7 @@ impl Page {
         self.disbelief(&engine.show_disbelief());
         let m = &self.metrics;
         let (sessions, senders, reservations) = engine.sizes();
+        m.charging_requotes_left.set([], engine.requotes_left() as u64);
         m.sessions.set([], sessions as u64);
         m.path_states.set([], senders as u64);
         m.reservation_states.set([], reservations as u64);

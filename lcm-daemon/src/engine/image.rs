@@ -84,6 +84,8 @@ fn write_core(core: &Core, out: &mut String) -> fmt::Result {
         rng: _,
         steady: _,
         repriced,
+        // The few sessions of the plays that are explored are quoted at once.
+        requotes: _,
         // In the plays that are explored prices stand.
         prices_move: _,
         torn_with,

@@ -120,8 +120,8 @@ impl Engine {
         self.core.closing = false;
     }
 
-    /// Changes the local price of an interface; sessions that go out there are quoted anew at
-    /// once unless the change waits for an admission.
+    /// Changes the local price of an interface; sessions that go out there are quoted anew, many
+    /// of them one after another, unless the change waits for an admission.
     pub fn set_price(&mut self, now: Now, change: &PriceChange) -> Result<(), LocalError> {
         let now = self.enter(now);
         let port = self
@@ -165,7 +165,7 @@ impl Engine {
     }
 
     /// Changes how the local price of an interface is found; sessions that go out there are quoted
-    /// anew at once.
+    /// anew, many of them one after another.
     ///
     /// # Errors
     ///
@@ -224,15 +224,6 @@ impl Engine {
             self.with_session(slot, |core, session| session.refresh_sooner(core, now));
         }
         Ok(())
-    }
-
-    /// Quotes sessions anew on interfaces whose price changed.
-    pub(crate) fn requote_repriced(&mut self, now: Now) {
-        for interface in std::mem::take(&mut self.core.repriced) {
-            for slot in self.sessions.slots() {
-                self.with_session(slot, |core, state| state.price_changed(core, now, interface));
-            }
-        }
     }
 
     fn slot_for(&mut self, session: Session) -> Result<usize, LocalError> {
@@ -413,7 +404,7 @@ impl SessionState {
         self.arm_refresh(core, now);
     }
 
-    fn price_changed(&mut self, core: &mut Core, now: Now, interface: u32) {
+    pub(crate) fn price_changed(&mut self, core: &mut Core, now: Now, interface: u32) {
         for index in 0..self.senders.len() {
             let concerned = self
                 .senders

@@ -37,6 +37,7 @@ mod psb;
 mod record;
 mod reduce;
 mod refresh;
+mod requote;
 mod resv;
 mod resv_err;
 mod routes;
@@ -136,6 +137,8 @@ pub(crate) struct Core {
     pub(crate) steady: bool,
     /// Interfaces whose price changed while one session was in hand.
     pub(crate) repriced: Vec<u32>,
+    /// New prices on their way to many sessions.
+    requotes: requote::Requotes,
     /// When prices that move by themselves are looked at next.
     pub(crate) prices_move: Option<Instant>,
     /// Objects of unknown classes of the tear in hand: they go on in the tears that follow from it
@@ -193,6 +196,7 @@ impl Engine {
             rng: fastrand::Rng::with_seed(seed),
             steady: false,
             repriced: Vec::new(),
+            requotes: requote::Requotes::default(),
             prices_move: None,
             torn_with: Vec::new(),
             at: Instant::default(),
@@ -370,6 +374,7 @@ impl Engine {
         self.reduce_due(now);
         self.traces_due(now);
         self.prices_due(now);
+        self.requotes_due(now);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called at the latest.
@@ -378,7 +383,9 @@ impl Engine {
         let diagnosis = self.core.diagnose.next_due();
         let purses = self.core.purses.next_alarm().map(|at| at.max(self.core.soonest));
         let prices = self.core.prices_move;
-        let others = [self.core.integrity.next_alarm(), reduction, diagnosis, purses, prices];
+        let requotes = self.core.requotes.next_due();
+        let integrity = self.core.integrity.next_alarm();
+        let others = [integrity, reduction, diagnosis, purses, prices, requotes];
         self.core.timers.next().into_iter().chain(others.into_iter().flatten()).min()
     }
 

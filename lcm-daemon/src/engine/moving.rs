@@ -2,7 +2,7 @@
 //!
 //! Windows of a schedule are to the minute, so the clock is looked at every minute. What is reserved
 //! is looked at when it changes, and again when a price has been held for long enough. Whatever moves
-//! is quoted at once, as a price that an operator sets; Lmax was announced for all of it.
+//! is quoted as a price that an operator sets; Lmax was announced for all of it.
 
 use super::time::{Instant, Now, Span};
 use super::{Core, Engine};

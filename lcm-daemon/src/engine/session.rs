@@ -236,6 +236,11 @@ impl Sessions {
         self.slots.iter_mut().map(|(_, state)| state.as_mut())
     }
 
+    /// One more than the last slot that may be in use.
+    pub(crate) fn end(&self) -> usize {
+        self.slots.capacity()
+    }
+
     /// All slots in use.
     pub(crate) fn slots(&self) -> Vec<usize> {
         self.slots.iter().map(|(slot, _)| slot).collect()

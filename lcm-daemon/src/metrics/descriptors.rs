@@ -255,6 +255,13 @@ pub const CHARGING_PRICE_MOVES: Descriptor<0> = Descriptor::counter(
     "Changes of prices that follow the time of day or what is reserved on an interface.",
 );
 
+/// New prices on their way.
+pub const CHARGING_REQUOTES_LEFT: Descriptor<0> = Descriptor::gauge(
+    "lcm_charging_requotes_left",
+    [],
+    "Sessions at most that a new price has still to be quoted to; they are told some at a time.",
+);
+
 /// Questions to the kernel's forwarding tables.
 pub const ROUTE_QUERIES: Descriptor<0> = Descriptor::counter(
     "lcm_route_queries_total",

@@ -102,6 +102,8 @@ pub struct Metrics {
     pub charging_kept: Counter<0>,
     /// See [`descriptors::CHARGING_PRICE_MOVES`].
     pub charging_price_moves: Counter<0>,
+    /// See [`descriptors::CHARGING_REQUOTES_LEFT`].
+    pub charging_requotes_left: Gauge<0>,
     /// See [`descriptors::ROUTE_QUERIES`].
     pub route_queries: Counter<0>,
     /// See [`descriptors::CHARGING_ACCEPTS`].
@@ -166,6 +168,7 @@ impl Metrics {
             accounts: gauge(r, &descriptors::ACCOUNTS)?,
             charging_kept: counter(r, &descriptors::CHARGING_KEPT)?,
             charging_price_moves: counter(r, &descriptors::CHARGING_PRICE_MOVES)?,
+            charging_requotes_left: gauge(r, &descriptors::CHARGING_REQUOTES_LEFT)?,
             route_queries: counter(r, &descriptors::ROUTE_QUERIES)?,
             charging_accepts: counter(r, &descriptors::CHARGING_ACCEPTS)?,
             charging_refusals: counter(r, &descriptors::CHARGING_REFUSALS)?,

@@ -31,6 +31,7 @@ fn filled() -> Metrics {
     m.ways_taken.set(["first"], 1);
     m.charging_kept.set([], 2);
     m.charging_price_moves.set([], 3);
+    m.charging_requotes_left.set([], 5);
     m.receiver_proxy.set(["reserved"], 1);
     m.route_queries.set([], 3);
     m.charging_accepts.set([], 7);

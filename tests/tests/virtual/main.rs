@@ -39,6 +39,7 @@ mod reduction;
 mod reduction_rules;
 mod refreshes;
 mod refunds;
+mod repricing;
 mod requirements;
 mod roles;
 mod routes;
