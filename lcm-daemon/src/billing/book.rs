@@ -6,10 +6,10 @@
 //! ```
 //!
 //! A draft is made of what was posted by the record of its period and is in no earlier one, so what
-//! is billed does not depend on when, or how often, somebody asks for it. What a segment that runs
-//! has come to by then is in it, too; the rest is in a later one. What is disputed waits. What is
-//! given back is taken off what is not billed yet; beyond that it becomes a credit note that names
-//! the bill.
+//! is billed does not depend on how often somebody asks for it. What a segment that runs has come to by
+//! then is in it, too; the rest is in a later one. What is disputed before it is billed waits until it
+//! stands, and is in the next draft then; a bill that was issued stays as it is. What is given back is
+//! taken off what is not billed yet; beyond that it becomes a credit note that names the bill.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -182,6 +182,9 @@ impl Book {
                     posted.disputed = dispute.open;
                     self.open.insert(dispute.of);
                 }
+                if dispute.open {
+                    self.withdraw(dispute.of);
+                }
             }
             Body::Bill(bill) => self.take(number, bill)?,
             _ => {}
@@ -250,6 +253,26 @@ impl Book {
         }
     }
 
+    /// What is disputed is taken out of what is not issued yet: it is in no bill until it stands.
+    fn withdraw(&mut self, record: u64) {
+        let Some(posted) = self.postings.get_mut(&record) else { return };
+        while let Some((period, amount)) = posted.billed.last().copied() {
+            let key = (posted.holder.clone(), period);
+            let Some(draft) = self.drafts.get_mut(&key) else { break };
+            posted.billed.pop();
+            draft.exact -= signed(amount);
+            for row in draft.rows.extract_if(.., |row| row.record == record) {
+                posted.absorbed += row.refund;
+                if row.from_ms < row.to_ms {
+                    posted.billed_ms = posted.billed_ms.min(row.from_ms);
+                }
+            }
+            if draft.rows.is_empty() {
+                self.drafts.remove(&key);
+            }
+        }
+    }
+
     /// A bill takes drafts up, or a credit note what is given back.
     fn take(&mut self, record: u64, bill: &Bill) -> Result<(), Mismatch> {
         let holder = &bill.holder;
@@ -312,6 +335,33 @@ impl Book {
     pub fn to_credit(&self) -> Vec<(Holder, u64, u128)> {
         let sum = |all: &Vec<Credited>| all.iter().map(|credited| credited.amount).sum();
         self.credits.iter().map(|((holder, bill), all)| (holder.clone(), *bill, sum(all))).collect()
+    }
+
+    /// What of a holder is disputed: by posting, what is on no bill, and what is on one.
+    pub(super) fn disputed(&self, holder: &Holder) -> Vec<(u64, i128, i128)> {
+        let of = |posted: &Posted| posted.disputed && posted.holder == *holder;
+        let disputed = self.postings.iter().filter(|(_, posted)| of(posted));
+        let amounts = |(record, posted): (&u64, &Posted)| {
+            let billed: u128 = posted.billed.iter().map(|(_, amount)| amount).sum();
+            (*record, signed(posted.fresh().saturating_sub(posted.absorbed)), signed(billed))
+        };
+        disputed.map(amounts).collect()
+    }
+
+    /// What of each bill is disputed, by the bill's record.
+    #[must_use]
+    pub fn disputed_bills(&self) -> BTreeMap<u64, i128> {
+        let mut all = BTreeMap::new();
+        for posted in self.postings.values().filter(|posted| posted.disputed) {
+            for (period, amount) in posted.billed.iter().filter(|(_, amount)| *amount > 0) {
+                let bills = self.covered.get(&posted.holder).into_iter().flatten();
+                let bill = bills.into_iter().find(|(through, _)| through >= period);
+                if let Some((_, bill)) = bill {
+                    *all.entry(*bill).or_default() += signed(*amount);
+                }
+            }
+        }
+        all
     }
 
     /// All that were issued.

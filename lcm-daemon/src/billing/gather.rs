@@ -130,8 +130,9 @@ enum Select {
     Period(usize),
     /// What is dated from an instant to before another.
     Span(u64, u64),
-    /// The rows of a bill, by the record that opened the posting.
-    Rows(HashMap<u64, Vec<Row>>),
+    /// The rows of a bill, by the record that opened the posting; and what was disputed as it was
+    /// issued: on no bill, and on one.
+    Rows(HashMap<u64, Vec<Row>>, Vec<(u64, i128, i128)>),
 }
 
 /// What of all that was posted is on a statement, and which instants it shows.
@@ -144,12 +145,16 @@ pub(super) struct Cut {
 
 impl Cut {
     /// The rows of a bill, or of a credit note.
-    pub(super) fn rows((from_ms, to_ms): (u64, u64), rows: Vec<Row>) -> Self {
+    pub(super) fn rows(
+        (from_ms, to_ms): (u64, u64),
+        rows: Vec<Row>,
+        disputed: Vec<(u64, i128, i128)>,
+    ) -> Self {
         let mut by_record: HashMap<u64, Vec<Row>> = HashMap::new();
         for row in rows {
             by_record.entry(row.record).or_default().push(row);
         }
-        Self { from_ms, to_ms, select: Select::Rows(by_record) }
+        Self { from_ms, to_ms, select: Select::Rows(by_record, disputed) }
     }
 }
 
@@ -482,11 +487,9 @@ impl Gathered {
             for piece in pieces.values() {
                 charged += self.add_piece(&mut line, piece, cut, query.detail);
                 let waits = self.waits(piece, cut).filter(|_| piece.theirs);
-                disputed.extend(waits.map(|wait| Disputed {
-                    record: piece.record,
-                    session: names.session.clone(),
-                    amount: wait.amount,
-                    reason: wait.reason.clone(),
+                disputed.extend(waits.map(|Wait { amount, earlier, reason }| {
+                    let (record, session) = (piece.record, names.session.clone());
+                    Disputed { record, session, amount, earlier, reason }
                 }));
             }
             if line.ms == 0 && line.refunds == 0 {
@@ -497,7 +500,7 @@ impl Gathered {
         }
         let until_ms = match cut.select {
             Select::Span(_, until_ms) => until_ms,
-            Select::Period(_) | Select::Rows(_) => cut.to_ms,
+            Select::Period(_) | Select::Rows(..) => cut.to_ms,
         };
         let pieces = self.flows.values().flat_map(BTreeMap::values);
         let funds = self.moves.over((cut.from_ms, until_ms), pieces, &self.periods);
@@ -523,7 +526,7 @@ impl Gathered {
     /// Adds what of a piece is on the statement; what of that was charged to the account.
     fn add_piece(&self, line: &mut FlowLine, piece: &Piece, cut: &Cut, detail: u8) -> i128 {
         let (from, to, ended) = match &cut.select {
-            Select::Rows(rows) => return line.add_rows(piece, rows, detail),
+            Select::Rows(rows, _) => return line.add_rows(piece, rows, detail),
             Select::Period(place) => piece.in_period(*place),
             Select::Span(from_ms, to_ms) => {
                 let to = piece.before(*to_ms, &self.periods);
@@ -546,18 +549,27 @@ impl Gathered {
                 .periods
                 .get(place)
                 .is_some_and(|period| (from_ms..to_ms).contains(&period.dated(refund.at_ms))),
-            Select::Rows(_) => false,
+            Select::Rows(..) => false,
         }
     }
 
-    /// What waits at the end of the last period that is on the statement.
-    fn waits<'a>(&self, piece: &'a Piece, cut: &Cut) -> Option<&'a Wait> {
-        let last = match cut.select {
-            Select::Period(place) => Some(place),
-            Select::Span(_, to_ms) => self.periods.iter().rposition(|p| p.from_ms < to_ms),
-            Select::Rows(_) => None,
+    /// What is disputed at the end of the last period that is on the statement, or as the bill is
+    /// issued.
+    fn waits(&self, piece: &Piece, cut: &Cut) -> Option<Wait> {
+        let last = match &cut.select {
+            Select::Period(place) => Some(*place),
+            Select::Span(_, to_ms) => self.periods.iter().rposition(|p| p.from_ms < *to_ms),
+            Select::Rows(_, disputed) => {
+                let known = disputed.iter().find(|(record, ..)| *record == piece.record);
+                let reason = self.reasons.get(&piece.record).cloned().unwrap_or_default();
+                return known.map(|(_, amount, earlier)| Wait {
+                    amount: *amount,
+                    earlier: *earlier,
+                    reason,
+                });
+            }
         };
-        piece.waits.iter().find(|(place, _)| Some(*place) == last).map(|(_, wait)| wait)
+        piece.waits.iter().find(|(place, _)| Some(*place) == last).map(|(_, wait)| wait.clone())
     }
 }
 

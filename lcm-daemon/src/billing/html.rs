@@ -62,8 +62,12 @@ fn page(out: &mut String, statement: &Statement, total: &Total) -> std::fmt::Res
     if !statement.disputed.is_empty() {
         writeln!(out, "<h2>Disputed, and in no sum</h2>\n<table>\n<tbody>")?;
         for line in &statement.disputed {
-            let name = format!("Posting {}: {}", line.record, line.reason);
-            row(out, "", &name, &amount_text(line.amount))?;
+            for (known, amount) in [("", line.amount), (", on an earlier one", line.earlier)] {
+                if amount != 0 {
+                    let name = format!("Posting {}{known}: {}", line.record, line.reason);
+                    row(out, "", &name, &amount_text(amount))?;
+                }
+            }
         }
         writeln!(out, "</tbody>\n</table>")?;
     }

@@ -56,12 +56,13 @@ pub fn issued(dir: &Path, number: &str, detail: u8) -> Result<(Statement, Total)
         {
             all.take_running(replay, &query);
             let rows = book.issued().last().map(|issued| issued.rows.clone()).unwrap_or_default();
+            let disputed = book.disputed(&query.holder);
             let end = |of: BillOf| match of {
                 BillOf::Period(period) => all.ended_ms(period),
                 BillOf::Credit { .. } => None,
             };
             let from_ms = before.and_then(end).unwrap_or(0);
-            let cut = Cut::rows((from_ms, end(bill.of).unwrap_or(bill.wall_ms)), rows);
+            let cut = Cut::rows((from_ms, end(bill.of).unwrap_or(bill.wall_ms)), rows, disputed);
             *drawn = Some(all.named().map(|()| all.statement(&query, replay, &cut, false)));
         }
     })?;

@@ -67,7 +67,7 @@ pub struct Statement {
     pub provisional: bool,
     /// What is billed, by session.
     pub sessions: Vec<SessionLine>,
-    /// What is disputed, and so in no sum.
+    /// What is disputed: in no sum of this statement.
     pub disputed: Vec<Disputed>,
     /// What of the sum was charged to the holder's account, less what was given back to it.
     #[serde(with = "amount")]
@@ -231,16 +231,20 @@ pub struct Arose {
     pub here: i128,
 }
 
-/// A posting that is disputed: the evidence stands in the journal under its number.
+/// A posting that is disputed, by the end of the span: the evidence stands in the journal under its
+/// number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Disputed {
     /// Record that opened it.
     pub record: u64,
     /// The session.
     pub session: String,
-    /// What it came to.
+    /// What of it is on no statement or bill until it stands.
     #[serde(with = "amount")]
     pub amount: i128,
+    /// What of it is on earlier ones, which stay as they are: what is given back is a later line.
+    #[serde(with = "amount")]
+    pub earlier: i128,
     /// Why it is disputed.
     pub reason: String,
 }

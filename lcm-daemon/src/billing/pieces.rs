@@ -57,7 +57,10 @@ pub(super) struct Piece {
 /// What was disputed at the end of a period.
 #[derive(Debug, Clone)]
 pub(super) struct Wait {
+    /// What of it no period told.
     pub(super) amount: i128,
+    /// What earlier ones did.
+    pub(super) earlier: i128,
     pub(super) reason: String,
 }
 
@@ -123,11 +126,14 @@ impl Piece {
         for refund in self.refunds.iter_mut().filter(|refund| refund.seen.is_none()) {
             refund.seen = Some(period);
         }
-        let fresh = self.ms.saturating_sub(self.told());
-        if let Some(reason) = disputed.filter(|_| fresh > 0) {
-            let amount = i128::from(self.rate) * i128::from(fresh);
-            self.waits.push((period, Wait { amount, reason: reason.clone() }));
-            return;
+        let told = self.told();
+        let fresh = self.ms.saturating_sub(told);
+        if let Some(reason) = disputed {
+            let [amount, earlier] = [fresh, told].map(|ms| i128::from(self.rate) * i128::from(ms));
+            self.waits.push((period, Wait { amount, earlier, reason: reason.clone() }));
+            if fresh > 0 {
+                return;
+            }
         }
         if fresh > 0 {
             self.parts.push((period, self.ms));
@@ -221,6 +227,8 @@ mod tests {
         assert_eq!((waits.in_period(1), waits.refunds[0].period), ((0, 10, RUNS), Some(1)));
         // What was told is not untold.
         waits.tell(2, Some(&"noise".to_owned()));
-        assert_eq!((waits.in_period(1).1, waits.waits.len()), (10, 1));
+        assert_eq!((waits.in_period(1).1, waits.waits.len()), (10, 2));
+        let wait = |place: usize| (waits.waits[place].1.amount, waits.waits[place].1.earlier);
+        assert_eq!((wait(0), wait(1)), ((10, 0), (0, 10)));
     }
 }

@@ -128,8 +128,13 @@ fn write_text(out: &mut String, statement: &Statement, total: &Total) -> std::fm
         writeln!(out, "  {:<18} {:>24}\n", "sum", amount_text(line.total))?;
     }
     for line in &statement.disputed {
-        let (record, amount) = (line.record, amount_text(line.amount));
-        writeln!(out, "disputed, not in the sum: posting {record}, {amount}: {}", line.reason)?;
+        for (name, amount) in [("not in the sum", line.amount), ("on an earlier one", line.earlier)]
+        {
+            if amount != 0 {
+                let (record, amount) = (line.record, amount_text(amount));
+                writeln!(out, "disputed, {name}: posting {record}, {amount}: {}", line.reason)?;
+            }
+        }
     }
     let exact = |name: &str, amount| format!("{name:<20} {:>24}", amount_text(amount));
     writeln!(out, "{}", exact("exact", total.exact))?;
@@ -242,7 +247,11 @@ fn write_csv(out: &mut String, statement: &Statement, total: &Total) -> std::fmt
     }
     for line in &statement.disputed {
         let name = cell(&line.session);
-        writeln!(out, "disputed,{name},,{},,,,,,,,,,{},,", line.record, line.amount)?;
+        for (kind, amount) in [("disputed", line.amount), ("disputed_earlier", line.earlier)] {
+            if amount != 0 {
+                writeln!(out, "{kind},{name},,{},,,,,,,,,,{amount},,", line.record)?;
+            }
+        }
     }
     for (kind, amount) in
         [("exact", total.exact), ("carried_in", total.carried_in), ("net", total.net)]

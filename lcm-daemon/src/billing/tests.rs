@@ -1,6 +1,7 @@
 //! Journals made up from seeds: however they are cut into periods, and whatever is disputed or given
 //! back, bills and credit notes come to what was posted, to the unit.
 
+mod disputes;
 mod funds;
 mod spans;
 

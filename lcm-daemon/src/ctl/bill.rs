@@ -15,7 +15,7 @@ use crate::config::{Billing, Config, Currency};
 use crate::control::protocol::{Reply, Request};
 use crate::io::clock;
 use crate::ledger::record::{Bill, BillOf};
-use crate::purse::Holder;
+use crate::purse::{Holder, amount_text};
 
 /// What to do with bills.
 #[derive(Debug, Subcommand)]
@@ -107,7 +107,7 @@ fn billing(file: &Path) -> Result<Billing, String> {
 
 fn list(ledger: &Path, json: bool, account: Option<&Holder>) -> Result<(), String> {
     let (book, replay) = bills(ledger).map_err(|error| error.to_string())?;
-    let shown = |bill: &&Bill| bill.number > 0 && account.is_none_or(|only| bill.holder == *only);
+    let shown = |bill: &Bill| bill.number > 0 && account.is_none_or(|only| bill.holder == *only);
     let all = book.issued();
     let letters = replay.currency().and_then(Currency::from_numeric);
     let letters = letters.map_or_else(String::new, |known| known.alphabetic().to_owned());
@@ -118,9 +118,14 @@ fn list(ledger: &Path, json: bool, account: Option<&Holder>) -> Result<(), Strin
             corrected.map_or_else(|| record.to_string(), |issued| issued.bill.to_string())
         }
     };
-    let shown = || all.iter().map(|issued| &issued.bill).filter(shown);
+    let shown = || {
+        let all = all.iter().map(|issued| (issued.record, &issued.bill));
+        all.filter(|(_, bill)| shown(bill))
+    };
+    let disputed = book.disputed_bills();
+    let disputed = |record: u64| disputed.get(&record).copied().unwrap_or_default();
     if json {
-        let row = |bill: &Bill| {
+        let row = |(record, bill): (u64, &Bill)| {
             let tax = bill.gross - bill.net;
             serde_json::json!({
                 "number": bill.to_string(),
@@ -131,14 +136,16 @@ fn list(ledger: &Path, json: bool, account: Option<&Holder>) -> Result<(), Strin
                 "net": bill.net.to_string(),
                 "tax": tax.to_string(),
                 "gross": bill.gross.to_string(),
+                "disputed": disputed(record).to_string(),
             })
         };
         let rows: Vec<_> = shown().map(row).collect();
         println!("{}", serde_json::to_string_pretty(&rows).unwrap_or_default());
         return Ok(());
     }
-    let mut table = Table::new(["NUMBER", "ISSUED", "ACCOUNT", "FOR", "", "NET", "TAX", "TO PAY"]);
-    for bill in shown() {
+    let mut table =
+        Table::new(["NUMBER", "ISSUED", "ACCOUNT", "FOR", "", "NET", "TAX", "GROSS", "DISPUTED"]);
+    for (record, bill) in shown() {
         let money = |amount| money(amount, bill.digits.into());
         table.row([
             bill.to_string(),
@@ -149,6 +156,9 @@ fn list(ledger: &Path, json: bool, account: Option<&Holder>) -> Result<(), Strin
             money(bill.net),
             money(bill.gross - bill.net),
             money(bill.gross),
+            Some(disputed(record))
+                .filter(|amount| *amount != 0)
+                .map_or_else(String::new, amount_text),
         ]);
     }
     print!("{table}");
