@@ -492,7 +492,7 @@ impl Gathered {
                     Disputed { record, session, amount, earlier, reason }
                 }));
             }
-            if line.ms == 0 && line.refunds == 0 {
+            if line.ms == 0 && line.returned.is_empty() {
                 continue;
             }
             let session = sessions.entry(names.session.clone());
@@ -536,7 +536,8 @@ impl Gathered {
         };
         let mut charged = line.add(piece, Part { from, to, ended }, detail);
         for refund in piece.refunds.iter().filter(|refund| self.counts(refund, cut)) {
-            charged += line.give_back(piece, refund.amount);
+            let by = Some((refund.record, refund.at_ms));
+            charged += line.give_back(piece, refund.amount, by);
         }
         charged
     }

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::render::{account, extent, instant, issuer, money, percent, rate, span, title};
+use super::render::{
+    account, extent, given_back, instant, issuer, money, percent, rate, span, title,
+};
 use super::{FlowLine, Funds, Statement, Total};
 use crate::purse::amount_text;
 
@@ -100,6 +102,14 @@ fn flow_table(out: &mut String, flow: &FlowLine) -> std::fmt::Result {
             amount_text(s.amount),
             escaped(s.began),
             escaped(s.ended)
+        )?;
+    }
+    for refund in &flow.returned {
+        writeln!(
+            out,
+            "<tr><td colspan=\"4\">{}</td><td class=\"n\">{}</td><td></td></tr>",
+            escaped(&given_back(refund)),
+            amount_text(refund.amount)
         )?;
     }
     writeln!(out, "</tbody>\n</table>")?;

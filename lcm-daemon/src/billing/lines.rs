@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::book::Row;
 use super::pieces::{Piece, RUNS};
-use super::{Arose, FlowLine, SegmentLine, SessionLine};
+use super::{Arose, FlowLine, RefundLine, SegmentLine, SessionLine};
 use crate::ledger::record::Payment;
 use crate::ledger::replay::name;
 
@@ -27,6 +27,7 @@ impl FlowLine {
             refunds: 0,
             total: 0,
             segments: Vec::new(),
+            returned: Vec::new(),
             arose: (detail > 1).then(Arose::default),
         }
     }
@@ -89,10 +90,18 @@ impl FlowLine {
     }
 
     /// Adds what was given back of a piece; what of it went to the account.
-    pub(super) fn give_back(&mut self, piece: &Piece, amount: i128) -> i128 {
-        if !piece.theirs {
+    pub(super) fn give_back(
+        &mut self,
+        piece: &Piece,
+        amount: i128,
+        by: Option<(u64, u64)>,
+    ) -> i128 {
+        if !piece.theirs || amount == 0 {
             return 0;
         }
+        let (record, payment) = (piece.record, name(piece.payment));
+        let (by, at_ms) = by.unzip();
+        self.returned.push(RefundLine { record, payment, rate: piece.rate, by, at_ms, amount });
         self.refunds += amount;
         self.total += amount;
         if piece.charged { amount } else { 0 }
@@ -111,7 +120,7 @@ impl FlowLine {
             let part = Part { from: row.from_ms, to: row.to_ms, ended };
             charged += self.add(piece, part, detail);
             let refund = i128::try_from(row.refund).unwrap_or(i128::MAX);
-            charged += self.give_back(piece, -refund);
+            charged += self.give_back(piece, -refund, None);
         }
         charged
     }

@@ -188,6 +188,9 @@ pub struct FlowLine {
     pub total: i128,
     /// Each rate that ran.
     pub segments: Vec<SegmentLine>,
+    /// What was given back of which.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub returned: Vec<RefundLine>,
     /// Where the charges of this flow arose; at detail 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arose: Option<Arose>,
@@ -215,6 +218,26 @@ pub struct SegmentLine {
     pub began: &'static str,
     /// Why it ended.
     pub ended: &'static str,
+}
+
+/// A part of a posting that was given back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RefundLine {
+    /// Record of the journal that opened the posting.
+    pub record: u64,
+    /// Which payment.
+    pub payment: &'static str,
+    /// The rate that ran, in 10⁻¹² currency units per second.
+    pub rate: u64,
+    /// Record that gave it back; none on a bill, which sums up what was given back by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<u64>,
+    /// When that was, by the wall clock in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_ms: Option<u64>,
+    /// How much: negative where it went to the holder.
+    #[serde(with = "amount")]
+    pub amount: i128,
 }
 
 /// Where the charges of a flow arose, as far as this node knows: of all its customers.
@@ -251,9 +274,13 @@ pub struct Disputed {
 
 /// Amounts as text: many readers of JSON would round them.
 mod amount {
-    use serde::Serializer;
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
 
     pub(super) fn serialize<S: Serializer>(amount: &i128, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&amount.to_string())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<i128, D::Error> {
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
     }
 }

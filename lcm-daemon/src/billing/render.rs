@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Document, Funds, PaidIn, Statement, Total};
+use super::{Document, Funds, PaidIn, RefundLine, Statement, Total};
 use crate::purse::amount_text;
 
 /// Seconds of a day.
@@ -115,6 +115,10 @@ fn write_text(out: &mut String, statement: &Statement, total: &Total) -> std::fm
                     s.ended
                 )?;
             }
+            for refund in &flow.returned {
+                let amount = amount_text(refund.amount);
+                writeln!(out, "    {:<55} {amount:>24}", given_back(refund))?;
+            }
             if let Some(arose) = &flow.arose {
                 writeln!(
                     out,
@@ -164,6 +168,12 @@ fn write_text(out: &mut String, statement: &Statement, total: &Total) -> std::fm
         }
     }
     writeln!(out, "  {}", exact("balance", funds.after))
+}
+
+/// What a line says that gives something back.
+pub(super) fn given_back(refund: &RefundLine) -> String {
+    let when = refund.at_ms.map_or_else(String::new, |at_ms| format!("{}, ", instant(at_ms)));
+    format!("{when}given back of {}, posting {}", refund.payment, refund.record)
 }
 
 /// What kind of an account it is.
@@ -242,6 +252,11 @@ fn write_csv(out: &mut String, statement: &Statement, total: &Total) -> std::fmt
                     s.began,
                     s.ended
                 )?;
+            }
+            for RefundLine { record, payment, at_ms, amount, .. } in &flow.returned {
+                let at_ms = at_ms.map_or_else(String::new, |at_ms| at_ms.to_string());
+                let what = format!("{record},{payment},{at_ms}");
+                writeln!(out, "refund,{name},{sender},{what},,,,,,,,{amount},,")?;
             }
         }
     }

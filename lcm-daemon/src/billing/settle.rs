@@ -37,6 +37,9 @@ pub struct Claim {
     pub to_ms: u64,
     /// Each rate that ran.
     pub lines: Vec<ClaimLine>,
+    /// What was given back, of these or of earlier ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refunds: Vec<ClaimRefund>,
 }
 
 /// A rate that ran between the two.
@@ -56,6 +59,26 @@ pub struct ClaimLine {
     pub ms: u64,
     /// The rate, in 10⁻¹² currency units per second.
     pub rate: u64,
+}
+
+/// What was given back of a posting between the two.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimRefund {
+    /// The session.
+    pub session: String,
+    /// The sender.
+    pub sender: String,
+    /// Which payment, as the node sees it.
+    pub payment: String,
+    /// The record of its journal that opened the posting.
+    pub record: u64,
+    /// The rate that ran, in 10⁻¹² currency units per second.
+    pub rate: u64,
+    /// The record that gave it back.
+    pub by: u64,
+    /// How much, in 10⁻¹⁵ currency units.
+    #[serde(with = "super::amount")]
+    pub amount: i128,
 }
 
 /// A claim, signed by the key of the journal that it follows from.
@@ -87,15 +110,21 @@ pub struct Difference {
 /// What one side metered of a flow.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Metered {
-    /// The amount, in 10⁻¹⁵ currency units.
+    /// The amount, in 10⁻¹⁵ currency units, before anything was given back.
     #[serde(with = "super::amount")]
     pub amount: i128,
+    /// What was given back.
+    #[serde(with = "super::amount")]
+    pub returned: i128,
     /// The time, in milliseconds.
     pub ms: u64,
-    /// Records that opened what it comes from.
+    /// Records that opened what it comes from, and that gave it back.
     pub records: Vec<u64>,
     #[serde(skip)]
     dearest: u64,
+    /// The rates that ran, and times that something was given back.
+    #[serde(skip)]
+    lines: u64,
 }
 
 /// What two claims come to beside each other.
@@ -104,6 +133,9 @@ pub struct Settlement {
     /// What the neighbour owes us, by who is paid, in 10⁻¹⁵ currency units; negative where we owe.
     #[serde(with = "super::amount")]
     pub due: i128,
+    /// What is taken off that because it was given back, by who is paid; negative where it is to us.
+    #[serde(with = "super::amount")]
+    pub returned: i128,
     /// Flows on which both agree, within the tolerance.
     pub agreed: usize,
     /// What they differ by in sum.
@@ -120,7 +152,7 @@ pub struct Settlement {
 pub fn claim(dir: &Path, neighbour: IpAddr, query: &Query) -> Result<Claim, Refused> {
     let query = Query { holder: Holder::Neighbour(neighbour), detail: 1, ..query.clone() };
     let statement = gather_of(dir, &query, Whose::Address)?;
-    let mut lines = Vec::new();
+    let (mut lines, mut refunds) = (Vec::new(), Vec::new());
     for session in &statement.sessions {
         for flow in &session.flows {
             let line = |segment: &super::SegmentLine| ClaimLine {
@@ -133,6 +165,16 @@ pub fn claim(dir: &Path, neighbour: IpAddr, query: &Query) -> Result<Claim, Refu
                 rate: segment.rate,
             };
             lines.extend(flow.segments.iter().map(line));
+            let refund = |refund: &super::RefundLine| ClaimRefund {
+                session: session.session.clone(),
+                sender: flow.sender.clone(),
+                payment: refund.payment.to_owned(),
+                record: refund.record,
+                rate: refund.rate,
+                by: refund.by.unwrap_or_default(),
+                amount: refund.amount.saturating_abs(),
+            };
+            refunds.extend(flow.returned.iter().map(refund));
         }
     }
     Ok(Claim {
@@ -142,6 +184,7 @@ pub fn claim(dir: &Path, neighbour: IpAddr, query: &Query) -> Result<Claim, Refu
         from_ms: statement.from_ms,
         to_ms: statement.to_ms,
         lines,
+        refunds,
     })
 }
 
@@ -217,6 +260,8 @@ pub enum Incomparable {
     Span((u64, u64), (u64, u64)),
     /// A line of theirs ran for no time, which no meter writes: its record.
     Line(u64),
+    /// They gave nothing back, or less, by a record: its number.
+    Refund(u64),
     /// Sums are larger than any that can be owed.
     Overflow,
 }
@@ -238,6 +283,10 @@ impl fmt::Display for Incomparable {
                 f,
                 "its line of record {record} ran for no time: ask the neighbour for another"
             ),
+            Self::Refund(record) => write!(
+                f,
+                "its record {record} gives back nothing, or less: ask the neighbour for another"
+            ),
             Self::Overflow => f.write_str(
                 "its amounts are larger than any that can be owed: ask the neighbour for another",
             ),
@@ -254,30 +303,43 @@ fn comparable(ours: &Claim, theirs: &Claim) -> Result<(), Incomparable> {
     if span(ours) != span(theirs) {
         return Err(Incomparable::Span(span(ours), span(theirs)));
     }
-    match theirs.lines.iter().find(|line| line.ms == 0) {
-        Some(line) => Err(Incomparable::Line(line.record)),
+    if let Some(line) = theirs.lines.iter().find(|line| line.ms == 0) {
+        return Err(Incomparable::Line(line.record));
+    }
+    match theirs.refunds.iter().find(|refund| refund.amount <= 0) {
+        Some(refund) => Err(Incomparable::Refund(refund.by)),
         None => Ok(()),
     }
 }
 
 fn by_flow(claim: &Claim, ours: bool) -> Option<BTreeMap<Key, Metered>> {
     let mut flows: BTreeMap<Key, Metered> = BTreeMap::new();
+    let seen = |payment: &str| if ours { payment } else { mirrored(payment) }.to_owned();
     for line in &claim.lines {
-        let payment = if ours { &line.payment } else { mirrored(&line.payment) };
-        let key = (line.session.clone(), line.sender.clone(), payment.to_owned());
+        let key = (line.session.clone(), line.sender.clone(), seen(&line.payment));
         let metered = flows.entry(key).or_default();
         let amount = i128::from(line.rate).checked_mul(line.ms.into())?;
         metered.amount = metered.amount.checked_add(amount)?;
         metered.ms = metered.ms.saturating_add(line.ms);
         metered.records.push(line.record);
         metered.dearest = metered.dearest.max(line.rate);
+        metered.lines = metered.lines.saturating_add(1);
+    }
+    for refund in &claim.refunds {
+        let key = (refund.session.clone(), refund.sender.clone(), seen(&refund.payment));
+        let metered = flows.entry(key).or_default();
+        metered.returned = metered.returned.checked_add(refund.amount)?;
+        metered.records.push(refund.by);
+        metered.dearest = metered.dearest.max(refund.rate);
+        metered.lines = metered.lines.saturating_add(1);
     }
     Some(flows)
 }
 
 /// Holds two claims against each other. A flow on which they differ by no more than `tolerance_ms`
 /// of its dearest rate, for each rate that ran, is agreed on: news take time to arrive. Both count
-/// as we metered them, so that nobody widens the tolerance but by what is so.
+/// as we metered them, so that nobody widens the tolerance but by what is so. What was given back is
+/// held against each other alike, but for what only who is paid gave.
 ///
 /// # Errors
 /// If the two are about different things, or theirs cannot be.
@@ -301,16 +363,20 @@ fn settle(ours: &Claim, theirs: &Claim, tolerance_ms: u64) -> Option<Settlement>
     }
     pairs.extend(other.into_iter().map(|(key, theirs)| (key, Metered::default(), theirs)));
     for ((session, sender, payment), ours, theirs) in pairs {
-        let due = match payment.as_str() {
-            "receiver_in" | "sender_in" => ours.amount,
-            _ => theirs.amount.checked_neg()?,
+        let (payee, payer, sign) = match payment.as_str() {
+            "receiver_in" | "sender_in" => (&ours, &theirs, 1),
+            _ => (&theirs, &ours, -1),
         };
+        let due = payee.amount.checked_sub(payee.returned)?.checked_mul(sign)?;
         settlement.due = settlement.due.checked_add(due)?;
-        let rates = i128::try_from(ours.records.len()).ok()?;
+        let returned = payee.returned.checked_mul(sign)?;
+        settlement.returned = settlement.returned.checked_add(returned)?;
         let tolerated = i128::from(ours.dearest).checked_mul(tolerance_ms.into())?;
-        let tolerated = tolerated.checked_mul(rates)?;
+        let tolerated = tolerated.checked_mul(ours.lines.into())?;
         let off = ours.amount.checked_sub(theirs.amount)?;
-        if off.checked_abs()? <= tolerated {
+        // Who is paid may give back what the other knows nothing of, and not the other way round.
+        let missing = payer.returned.checked_sub(payee.returned)?;
+        if off.checked_abs()? <= tolerated && missing <= tolerated {
             settlement.agreed += 1;
             settlement.within = settlement.within.checked_add(off)?;
         } else {
@@ -337,7 +403,8 @@ mod tests {
         };
         let words = || "x".to_owned();
         let lines = vec![line];
-        Claim { node: words(), about: words(), currency: words(), from_ms: 0, to_ms: 9_000, lines }
+        let (from_ms, to_ms, refunds) = (0, 9_000, Vec::new());
+        Claim { node: words(), about: words(), currency: words(), from_ms, to_ms, lines, refunds }
     }
 
     #[test]
@@ -352,6 +419,45 @@ mod tests {
         let nothing = Claim { lines: Vec::new(), ..ours.clone() };
         let settled = reconcile(&nothing, &theirs, 5).unwrap();
         assert_eq!(settled.differences[0].theirs.records, [7]);
+    }
+
+    fn returning(claim: Claim, amount: i128) -> Claim {
+        let ClaimLine { session, sender, payment, record, rate, .. } = claim.lines[0].clone();
+        let refund = ClaimRefund { session, sender, payment, record, rate, by: 9, amount };
+        Claim { refunds: vec![refund], ..claim }
+    }
+
+    #[test]
+    fn r009_what_is_given_back_is_taken_off_by_who_is_paid_and_by_nobody_else() {
+        let (payee, payer) = (claim("receiver_in", 1_000), claim("receiver_out", 1_000));
+        let given = |payee_gives: i128, payer_says: i128| {
+            let some = |claim: &Claim, amount| match amount {
+                0 => claim.clone(),
+                amount => returning(claim.clone(), amount),
+            };
+            let (payee, payer) = (some(&payee, payee_gives), some(&payer, payer_says));
+            let settled = reconcile(&payee, &payer, 5).unwrap();
+            // The other side comes to the same.
+            let other = reconcile(&payer, &payee, 5).unwrap();
+            assert_eq!((other.due, other.returned), (-settled.due, -settled.returned));
+            assert_eq!(other.agreed, settled.agreed);
+            (settled.due, settled.returned, settled.agreed)
+        };
+        assert_eq!(given(0, 0), (10_000, 0, 1));
+        assert_eq!(given(4_000, 4_000), (6_000, 4_000, 1));
+        // An outage that the other saw some milliseconds longer.
+        assert_eq!(given(4_000, 4_060), (6_000, 4_000, 1));
+        assert_eq!(given(4_000, 0), (6_000, 4_000, 1), "by hand");
+        assert_eq!(given(0, 4_000), (10_000, 0, 0), "whoever pays cannot take it off");
+        assert_eq!(given(12_000, 0), (-2_000, 12_000, 1), "of an earlier span, too");
+        let settled = reconcile(&payee, &returning(payer.clone(), 4_000), 5).unwrap();
+        assert_eq!(settled.differences[0].theirs.records, [7, 9]);
+        for amount in [0, -4_000] {
+            let refused = reconcile(&payee, &returning(payer.clone(), amount), 5);
+            assert_eq!(refused, Err(Incomparable::Refund(9)), "more would be due to them");
+        }
+        let file = serde_json::to_string(&returning(payee.clone(), 4_000)).unwrap();
+        assert_eq!(serde_json::from_str::<Claim>(&file).unwrap(), returning(payee, 4_000));
     }
 
     /// The same claim with a line for which nothing, or next to nothing, is to be paid.

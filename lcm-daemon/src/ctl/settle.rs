@@ -75,15 +75,23 @@ fn print(settlement: &Settlement, currency: &str, known: bool) {
             (&difference.session, &difference.sender, &difference.payment);
         println!("differs: session {session}, sender {sender}, {payment}");
         for (whose, metered) in [("ours", &difference.ours), ("theirs", &difference.theirs)] {
-            let Metered { amount, ms, records, .. } = metered;
+            let Metered { amount, ms, records, returned, .. } = metered;
+            let returned = match returned {
+                0 => String::new(),
+                returned => format!(", {} of it given back", amount_text(*returned)),
+            };
             println!(
-                "  {whose:<7} {:>24} {currency} in {ms} ms, records {records:?}",
+                "  {whose:<7} {:>24} {currency} in {ms} ms{returned}, records {records:?}",
                 amount_text(*amount)
             );
         }
     }
     let (agreed, within) = (settlement.agreed, amount_text(settlement.within));
     println!("{agreed} flows agree, but for {within} {currency} in sum");
+    if settlement.returned != 0 {
+        let returned = amount_text(settlement.returned);
+        println!("given back, by who is paid: {returned} {currency}");
+    }
     let due = amount_text(settlement.due);
     println!("due to us, by who is paid: {due} {currency}");
 }

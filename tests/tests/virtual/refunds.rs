@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 
 use charging_model::tree::Tree;
 use charging_model::{Grant, Ppm, Span};
+use lcm_daemon::billing::{Claim, believe, claim, reconcile, sign};
 use lcm_daemon::ledger::record::{Body, Granted, Payment, Refund};
+use lcm_daemon::purse::Holder;
 use lcm_daemon::tariff::Refunds;
 use lcm_tests::sim::{Net, NodeId, Options, Pair, TreeNet, Weather};
 
+use crate::statements::{query, write_changed};
 use crate::support::{link, seeds};
 
 /// S 0 - A 1 - B 2 - C 3 - R 4.
@@ -122,6 +125,60 @@ fn r009_silence_is_given_back_down_to_the_receiver_and_both_ends_say_the_same() 
     play.net.run_ms(6 * R_MS);
     assert_eq!(given_back(&mut play.net), [given.clone(), given]);
     play.net.assert_promise();
+}
+
+/// The ledgers of two neighbours after an outage come to the same claim, less what was given back.
+#[test]
+fn r009_settlement_takes_off_what_both_ends_say_was_given_back() {
+    let mut play = chain(granting(Grant::ProRata));
+    play.net.run_ms(3 * R_MS);
+    play.net.mute(S, true);
+    play.net.run_ms(2 * H_MS + 1_000);
+    let net = &play.net;
+    let link = net.topology.between(B, C);
+    let of = |node| net.topology.address_on(net.family(), node, link);
+    let claimed = |node: NodeId, name, about: NodeId, change: fn(&Body) -> Body| {
+        let dir = tempfile::tempdir().unwrap();
+        write_changed(net, (node, name), dir.path(), change, &[]);
+        let any = query(Holder::Neighbour(of(about)));
+        let signed = sign(dir.path(), claim(dir.path(), of(about), &any).unwrap()).unwrap();
+        believe(&serde_json::to_string(&signed).unwrap(), None).unwrap()
+    };
+    let (ours, theirs) = (claimed(B, "B", C, Clone::clone), claimed(C, "C", B, Clone::clone));
+    let settled = reconcile(&ours, &theirs, 200).unwrap();
+    assert!(settled.differences.is_empty() && settled.agreed > 0, "{settled:?}");
+    let back: u128 = refunds(net, B)
+        .iter()
+        .filter(|refund| refund.meter.neighbour.address == of(C))
+        .map(|refund| match refund.meter.payment {
+            Payment::ReceiverIn | Payment::SenderIn => refund.amount,
+            _ => 0,
+        })
+        .sum();
+    assert!(back > 0);
+    assert_eq!(settled.returned, back.cast_signed());
+    // Who is paid meters: B what C's receivers pay, and C what B's sender does.
+    let earned = |claim: &Claim| {
+        let lines = claim.lines.iter().filter(|line| line.payment.ends_with("_in"));
+        lines.map(|line| i128::from(line.rate) * i128::from(line.ms)).sum::<i128>()
+    };
+    assert_eq!(settled.due, earned(&ours) - earned(&theirs) - back.cast_signed());
+    let mirrored = reconcile(&theirs, &ours, 200).unwrap();
+    assert_eq!((mirrored.due, mirrored.returned), (-settled.due, -settled.returned));
+    // C says that the outage was ten seconds longer.
+    let longer = |body: &Body| match body {
+        Body::Refund(refund) if refund.meter.payment == Payment::ReceiverOut => {
+            let amount = refund.amount + 10_000 * 120;
+            Body::Refund(Refund { amount, ..refund.clone() })
+        }
+        other => other.clone(),
+    };
+    let due = settled.due;
+    let settled = reconcile(&ours, &claimed(C, "C", B, longer), 200).unwrap();
+    assert_eq!(settled.due, due, "who is paid says what was given");
+    let [difference] = &settled.differences[..] else { panic!("{settled:?}") };
+    let (ours, theirs) = (difference.ours.returned, difference.theirs.returned);
+    assert_eq!((ours, theirs), (back.cast_signed(), back.cast_signed() + 10_000 * 120));
 }
 
 #[test]

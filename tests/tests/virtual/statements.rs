@@ -62,7 +62,7 @@ fn write(play: &TreeNet, node: NodeId, dir: &Path, more: &[Body]) {
     write_changed(&play.net, (node, NAMES[node]), dir, Clone::clone, more);
 }
 
-fn write_changed(
+pub(crate) fn write_changed(
     net: &Net,
     (node, name): (NodeId, &str),
     dir: &Path,
@@ -94,7 +94,7 @@ fn write_changed(
     journal.sync().unwrap();
 }
 
-fn query(holder: Holder) -> Query {
+pub(crate) fn query(holder: Holder) -> Query {
     Query { holder, from_ms: None, to_ms: None, period: None, provisional: false, detail: 2 }
 }
 
