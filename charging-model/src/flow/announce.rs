@@ -6,7 +6,7 @@ use super::messages::Announcement;
 use super::settle::Why;
 use crate::ledger::Entry;
 use crate::money::{Ppm, Rate};
-use crate::time::{Clock, Span, serial_newer};
+use crate::time::{Clock, Millis, Span, serial_newer};
 
 impl Flow {
     /// A PATH brought a DCPE. On an error the state is untouched: treat the PATH's DCPE as bad.
@@ -80,6 +80,15 @@ impl Flow {
         let terms_changed = self.down.as_ref().is_none_or(|old| !old.same_terms(&next));
         let why = if terms_changed { Why::AllQuotes } else { Why::Terms };
         self.replace_downstream(clock, next, why);
+    }
+
+    /// For how long the sender's side was silent, were it heard of at `now`, and the rate at which
+    /// that is billed then at most (T3, T15); no time while its approval holds.
+    pub fn sender_gap(&self, now: Millis) -> (Rate, Span) {
+        let Some(down) = &self.down else { return (Rate::ZERO, Span(0)) };
+        let (_, until) = self.upstream_ends();
+        let give_up = down.heard.after(down.refresh.approval().twice());
+        (self.up.sp.rate(), now.min(give_up).since(until.max(self.extra.woke())))
     }
 
     fn replace_downstream(&mut self, clock: Clock, next: Downstream, why: Why) {

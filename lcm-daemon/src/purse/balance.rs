@@ -114,6 +114,15 @@ struct Part {
     end: Option<u64>,
 }
 
+impl Part {
+    /// Brings what it spent to an instant, if that is a later one.
+    fn advance(&mut self, at_ms: u64) {
+        let ms = at_ms.saturating_sub(self.as_of);
+        self.spent = self.spent.saturating_add(self.rate.saturating_mul(ms.into()));
+        self.as_of = self.as_of.max(at_ms);
+    }
+}
+
 /// An account.
 ///
 /// Sums stand as of an instant and a rate runs since, so a change costs no walk over the sessions:
@@ -288,12 +297,10 @@ impl Purse {
         self.charge(new.saturating_mul(late));
         self.rate = self.rate.saturating_add(new).saturating_sub(old);
         let Some(part) = self.sessions.get_mut(&session) else { return };
-        let ms = u128::from(at_ms.saturating_sub(part.as_of));
-        part.spent = part.spent.saturating_add(part.rate.saturating_mul(ms));
+        part.advance(at_ms);
         let late = u128::from(part.as_of.saturating_sub(at_ms));
         part.spent = part.spent.saturating_add(new.saturating_mul(late));
         part.spent = part.spent.saturating_sub(old.saturating_mul(late));
-        part.as_of = part.as_of.max(at_ms);
         part.rate = part.rate.saturating_add(new).saturating_sub(old);
         self.predict(session);
     }
@@ -324,7 +331,8 @@ impl Purse {
         Ok(())
     }
 
-    /// Goes on under other terms.
+    /// Goes on under other terms, from the instant on to which the sums were [brought](Self::advance):
+    /// a cap that is exceeded already ends what runs then, and not before.
     ///
     /// # Errors
     /// If what was paid in cannot be held under them.
@@ -333,7 +341,12 @@ impl Purse {
         self.terms = terms;
         self.warned = false;
         let sessions: Vec<usize> = self.sessions.keys().copied().collect();
-        sessions.into_iter().for_each(|session| self.predict(session));
+        for session in sessions {
+            if let Some(part) = self.sessions.get_mut(&session) {
+                part.advance(self.as_of);
+            }
+            self.predict(session);
+        }
         Ok(())
     }
 
@@ -593,6 +606,18 @@ mod tests {
         let end = Due::End { why: End::SessionCap, at_ms: 33, session: Some(2) };
         assert_eq!(purse.due(33), Some(end));
         assert_eq!(purse.room(33, 0, Some(2)), (1, End::SessionCap));
+    }
+
+    #[test]
+    fn a_session_s_cap_that_is_exceeded_when_it_is_agreed_on_ends_it_then_and_not_before() {
+        let mut purse = purse(plain(), 10_000);
+        purse.join(1, 0);
+        purse.turn(1, 0, 0, 10);
+        let caps = Caps { session: Some(100), ..Caps::default() };
+        purse.advance(50);
+        purse.agree(Terms { caps, ..plain() }).unwrap();
+        let end = Due::End { why: End::SessionCap, at_ms: 50, session: Some(1) };
+        assert_eq!(purse.due(60), Some(end), "500 were spent by then, and are due");
     }
 
     #[test]

@@ -12,11 +12,15 @@ use lcm_daemon::ledger::replay::{Account, Replay};
 /// How often the journal proves that all meters run, in milliseconds.
 const PROOF_MS: u64 = 1_000;
 
-/// The journal of one life of a daemon.
+/// The journal of one life of a daemon; where accounts are kept, of all its lives.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     replay: Replay,
     proved_ms: u64,
+    /// What neighbours owed when this life began.
+    before: BTreeMap<IpAddr, i128>,
+    /// All records, where accounts are kept.
+    bodies: Option<Vec<Body>>,
 }
 
 fn stamp(now: Now) -> Stamp {
@@ -26,9 +30,23 @@ fn stamp(now: Now) -> Stamp {
 impl Journal {
     /// A daemon started.
     pub(super) fn start(now: Now) -> Self {
-        let mut journal = Self { replay: Replay::default(), proved_ms: now.at.as_millis() };
+        let mut journal = Self { proved_ms: now.at.as_millis(), ..Self::default() };
         journal.begin(stamp(now));
         journal
+    }
+
+    /// A daemon that keeps accounts started, and finds what an earlier life wrote.
+    pub(super) fn again(mut self, now: Now) -> Self {
+        self.bodies.get_or_insert_default();
+        self.proved_ms = now.at.as_millis();
+        self.begin(stamp(now));
+        self.before = self.owed();
+        self
+    }
+
+    /// All records of all lives; none where no accounts are kept.
+    pub(super) fn bodies(&self) -> &[Body] {
+        self.bodies.as_deref().unwrap_or_default()
     }
 
     /// Its books begin anew: all that ran is proved and ends, and what stands is to be declared.
@@ -57,6 +75,9 @@ impl Journal {
         let number = self.replay.last() + 1;
         let applied = self.replay.apply(number, body);
         applied.unwrap_or_else(|fault| panic!("the journal is not sound: {fault}: {body:?}"));
+        if let Some(bodies) = &mut self.bodies {
+            bodies.push(body.clone());
+        }
     }
 
     /// Proves what runs, about every second.
@@ -68,16 +89,25 @@ impl Journal {
         }
     }
 
-    /// Panics if the daemon's own books say otherwise at `now`.
-    pub(super) fn assert_agrees(&self, now: Now, view: &AccountsView) {
-        if view.folded_accounts > 0 {
-            return;
-        }
+    /// What neighbours owe, but for what runs.
+    fn owed(&self) -> BTreeMap<IpAddr, i128> {
         let mut balances: BTreeMap<IpAddr, i128> = BTreeMap::new();
         for (account, balance) in self.replay.accounts() {
             if let Account::Neighbour(neighbour, _) = account {
                 *balances.entry(neighbour.address).or_default() -= balance;
             }
+        }
+        balances
+    }
+
+    /// Panics if the daemon's own books say otherwise at `now`.
+    pub(super) fn assert_agrees(&self, now: Now, view: &AccountsView) {
+        if view.folded_accounts > 0 {
+            return;
+        }
+        let mut balances = self.owed();
+        for (neighbour, before) in &self.before {
+            *balances.entry(*neighbour).or_default() -= before;
         }
         for open in self.replay.open() {
             let ms = now.at.as_millis().saturating_sub(open.from.at_ms);

@@ -247,7 +247,12 @@ impl Net {
         let Some(config) = self.nodes[id].config.clone() else { return };
         assert!(self.nodes[id].engine.is_none(), "the daemon of node {id} runs already");
         self.nodes[id].engine = Some(Engine::new(config, self.rng.u64(..)));
-        self.nodes[id].journal = Journal::start(self.clock(id));
+        let (now, node) = (self.clock(id), &mut self.nodes[id]);
+        let keeps_accounts = node.config.as_ref().is_some_and(|config| config.accounts.is_some());
+        node.journal = match keeps_accounts && node.outside.is_none() {
+            true => std::mem::take(&mut node.journal).again(now),
+            false => Journal::start(now),
+        };
         for interface in interfaces(&self.topology, self.options.family, id, &self.up) {
             self.input(id, |engine, now| {
                 engine.handle_news(now, KernelNews::Interface(interface));

@@ -348,9 +348,14 @@ impl Node {
         &self.spending
     }
 
-    /// The books that follow from the records of this life.
+    /// The books that follow from the records of this life; of all lives where accounts are kept.
     pub fn replay(&self) -> &Replay {
         self.journal.replay()
+    }
+
+    /// All that the journal holds of all lives, in its order; nothing where no accounts are kept.
+    pub fn journal(&self) -> &[Body] {
+        self.journal.bodies()
     }
 
     /// What the operator of this node was told of neighbours that contradict themselves or us,
@@ -444,7 +449,7 @@ pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Opt
     config.diagnostics.charges = shared.charges;
     config.diagnostics.requesters = shared.requesters.into_iter().collect();
     config.diagnostics.trusted = shared.trusted.into_iter().collect();
-    config.accounts = shared.accounts;
+    config.accounts = shared.accounts.filter(|_| kind == Kind::Router);
     if let Some(charging) = &mut config.charging {
         charging.validity_ms = shared.validity_ms;
         let name = topology.nodes[id].name.clone().into_bytes();

@@ -6,6 +6,8 @@
 //!  world.rs      the intents of applications and operators, and the events that change them
 //!  reference.rs  the path and reservation state that all nodes must come to
 //!  money.rs      the prices and payments, by `charging_model::tree`
+//!  tellers.rs    accounts that operators open, credit, limit and close
+//!  reckoning.rs  what accounts come to by the journals, and what they may
 //!  compare.rs    what the daemons show, against both
 //!  play.rs       disturb, come to rest, compare; at last tear everything down
 //!  scenario.rs   scenarios with a name, and their figures
@@ -23,9 +25,11 @@ mod intruder;
 mod money;
 mod plan;
 mod play;
+mod reckoning;
 mod reference;
 mod run;
 mod scenario;
+mod tellers;
 mod world;
 
 pub use compare::Difference;

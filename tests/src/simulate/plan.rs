@@ -1,6 +1,6 @@
 //! A random network from a seed: nodes, links, prices, clocks, and the sessions that it may carry.
 
-use lcm_daemon::config::Handshake;
+use lcm_daemon::config::{Accounts, Handshake, Unknown};
 use lcm_daemon::engine::SenderShare;
 use lcm_daemon::tariff::Split;
 use rsvp_wire::digest::Algorithm;
@@ -54,8 +54,19 @@ pub(super) struct Ground {
     pub charging: bool,
     /// How all messages are authenticated, if they are.
     pub secured: Option<Secured>,
+    /// How accounts are kept, if they are.
+    pub accounts: Option<Kept>,
     /// What goes on to feed the play.
     pub rng: fastrand::Rng,
+}
+
+/// How accounts are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// Who has no account is refused.
+    pub refuse: bool,
+    /// Operators look at neighbours' accounts, too, and so at what senders pay.
+    pub neighbours: bool,
 }
 
 /// Builds a network.
@@ -70,6 +81,7 @@ pub(super) fn build(plan: Plan) -> Ground {
     // Routers of one network differ in what they can do.
     let reducing = (plan.seed % 3 == 1).then_some(plan.seed);
     let hello_ms = if plan.seed % 6 == 1 { 5_000 } else { 0 };
+    let accounts = accounts(plan).filter(|_| charging);
     let options = Options {
         seed: plan.seed,
         family,
@@ -78,6 +90,10 @@ pub(super) fn build(plan: Plan) -> Ground {
             secured: secured(plan),
             reducing,
             hello_ms,
+            accounts: accounts.map(|kept| Accounts {
+                unknown: if kept.refuse { Unknown::Refuse } else { Unknown::Accept },
+                ..Accounts::default()
+            }),
             ..NodeConfig::default()
         },
         weather: Weather::FAIR,
@@ -92,7 +108,7 @@ pub(super) fn build(plan: Plan) -> Ground {
     }
     let topics = topics(&net, &mut rng, &hosts);
     let secured = options.config.secured;
-    Ground { net, topics, charging, secured, rng }
+    Ground { net, topics, charging, secured, accounts, rng }
 }
 
 /// Whether all messages are authenticated, in two networks of five: not drawn from what feeds the
@@ -108,6 +124,14 @@ fn secured(plan: Plan) -> Option<Secured> {
         by_neighbour: rng.bool(),
     };
     (rng.u8(0..5) < 2).then_some(secured)
+}
+
+/// Whether accounts are kept, in a third of the networks; again not drawn from what feeds the other
+/// choices.
+fn accounts(plan: Plan) -> Option<Kept> {
+    let mut rng = fastrand::Rng::with_seed(plan.seed ^ 0x0ACC_0097_0ACC_0023);
+    let kept = Kept { refuse: rng.u8(0..3) == 0, neighbours: rng.u8(0..3) == 0 };
+    (rng.u8(0..3) == 0).then_some(kept)
 }
 
 /// A connected graph of routers, some links more than a tree needs, and hosts that hang on it.

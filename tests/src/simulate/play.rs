@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use lcm_daemon::engine::{Spending, SpendingNews};
+
 use super::compare::{self, Difference};
 use super::plan::{Plan, R_MS};
+use super::reckoning;
 use super::reference::{self, Expected};
+use super::tellers::Tellers;
 use super::world::World;
 use crate::sim::{Kind, NodeId, Weather};
 
@@ -92,7 +96,17 @@ pub fn play(plan: Plan) -> (Result<Totals, Failure>, World) {
     totals.messages = world.net.log.messages();
     totals.digest = world.net.log.digest();
     totals.faults = world.faults.clone();
+    totals.faults.extend(cut_off(&world));
     (result.map(|()| totals), world)
+}
+
+/// How often accounts were used up, or came to a cap, where there are any.
+fn cut_off(world: &World) -> Option<(&'static str, u64)> {
+    world.tellers.as_ref()?;
+    let ended = |news: &&Spending| matches!(news.news, SpendingNews::Ended { .. });
+    let nodes = 0..world.net.topology.nodes.len();
+    let all = nodes.map(|id| world.net.node(id).spending().iter().filter(ended).count() as u64);
+    Some(("accounts used up", all.sum()))
 }
 
 struct Play {
@@ -144,13 +158,15 @@ impl Play {
         }
         self.world.give_right_keys();
         self.world.net.set_weather(Weather::FAIR);
+        self.check_accounts()?;
+        self.world.make_rich();
         let expected = reference::expect(&self.world);
         let allowed = self.allowed_ms(&expected);
         let before = self.world.net.log.messages();
         let mut agreed = None;
         for look in 1..=LOOKS {
             self.world.net.run_ms(allowed / LOOKS);
-            let (differences, compared) = compare::compare(&self.world, &expected);
+            let (differences, compared) = self.compare(&expected);
             self.totals.compared += compared;
             match differences.is_empty() {
                 true => agreed = agreed.or(Some(look)),
@@ -164,7 +180,7 @@ impl Play {
         self.check_messages(&expected, before, allowed)?;
         let quiet = self.world.net.log.messages();
         self.world.net.run_ms(STAY_MS);
-        let (differences, compared) = compare::compare(&self.world, &expected);
+        let (differences, compared) = self.compare(&expected);
         self.totals.compared += compared;
         if !differences.is_empty() {
             return Err(self.failure("a network at rest stays at rest", differences));
@@ -172,6 +188,7 @@ impl Play {
         self.check_quiet(&expected, quiet)?;
         self.check_orphans()?;
         self.check_books()?;
+        self.check_accounts()?;
         self.totals.rests += 1;
         self.world.clock_went_back = false;
         Ok(())
@@ -287,7 +304,26 @@ impl Play {
         if !self.world.net.run_out(2 * LIFETIME_MS) {
             return Err(self.failure("no timer runs after the last teardown", Vec::new()));
         }
+        self.check_accounts()?;
         self.check_books()
+    }
+
+    /// No account was spent beyond what is in it, nobody was cut off with money left, and what
+    /// the daemons say is what follows from their journals.
+    fn check_accounts(&mut self) -> Result<(), Failure> {
+        match reckoning::broken(&mut self.world) {
+            Some(difference) => Err(self.failure("accounts are spent to zero", vec![difference])),
+            None => Ok(()),
+        }
+    }
+
+    /// Where the state differs from the reference. A sender's share that was cut for want of money
+    /// does not come back by itself: there only what is left after a teardown is compared.
+    fn compare(&self, expected: &Expected) -> (Vec<Difference>, u64) {
+        if self.world.tellers.as_ref().is_some_and(Tellers::cut_shares) {
+            return (Vec::new(), 0);
+        }
+        compare::compare(&self.world, expected)
     }
 
     fn failure(&self, promise: &str, differences: Vec<Difference>) -> Failure {

@@ -9,6 +9,7 @@ use rsvp_wire::object::{FlowSpec, Style, Tspec};
 
 use super::intruder::Intruder;
 use super::plan::{self, Ground, Plan, Topic};
+use super::tellers::Tellers;
 use crate::sim::{Kind, LinkId, Net, NodeId, Weather};
 
 /// A sending application.
@@ -62,6 +63,8 @@ pub struct World {
     pub diary: Vec<String>,
     /// Who forges and replays where messages are authenticated.
     pub(super) intruder: Option<Intruder>,
+    /// Who opens accounts, credits and closes them, where they are kept.
+    pub(super) tellers: Option<Tellers>,
     /// Feeds the play.
     pub rng: fastrand::Rng,
 }
@@ -69,13 +72,14 @@ pub struct World {
 impl World {
     /// The network of a plan, at rest.
     pub(super) fn new(plan: Plan) -> Self {
-        let Ground { net, topics, charging, secured, rng } = plan::build(plan);
+        let Ground { net, topics, charging, secured, accounts, rng } = plan::build(plan);
         let intruder =
             secured.map(|secured| Intruder::new(plan.seed, secured.handshake != Handshake::Off));
         let prices = net.topology.links.iter().map(|link| link.prices).collect();
         let usage = net.topology.links.iter().map(|link| link.usage).collect();
         let wanted = vec![None; topics.len()];
-        Self {
+        let tellers = accounts.map(|kept| Tellers::new(plan.seed, kept));
+        let mut world = Self {
             plan,
             net,
             topics,
@@ -89,8 +93,11 @@ impl World {
             faults: BTreeMap::new(),
             diary: Vec::new(),
             intruder,
+            tellers,
             rng,
-        }
+        };
+        world.open_for_business();
+        world
     }
 
     /// The name of a node.
@@ -117,6 +124,7 @@ impl World {
     /// Lets something happen, of whatever kind.
     pub(super) fn disturb(&mut self) {
         self.intrude();
+        self.keep_accounts();
         match self.rng.u8(0..20) {
             0..=2 => self.toggle_sender(),
             3..=8 => self.toggle_receiver(),
@@ -320,6 +328,7 @@ impl World {
             self.clock_went_back = true;
         }
         self.net.start(id);
+        self.await_accounts(id);
         let what = format!("{} starts again", self.name(id));
         self.note("daemons that came back", what);
     }

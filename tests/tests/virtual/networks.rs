@@ -16,3 +16,14 @@ fn a_plan_is_played_the_same_way_twice() {
     assert_eq!(digest(3), digest(3));
     assert_ne!(digest(3), digest(4));
 }
+
+#[test]
+fn r023_accounts_in_random_networks_are_spent_to_zero_and_nobody_is_cut_off_before() {
+    let (totals, reports) = series(Plan { seed: 6_350, nodes: 9, minutes: 10 }, 300);
+    assert!(reports.is_empty(), "{} of 300 failed:\n{}", reports.len(), reports.join("\n"));
+    let count = |what| totals.faults.get(what).copied().unwrap_or(0);
+    for what in ["accounts credited", "accounts used up", "accounts read after a start"] {
+        assert!(count(what) > 20, "{what}: {totals:?}");
+    }
+    assert!(count("accounts closed") > 0, "{totals:?}");
+}

@@ -6,8 +6,8 @@ use lcm_daemon::engine::{
     AccountError, Engine, NoticeEvent, Now, Output, SenderShare, Span, SpendingNews,
 };
 use lcm_daemon::ledger::record::{Body, Payment, Runs};
-use lcm_daemon::purse::{Backend, Caps, End, Holder, Terms};
-use lcm_tests::sim::{Kind, Net, NodeId, Topology, reserve_up_to};
+use lcm_daemon::purse::{Backend, Caps, End, Holder, Terms, amount_text};
+use lcm_tests::sim::{Kind, Net, NodeId, Topology, Weather, reserve_up_to};
 use rsvp_wire::object::Session;
 
 use super::accounts::{
@@ -271,4 +271,48 @@ fn what_is_used_up_ends_before_a_node_goes_out_of_service() {
     let at_ms = began + 10_000;
     let end = SpendingNews::Ended { why: End::Exhausted, at_ms, payments: 1, late_ms };
     assert_eq!(ended, Some(end));
+}
+
+/// What is left of S's account with A by the journal.
+fn booked(net: &Net) -> String {
+    let now = net.clock(A).at.as_millis();
+    let open = net.node(A).replay().open();
+    let open = open.filter(|open| open.meter.payment == Payment::SenderIn);
+    let running: u128 =
+        open.map(|open| u128::from(open.rate) * u128::from(now - open.from.at_ms)).sum();
+    let (_, standing) = net.node(A).replay().standings().next().unwrap();
+    let spent = i128::try_from(standing.kept.charged + running).unwrap();
+    amount_text(i128::try_from(standing.kept.paid_in).unwrap() - spent)
+}
+
+#[test]
+fn a_sender_s_gap_is_paid_from_the_account_and_only_where_there_is_enough() {
+    // S is silent until its approval has ended, after some 47 s: what then has passed is due when it
+    // is heard again.
+    let mut credit = 1_u128 << 60;
+    for goes_on in [true, false] {
+        let mut net = net(Accounts::default());
+        let hop = sender(&net);
+        create(&mut net, hop.clone(), Terms::prepaid(EUR));
+        super::accounts::credit(&mut net, hop, credit).unwrap();
+        open_paid(&mut net);
+        net.run_ms(5_000);
+        let link = net.topology.between(S, A);
+        net.set_weather_of(link, Weather { loss_permille: 1_000, ..Weather::FAIR });
+        while shares(&net).last().is_some_and(|runs| runs.rate > 0) {
+            net.run_ms(1_000);
+        }
+        // The second time ten milliseconds more than what was spent by now are paid in.
+        let (_, standing) = net.node(A).replay().standings().next().unwrap();
+        credit = standing.kept.charged + 10 * u128::from(PRICE);
+        net.set_weather_of(link, Weather::FAIR);
+        net.run_ms(50_000);
+        let gap =
+            |body: &Body| matches!(body, Body::Gap(gap) if gap.meter.payment == Payment::SenderIn);
+        let billed = net.node(A).records().iter().any(|(_, body)| gap(body));
+        assert_eq!(billed, goes_on);
+        let now = balance(&mut net);
+        assert!(!now.starts_with('-'), "{now}");
+        assert_eq!(now, booked(&net), "as the journal has it");
+    }
 }

@@ -157,6 +157,7 @@ pub(super) fn announce(
         _ => {}
     }
     let payee = psb.payee();
+    end_silence(core, now, psb, payee);
     let link = Link::from(psb, arrived.session);
     let Some(flow) = psb.flow.as_mut() else { return Ok(true) };
     match &arrived.policy.announced {
@@ -219,6 +220,21 @@ pub(super) fn announce(
     }
     journal::take(core, now, psb);
     Ok(true)
+}
+
+/// A previous hop that was silent is billed for the gap at once (T3, T15). One whose account has not
+/// that much any more paid nothing since its approval ended, and pays as little from now on as where
+/// all of it is spent.
+fn end_silence(core: &mut Core, now: Now, psb: &mut Psb, payee: Option<IpAddr>) {
+    let Some(hop) = payee.filter(|_| core.purses.is_on()) else { return };
+    let Some(flow) = psb.flow.as_mut() else { return };
+    let (rate, silent) = flow.sender_gap(clock(now).now);
+    let gap = u128::from(rate.0).saturating_mul(silent.0.into());
+    let internal = core.is_internal(Neighbour { interface: psb.incoming, address: hop });
+    if gap > 0 && !internal && !core.purses.can_fill(now, core.in_hand, (hop, gap)) {
+        flow.stop_sender(clock(now).now);
+        core.purses.stopped(core.in_hand, psb.sender, rate.0);
+    }
 }
 
 /// Notes who announces the price. Where that is another hop than before, though the PATH comes the

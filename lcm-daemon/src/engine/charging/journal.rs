@@ -33,7 +33,7 @@ pub(super) fn take(core: &mut Core, now: Now, psb: &mut Psb) {
         if let Some(body) = body.filter(|_| !with.is_some_and(|with| core.is_internal(with))) {
             match &body {
                 Body::Runs(runs) => core.purses.turned(now, runs, (core.in_hand, psb.sender)),
-                Body::Gap(gap) => core.purses.billed(now, gap),
+                Body::Gap(gap) => core.purses.billed(now, gap, core.in_hand),
                 _ => {}
             }
             core.outbox.record(body);

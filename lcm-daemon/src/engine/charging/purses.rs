@@ -240,6 +240,12 @@ impl Purses {
         self.unpaid.insert((slot, sender), rate);
     }
 
+    /// Whether a previous hop has the money for the time in which it was silent.
+    pub(crate) fn can_fill(&self, now: Now, slot: usize, (hop, gap): (IpAddr, u128)) -> bool {
+        let denied = self.admits(now, slot, (hop, None), (0, gap));
+        !matches!(denied, Err(Denied::Ended(_) | Denied::Unread))
+    }
+
     /// Whether the previous hop can pay for a sender; for one whose payments stopped there must be
     /// enough for a while.
     pub(crate) fn admits_sender(
@@ -354,13 +360,19 @@ impl Purses {
         }
     }
 
-    /// A gap was billed.
-    pub(crate) fn billed(&mut self, now: Now, gap: &Gap) {
+    /// A gap was billed to a session. Who pays for a sender uses the account only while that runs.
+    pub(crate) fn billed(&mut self, now: Now, gap: &Gap, slot: usize) {
+        if !self.is_on() || !is_ours(gap.meter.payment) {
+            return;
+        }
         if self.users.get(&gap.meter).is_some_and(|user| user.rate == 0) {
             self.settle_place(now, gap.meter);
         }
-        let Some(user) = self.users.get(&gap.meter) else { return };
-        let (Some(place), slot) = (user.place, user.slot) else { return };
+        let place = match self.users.get(&gap.meter) {
+            Some(user) => user.place,
+            None => self.spends_of(gap.meter.neighbour.address, None),
+        };
+        let Some(place) = place else { return };
         let amount = u128::from(gap.rate) * u128::from(gap.to_ms.saturating_sub(gap.from_ms));
         if let Some(account) = self.accounts.get_mut(place) {
             account.purse.roll(ms(now), unix(now));
