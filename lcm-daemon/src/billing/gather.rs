@@ -11,7 +11,7 @@ use super::lines::Part;
 use super::pieces::{Extent, Piece, RUNS, Refund, Wait};
 use super::{Disputed, FlowLine, SessionLine, Statement};
 use crate::config::Currency;
-use crate::ledger::record::{AccountId, Body, Cause, Flow, Meter};
+use crate::ledger::record::{AccountId, Arises, Body, Cause, Flow, Meter, Runs};
 use crate::ledger::replay::{Account, AccountRef, Applied, Posting, Replay};
 use crate::ledger::verify::{Expected, Unsound, Walk};
 use crate::purse::Holder;
@@ -180,6 +180,8 @@ pub(super) struct Gathered {
     /// A flow that no record names, and a posting of it.
     nameless: Option<(u64, u64)>,
     moves: Moves,
+    /// Where the charges of each meter arise since the segment that runs began, or before.
+    arises: HashMap<Meter, Vec<Rc<Arises>>>,
 }
 
 /// Draws the statement that is asked for.
@@ -229,6 +231,7 @@ impl Gathered {
             known: false,
             nameless: None,
             moves: Moves::new(replay, &query.holder),
+            arises: HashMap::new(),
         };
         new.take_open(replay, query);
         new.fresh.clear();
@@ -301,6 +304,7 @@ impl Gathered {
             let began = self.began.get(&open.number).copied().unwrap_or("terms");
             let span = (open.from.wall_ms, ms);
             let piece = Piece::new(open.number, open.meter.payment, open.rate, span, (began, RUNS));
+            let piece = self.arisen(piece, &open.meter, open.from.at_ms);
             self.take(replay, query, open.meter.flow, (open.debit, open.credit), piece);
         }
     }
@@ -313,7 +317,23 @@ impl Gathered {
         let ms = posting.to.at_ms.saturating_sub(posting.from.at_ms);
         let (payment, span) = (posting.meter.payment, (posting.from.wall_ms, ms));
         let piece = Piece::new(posting.number, payment, posting.rate, span, (began, ended));
+        let piece = self.arisen(piece, &posting.meter, posting.from.at_ms);
         self.take(replay, query, posting.meter.flow, (posting.debit, posting.credit), piece);
+    }
+
+    /// Forgets what was told of a meter before what was told last, as a segment begins.
+    fn told_before(&mut self, runs: &Runs) {
+        let Some(told) = self.arises.get_mut(&runs.meter) else { return };
+        let later = told.iter().rposition(|arises| arises.at_ms <= runs.at_ms).unwrap_or(0);
+        told.drain(..later);
+    }
+
+    /// A piece with what was told of where it arises.
+    fn arisen(&self, mut piece: Piece, meter: &Meter, from_ms: u64) -> Piece {
+        let told = self.arises.get(meter).into_iter().flatten();
+        let since = |arises: &Rc<Arises>| (arises.at_ms.saturating_sub(from_ms), Rc::clone(arises));
+        piece.arises.extend(told.map(since));
+        piece
     }
 
     /// Takes a piece, or what it has come to since. Those of others show where charges arose.
@@ -331,6 +351,7 @@ impl Gathered {
             let known = self.flows.get_mut(names).and_then(|pieces| pieces.get_mut(&record));
             if let Some(known) = known {
                 (known.ms, known.ended) = (piece.ms, piece.ended);
+                known.arises = piece.arises;
                 self.fresh.insert(record);
             }
             return;
@@ -396,10 +417,12 @@ impl Gathered {
             Body::Started(started) => {
                 self.names.clear();
                 self.running.clear();
+                self.arises.clear();
                 self.node.clone_from(&started.node);
             }
             Body::Flow(flow) => drop(self.names.insert(flow.flow, Rc::new(named(flow)))),
             Body::Runs(runs) if runs.rate > 0 => {
+                self.told_before(runs);
                 let new = self.running.insert(runs.meter);
                 self.began.insert(number, if new { "began" } else { "rate changed" });
             }
@@ -414,6 +437,9 @@ impl Gathered {
                     self.reasons.remove(&dispute.of);
                 }
                 self.fresh.insert(dispute.of);
+            }
+            Body::Arises(arises) if query.detail > 1 => {
+                self.arises.entry(arises.meter).or_default().push(Rc::new(arises.clone()));
             }
             Body::Operator(operator) => self.moves.note(number, operator, &query.holder),
             Body::Consent(consent) => {
@@ -526,13 +552,10 @@ impl Gathered {
     /// Adds what of a piece is on the statement; what of that was charged to the account.
     fn add_piece(&self, line: &mut FlowLine, piece: &Piece, cut: &Cut, detail: u8) -> i128 {
         let (from, to, ended) = match &cut.select {
-            Select::Rows(rows, _) => return line.add_rows(piece, rows, detail),
+            Select::Rows(rows, _) if piece.theirs => return line.add_rows(piece, rows, detail),
+            Select::Rows(..) => self.spanned(piece, (cut.from_ms, cut.to_ms)),
             Select::Period(place) => piece.in_period(*place),
-            Select::Span(from_ms, to_ms) => {
-                let to = piece.before(*to_ms, &self.periods);
-                let ended = if to < piece.ms { RUNS } else { piece.ended };
-                (piece.before(*from_ms, &self.periods), to, ended)
-            }
+            Select::Span(from_ms, to_ms) => self.spanned(piece, (*from_ms, *to_ms)),
         };
         let mut charged = line.add(piece, Part { from, to, ended }, detail);
         for refund in piece.refunds.iter().filter(|refund| self.counts(refund, cut)) {
@@ -540,6 +563,13 @@ impl Gathered {
             charged += line.give_back(piece, refund.amount, by);
         }
         charged
+    }
+
+    /// What of a piece is told and dated in a span, and why it had ended by then.
+    fn spanned(&self, piece: &Piece, (from_ms, to_ms): (u64, u64)) -> (u64, u64, &'static str) {
+        let to = piece.before(to_ms, &self.periods);
+        let ended = if to < piece.ms { RUNS } else { piece.ended };
+        (piece.before(from_ms, &self.periods), to, ended)
     }
 
     fn counts(&self, refund: &Refund, cut: &Cut) -> bool {

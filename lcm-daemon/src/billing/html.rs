@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::render::{
-    account, extent, given_back, instant, issuer, money, percent, rate, span, title,
+    account, extent, given_back, hop, instant, issuer, money, percent, rate, span, title,
 };
 use super::{FlowLine, Funds, Statement, Total};
 use crate::purse::amount_text;
@@ -122,6 +122,14 @@ fn flow_table(out: &mut String, flow: &FlowLine) -> std::fmt::Result {
             amount_text(arose.passed_on),
             amount_text(arose.here)
         )?;
+        if !arose.hops.is_empty() {
+            writeln!(out, "<table>\n<tbody>")?;
+            for sum in &arose.hops {
+                let name = format!("Arose at {}", hop(sum.hop));
+                row(out, "", &name, &amount_text(sum.amount))?;
+            }
+            writeln!(out, "</tbody>\n</table>")?;
+        }
     }
     Ok(())
 }

@@ -41,7 +41,8 @@ pub fn issued(dir: &Path, number: &str, detail: u8) -> Result<(Statement, Total)
         to_ms: None,
         period: None,
         provisional: false,
-        detail,
+        // A credit note is about what was given back alone.
+        detail: if bill.series.credit { detail.min(1) } else { detail },
     };
     let begin = |walk: &Walk| {
         (Some(Gathered::new(walk.flows(), walk.replay(), &query, Whose::Billed)), None)

@@ -1,10 +1,11 @@
 //! Lines of statements, as they are added up.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use super::book::Row;
 use super::pieces::{Piece, RUNS};
-use super::{Arose, FlowLine, RefundLine, SegmentLine, SessionLine};
+use super::{Arose, FlowLine, HopSum, RefundLine, SegmentLine, SessionLine};
 use crate::ledger::record::Payment;
 use crate::ledger::replay::name;
 
@@ -44,6 +45,7 @@ impl FlowLine {
         if !piece.theirs {
             return 0;
         }
+        self.arise_by_hop(piece, part);
         let signed = match piece.payment {
             Payment::ReceiverIn => {
                 self.receiver += amount;
@@ -87,6 +89,33 @@ impl FlowLine {
             Payment::ReceiverOut | Payment::SenderOut => arose.passed_on += amount,
         }
         arose.here = arose.received - arose.passed_on;
+    }
+
+    /// Adds up by hop what receivers pay, or we owe for them.
+    fn arise_by_hop(&mut self, piece: &Piece, Part { from, to, .. }: Part) {
+        let sign = match piece.payment {
+            Payment::ReceiverIn => 1,
+            Payment::ReceiverOut => -1,
+            Payment::SenderIn | Payment::SenderOut => return,
+        };
+        let Some(arose) = &mut self.arose else { return };
+        let mut add = |hop: Option<IpAddr>, rate: u64, (begin, end): (u64, u64)| {
+            let ms = end.min(to).saturating_sub(begin.max(from));
+            let amount = i128::from(rate) * i128::from(ms) * sign;
+            match arose.hops.iter_mut().find(|known| known.hop == hop) {
+                _ if amount == 0 => {}
+                Some(known) => known.amount += amount,
+                None => arose.hops.push(HopSum { hop, amount }),
+            }
+        };
+        let first = piece.arises.first().map_or(u64::MAX, |(begin, _)| *begin);
+        add(None, piece.rate, (0, first));
+        for (place, (begin, arises)) in piece.arises.iter().enumerate() {
+            let end = piece.arises.get(place + 1).map_or(u64::MAX, |(begin, _)| *begin);
+            for (hop, rate) in arises.of_rate(piece.rate) {
+                add(hop, rate, (*begin, end));
+            }
+        }
     }
 
     /// Adds what was given back of a piece; what of it went to the account.
@@ -141,7 +170,13 @@ impl SessionLine {
     }
 
     /// Adds a flow, and keeps it if flows are asked for.
-    pub(super) fn take(&mut self, line: FlowLine, detail: u8) {
+    pub(super) fn take(&mut self, mut line: FlowLine, detail: u8) {
+        // Where nobody was told anything, nothing is said.
+        if let Some(arose) = &mut line.arose
+            && arose.hops.iter().all(|sum| sum.hop.is_none())
+        {
+            arose.hops.clear();
+        }
         self.ms = self.ms.saturating_add(line.ms);
         self.receiver += line.receiver;
         self.sender += line.shared;

@@ -43,6 +43,8 @@ pub use settle::{
 };
 pub use sum::{Tax, TaxLine, Total, half_even, total};
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 
 /// What one holder owes for a span. Amounts are signed counts of 10⁻¹⁵ currency units, as text in
@@ -252,6 +254,20 @@ pub struct Arose {
     /// The rest: this node's own price.
     #[serde(with = "amount")]
     pub here: i128,
+    /// What of the holder's own payments by receivers arose where, as far as hops told it
+    /// (HOP_RECORD), in path order; none where nobody asked. Refunds are in no part of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hops: Vec<HopSum>,
+}
+
+/// What arose at a hop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HopSum {
+    /// The hop; none for all that do not tell, and times at which nothing was told.
+    pub hop: Option<IpAddr>,
+    /// How much: negative where we owe it.
+    #[serde(with = "amount")]
+    pub amount: i128,
 }
 
 /// A posting that is disputed, by the end of the span: the evidence stands in the journal under its

@@ -4,7 +4,9 @@
 //! journal's records. By the wall clock it is dated there, too: a gap that is billed after a period
 //! ended, or what ran on a clock that was set back, never changes a span that is closed.
 
-use crate::ledger::record::Payment;
+use std::rc::Rc;
+
+use crate::ledger::record::{Arises, Payment};
 
 /// Why something has not ended.
 pub(super) const RUNS: &str = "runs on";
@@ -52,6 +54,8 @@ pub(super) struct Piece {
     /// The periods at whose end it was disputed, and why.
     pub(super) waits: Vec<(usize, Wait)>,
     pub(super) refunds: Vec<Refund>,
+    /// Where it arises from so many milliseconds on, as it was told.
+    pub(super) arises: Vec<(u64, Rc<Arises>)>,
 }
 
 /// What was disputed at the end of a period.
@@ -103,6 +107,7 @@ impl Piece {
             seen: Vec::new(),
             waits: Vec::new(),
             refunds: Vec::new(),
+            arises: Vec::new(),
         }
     }
 

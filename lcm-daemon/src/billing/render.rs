@@ -1,6 +1,7 @@
 //! Statements as text, JSON and CSV.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use serde::Serialize;
 
@@ -127,6 +128,10 @@ fn write_text(out: &mut String, statement: &Statement, total: &Total) -> std::fm
                     amount_text(arose.passed_on),
                     amount_text(arose.here)
                 )?;
+                for sum in &arose.hops {
+                    let (hop, amount) = (hop(sum.hop), amount_text(sum.amount));
+                    writeln!(out, "    arose at {hop:<46} {amount:>24}")?;
+                }
             }
         }
         writeln!(out, "  {:<18} {:>24}\n", "sum", amount_text(line.total))?;
@@ -174,6 +179,11 @@ fn write_text(out: &mut String, statement: &Statement, total: &Total) -> std::fm
 pub(super) fn given_back(refund: &RefundLine) -> String {
     let when = refund.at_ms.map_or_else(String::new, |at_ms| format!("{}, ", instant(at_ms)));
     format!("{when}given back of {}, posting {}", refund.payment, refund.record)
+}
+
+/// The name of a hop, or of those that do not tell.
+pub(super) fn hop(hop: Option<IpAddr>) -> String {
+    hop.map_or_else(|| "hops not told".to_owned(), |hop| hop.to_string())
 }
 
 /// What kind of an account it is.
@@ -257,6 +267,18 @@ fn write_csv(out: &mut String, statement: &Statement, total: &Total) -> std::fmt
                 let at_ms = at_ms.map_or_else(String::new, |at_ms| at_ms.to_string());
                 let what = format!("{record},{payment},{at_ms}");
                 writeln!(out, "refund,{name},{sender},{what},,,,,,,,{amount},,")?;
+            }
+            let Some(arose) = &flow.arose else { continue };
+            for (kind, amount) in [
+                ("arose_received", arose.received),
+                ("arose_passed_on", arose.passed_on),
+                ("arose_here", arose.here),
+            ] {
+                writeln!(out, "{kind},{name},{sender},,,,,,,,,,,{amount},,")?;
+            }
+            for sum in &arose.hops {
+                let hop = sum.hop.map_or_else(String::new, |hop| hop.to_string());
+                writeln!(out, "arose_at,{name},{sender},,{hop},,,,,,,,,{},,", sum.amount)?;
             }
         }
     }

@@ -10,14 +10,16 @@ use lcm_daemon::billing::{
     Query, Refused, Statement, Tax, Total, believe, bills, claim, csv, gather, html, issue, issued,
     json, reconcile, sign, text, total,
 };
-use lcm_daemon::config::Config;
+use lcm_daemon::config::{Billing, Config, HopRecords};
 use lcm_daemon::ledger::amend::{AmendError, Correction, Ordered, Share, amend, evidence};
 use lcm_daemon::ledger::journal::{Journal, Options as JournalOptions};
 use lcm_daemon::ledger::record::{Body, Contra, Dispute, Payment, Period, Runs, Stamp, Started};
 use lcm_daemon::ledger::replay::{Account, Open};
 use lcm_daemon::ledger::verify::{Expected, verify};
 use lcm_daemon::purse::Holder;
-use lcm_tests::sim::{Kind, Net, NodeId, Options, Topology, TreeNet, UNIX_START, reserve_up_to};
+use lcm_tests::sim::{
+    Kind, Net, NodeConfig, NodeId, Options, Topology, TreeNet, UNIX_START, reserve_up_to,
+};
 use rsvp_wire::object::Session;
 
 use crate::support::link;
@@ -31,6 +33,11 @@ const R2: NodeId = 5;
 const SCALE: u64 = 1_000_000;
 
 fn played() -> TreeNet {
+    played_by(Options::default(), TreeNet::join)
+}
+
+/// The same where receivers join so.
+fn played_by(options: Options, join: fn(&mut TreeNet, NodeId)) -> TreeNet {
     let price = |parent, local: u64, most: u64, receives| {
         link(parent, local * SCALE, most * SCALE, receives)
     };
@@ -45,10 +52,10 @@ fn played() -> TreeNet {
         fraction: Ppm::new(300_000).unwrap(),
         ..Tree::default()
     };
-    let mut play = TreeNet::named(&tree, &NAMES, Options::default(), false);
-    play.join(R2);
+    let mut play = TreeNet::named(&tree, &NAMES, options, false);
+    join(&mut play, R2);
     play.net.run_ms(20_000);
-    play.join(R1);
+    join(&mut play, R1);
     play.net.run_ms(20_000);
     play.leave(R1);
     play.net.run_ms(20_000);
@@ -200,6 +207,44 @@ fn r012_r013_statements_in_each_format_are_those_that_were_kept() {
     assert_eq!(exact(&less(0)), exact(&statement));
 }
 
+/// R2 asked where its charges arise: each hop's part is on the statement, and they come to what it paid.
+#[test]
+fn r012_a_statement_at_detail_2_says_at_which_hops_charges_arose() {
+    let config = NodeConfig { hop_record: HopRecords::All, ..NodeConfig::default() };
+    let play = played_by(Options { config, ..Options::default() }, TreeNet::join_asking);
+    let dir = tempfile::tempdir().unwrap();
+    write(&play, 3, dir.path(), &[]);
+    let holder: Holder = "opaque:R2".parse().unwrap();
+    let statement = gather(dir.path(), &query(holder.clone())).unwrap();
+    as_kept("R2-hops", &statement, &total(&statement, 0, &[]));
+    let flow = &statement.sessions[0].flows[0];
+    let hops = &flow.arose.as_ref().unwrap().hops;
+    assert_eq!(hops.iter().map(|sum| sum.amount).sum::<i128>(), flow.receiver);
+    let at = |node: NodeId| -> i128 {
+        let family = play.net.family();
+        let own = |link| play.net.topology.address_on(family, node, link);
+        let owns = |hop| play.net.topology.links_of(node).any(|link| Some(own(link)) == hop);
+        hops.iter().filter(|sum| owns(sum.hop)).map(|sum| sum.amount).sum()
+    };
+    // IS1's price is shared while R1 is there; 30 % is the sender's of all.
+    let second = i128::from(SCALE) * 1_000 * 7 / 10;
+    for (node, seconds) in [(1, 40 * 100 + 20 * 50), (2, 60 * 60), (3, 60 * 50)] {
+        let off = at(node) - seconds * second;
+        assert!(off.abs() < second * 250, "{}: {} off by {off}", NAMES[node], at(node));
+    }
+    // What was not told in the first moments is nobody's.
+    let untold = hops.iter().filter(|sum| sum.hop.is_none()).map(|sum| sum.amount).sum::<i128>();
+    assert!((0..second * 250).contains(&untold), "{untold}");
+    // The bill of all says the same.
+    let wall_ms = u64::from(UNIX_START) * 1_000 + 3_600_000;
+    let all = issue(dir.path(), &billing(), "root", wall_ms).unwrap();
+    let bill = all.iter().find(|bill| bill.holder == holder).unwrap();
+    let (billed, _) = issued(dir.path(), &bill.to_string(), 2).unwrap();
+    assert_eq!(billed.sessions[0].flows[0].arose, flow.arose);
+    let less = Query { detail: 1, ..query(holder) };
+    assert!(!json(&gather(dir.path(), &less).unwrap(), &total(&statement, 0, &[])).contains("hop"));
+}
+
 /// Each format is as it was kept.
 fn as_kept(name: &str, statement: &Statement, due: &Total) {
     let kept = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/statement");
@@ -214,9 +259,19 @@ fn as_kept(name: &str, statement: &Statement, due: &Total) {
             std::fs::create_dir_all(&kept).unwrap();
             std::fs::write(&file, &drawn).unwrap();
         }
+        if ending == "csv" {
+            assert!(drawn.lines().all(|line| line.split(',').count() == 16), "{drawn}");
+        }
         let golden = std::fs::read_to_string(&file).unwrap_or_default();
         assert_eq!(drawn, golden, "{name}.{ending}: look at it, then KEEP_GOLDEN=1");
     }
+}
+
+fn billing() -> Billing {
+    let settings = "[ledger]\ndirectory = \"/books\"\n[billing]\nprefix = \"IS3\"\n\
+                    issuer = [\"IS3 <Networks>\", \"1 Main Street\"]\n\
+                    taxes = [{ name = \"VAT\", percent = \"19\", from = \"2020-01-01\" }]\n";
+    Config::parse(settings, "test").unwrap().billing.unwrap()
 }
 
 #[test]
@@ -224,10 +279,7 @@ fn r010_r029_a_bill_and_its_credit_note_are_issued_once_and_drawn_as_they_were_k
     let play = played();
     let dir = tempfile::tempdir().unwrap();
     write(&play, 3, dir.path(), &[]);
-    let settings = "[ledger]\ndirectory = \"/books\"\n[billing]\nprefix = \"IS3\"\n\
-                    issuer = [\"IS3 <Networks>\", \"1 Main Street\"]\n\
-                    taxes = [{ name = \"VAT\", percent = \"19\", from = \"2020-01-01\" }]\n";
-    let billing = Config::parse(settings, "test").unwrap().billing.unwrap();
+    let billing = billing();
     let wall_ms = u64::from(UNIX_START) * 1_000 + 3_600_000;
     let holder: Holder = "opaque:R2".parse().unwrap();
     let all = issue(dir.path(), &billing, "root", wall_ms).unwrap();
