@@ -16,9 +16,7 @@ use super::local::{
 use super::outbox::Output;
 use super::path::{has_stray_port, may_be_destination, may_be_source};
 use super::policy::{self, Elements, ResvPolicy};
-use super::psb::{Outgoing, Psb, SenderFacts};
-use super::record::RecordId;
-use super::reduce::SentPaths;
+use super::psb::{Psb, SenderFacts};
 use super::resv::Request;
 use super::rsb::{LOCAL, Selection};
 use super::session::SessionState;
@@ -276,47 +274,26 @@ impl SessionState {
             Some(Behind::Anywhere) | None => LOCAL,
         };
         let transits = incoming != LOCAL && self.session.destination.is_multicast();
+        let facts = SenderFacts {
+            tspec: request.tspec,
+            adspec: Some(first_adspec()),
+            carried: None,
+            ttl: request.ttl,
+            non_rsvp_hop: false,
+            e_police: true,
+        };
+        let route = RouteKey {
+            destination: self.session.destination,
+            source: transits.then_some(request.sender.source),
+            incoming: if transits { incoming } else { LOCAL },
+            transport: None,
+        };
+        let refresh_ms = core.config.rsvp.refresh_ms;
+        let pinned = request.interface;
         self.senders.push(Psb {
-            sender: request.sender,
-            phop: None,
             incoming,
-            facts: SenderFacts {
-                tspec: request.tspec,
-                adspec: Some(first_adspec()),
-                carried: None,
-                ttl: request.ttl,
-                non_rsvp_hop: false,
-                e_police: true,
-            },
-            refresh_ms: core.config.rsvp.refresh_ms,
-            expires: Instant::NEVER,
-            route: RouteKey {
-                destination: self.session.destination,
-                source: transits.then_some(request.sender.source),
-                incoming: if transits { incoming } else { LOCAL },
-                transport: None,
-            },
-            pinned: request.interface,
-            flow: None,
-            blockade: None,
-            outgoing: Outgoing::default(),
-            left: Box::default(),
-            reserved_upstream: false,
-            outdated: false,
-            announcer: None,
-            veiled: false,
-            elements: Elements::default(),
-            policy_until: Instant::default(),
-            held_back: false,
-            traded: None,
-            detail: None,
-            number: 0,
-            needs: RecordId::default(),
-            former: None,
-            sent: SentPaths::default(),
-            sent_resv: None,
-            heard_by: None,
-            seat: None,
+            pinned,
+            ..Psb::new(request.sender, facts, refresh_ms, route)
         });
         let index = self.senders.len() - 1;
         self.local_senders.push(LocalSender {

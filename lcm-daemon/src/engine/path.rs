@@ -12,12 +12,11 @@ use rsvp_wire::object::{
 use super::charging;
 use super::limits::Limit;
 use super::outbox::Saying;
-use super::policy::{self, Carried, Elements, PathPolicy};
+use super::policy::{self, Carried, PathPolicy};
 use super::psb::{Outgoing, Psb, SenderFacts, Way};
 use super::record::RecordId;
-use super::reduce::SentPaths;
 use super::session::SessionState;
-use super::time::{Instant, Now, lifetime};
+use super::time::{Now, lifetime};
 use super::{Core, Engine};
 use crate::kernel::{Route, RouteKey};
 use crate::packet::{PacketMeta, TransmitMeta};
@@ -234,35 +233,13 @@ impl SessionState {
         };
         // Nearly every session has one sender; room for four would be wasted a million times.
         self.senders.reserve_exact(1);
+        let facts = arrived.facts.clone();
         self.senders.push(Psb {
-            sender: arrived.sender,
             phop: Some(arrived.hop),
             incoming: arrived.incoming,
-            facts: arrived.facts.clone(),
-            refresh_ms: arrived.refresh_ms,
-            expires: Instant::NEVER,
-            route,
-            pinned: None,
             flow: charging::new_flow(core),
-            blockade: None,
-            outgoing: Outgoing::default(),
-            left: Box::default(),
-            reserved_upstream: false,
-            outdated: false,
-            announcer: None,
-            veiled: false,
-            elements: Elements::default(),
-            policy_until: Instant::default(),
-            held_back: false,
-            traded: None,
-            detail: None,
-            number: 0,
-            needs: RecordId::default(),
-            former: None,
-            sent: SentPaths::default(),
-            sent_resv: None,
-            heard_by: None,
             seat: core.neighbours.seat_sender(from),
+            ..Psb::new(arrived.sender, facts, arrived.refresh_ms, route)
         });
         Ok(self.senders.len() - 1)
     }

@@ -12,6 +12,7 @@ use super::limits::Seat;
 use super::policy::{Carried, Elements};
 use super::record::RecordId;
 use super::reduce::{Name, Sent, SentPaths};
+use super::rsb::LOCAL;
 use super::time::{Instant, longest_gap};
 use crate::kernel::{RouteKey, Transport};
 
@@ -151,6 +152,45 @@ impl FromIterator<u32> for Outgoing {
 }
 
 impl Psb {
+    /// A block of which nothing is known but what the PATH says, or the sender on this node.
+    pub(crate) fn new(
+        sender: Filter,
+        facts: SenderFacts,
+        refresh_ms: u32,
+        route: RouteKey,
+    ) -> Self {
+        Self {
+            sender,
+            phop: None,
+            incoming: LOCAL,
+            facts,
+            refresh_ms,
+            expires: Instant::NEVER,
+            route,
+            pinned: None,
+            flow: None,
+            blockade: None,
+            outgoing: Outgoing::default(),
+            left: Box::default(),
+            reserved_upstream: false,
+            outdated: false,
+            announcer: None,
+            veiled: false,
+            elements: Elements::default(),
+            policy_until: Instant::default(),
+            held_back: false,
+            traded: None,
+            detail: None,
+            number: 0,
+            needs: RecordId::default(),
+            former: None,
+            sent: SentPaths::default(),
+            sent_resv: None,
+            heard_by: None,
+            seat: None,
+        }
+    }
+
     /// Where the data of this very flow goes, as a question to the kernel.
     pub(crate) fn flow_route(&self, session: Session) -> RouteKey {
         let source_port = match self.sender.id {
