@@ -29,10 +29,11 @@ const PRICES: [&str; 5] = [
     "--raised=60000000000",
 ];
 /// Whose statements are kept, and who draws them.
-const KEPT: [(&str, &str, &str); 3] = [
+const KEPT: [(&str, &str, &str); 4] = [
     ("customer", "IS3", "nai:R2@figure2.example"),
     ("sender", "IS1", "neighbour:10.0.1.1"),
-    ("neighbour", "IS1", "neighbour:10.0.2.2"),
+    ("provider", "IS1", "nai:IS2@figure2.example"),
+    ("owed", "IS1", "neighbour:10.0.2.2"),
 ];
 
 /// The books of the demo.
@@ -93,19 +94,22 @@ impl Books {
         Ok(sums)
     }
 
-    /// The neighbours of a node by its books, and what it earned.
+    /// All who paid a node or were paid, by its books, and what it earned.
     fn earned(&self, node: &str) -> Result<(BTreeSet<Holder>, i128), Box<dyn Error>> {
         let replay = verify(&self.of(node), Expected::default())?.replay;
-        let (mut neighbours, mut own) = (BTreeSet::new(), 0);
+        let (mut holders, mut own) = (BTreeSet::new(), 0);
         for (account, balance) in replay.accounts() {
             match account {
                 Account::Own(_) => own += balance,
-                Account::Neighbour(neighbour, _) => {
-                    neighbours.insert(Holder::Neighbour(neighbour.address));
+                Account::Neighbour(neighbour, None) => {
+                    holders.insert(Holder::Neighbour(neighbour.address));
+                }
+                Account::Neighbour(_, Some(named)) => {
+                    holders.insert(Holder::Customer(named.clone()));
                 }
             }
         }
-        Ok((neighbours, own))
+        Ok((holders, own))
     }
 }
 
@@ -174,10 +178,10 @@ pub(crate) fn billed() -> TestResult {
 
 /// What the customers owe: the sender, and both receivers.
 fn customers(books: &Books) -> Result<i128, Box<dyn Error>> {
-    let (above, _) = books.earned("IS1")?;
+    let (all, _) = books.earned("IS1")?;
     let mut sender = 0;
-    for neighbour in above {
-        sender += books.summed("IS1", &neighbour.to_string())?.sender;
+    for holder in all {
+        sender += books.summed("IS1", &holder.to_string())?.sender;
     }
     let r1 = books.summed("IS2", "nai:R1@figure2.example")?;
     let r2 = books.summed("IS3", "nai:R2@figure2.example")?;
@@ -186,15 +190,15 @@ fn customers(books: &Books) -> Result<i128, Box<dyn Error>> {
     Ok(sender + r1.total + r2.total)
 }
 
-/// Of each provider the statements of all neighbours come to what it earned; and where each payment
+/// Of each provider the statements of all its customers and neighbours come to what it earned; and where each payment
 /// counts as the one metered it who is paid, all providers together earned what customers owe.
 fn add_up(books: &Books) -> TestResult {
     let (mut received, mut passed_on) = (0, 0);
     for node in PROVIDERS {
-        let (neighbours, own) = books.earned(node)?;
+        let (holders, own) = books.earned(node)?;
         let mut all = Sums::default();
-        for neighbour in neighbours {
-            all = all.plus(books.summed(node, &neighbour.to_string())?);
+        for holder in holders {
+            all = all.plus(books.summed(node, &holder.to_string())?);
         }
         assert!(own > 0 && all.total == own, "{node}: statements of {all:?}, and {own} earned");
         received += all.receiver + all.sender;
