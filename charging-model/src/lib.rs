@@ -13,9 +13,11 @@
 //!   network of flows must agree with in equilibrium.
 //! - [`flow`]: the charging state of one (session, sender) at one node, driven by announcements
 //!   (DCPE), payments (UCPE) and time.
+//! - [`curve`]: what a charge comes to by how much is reserved, never understated.
 //! - [`parts`]: where a charge arises, as far as hops tell.
 //! - [`meter`], [`ledger`]: rate × time, and the accounts of neighbours.
 
+pub mod curve;
 pub mod equations;
 pub mod flow;
 pub mod ledger;
@@ -28,6 +30,7 @@ pub mod split;
 pub mod time;
 pub mod tree;
 
+pub use curve::{CURVE_POINTS_MAX, Curve};
 pub use flow::{
     Account, Announcement, BranchView, Cause, Changes, Closed, Flow, FlowConfig, Happening,
     OwnPayment, Payment, Price, Quote, Reason, Refusal, Turn, Turned, Verdict,

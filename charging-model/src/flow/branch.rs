@@ -331,6 +331,7 @@ impl Branch {
             sequence: self.sequence,
             instance: self.instance,
             receivers_below: self.receivers_below,
+            quantity: self.quantity,
             joined: self.joined,
             consistent: self.is_consistent(),
         }

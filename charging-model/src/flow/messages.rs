@@ -460,6 +460,8 @@ pub struct BranchView {
     pub instance: u32,
     /// Receivers below, as it reports.
     pub receivers_below: u32,
+    /// What is reserved, bit/s; 0 where nobody says, as of a shared reservation.
+    pub quantity: u64,
     /// Its place in the order of joining.
     pub joined: u32,
     /// Whether A − B agrees with the C_k that the branch was told (audit).

@@ -15,6 +15,7 @@ mod asked;
 mod audit;
 mod branch;
 mod charge;
+mod company;
 mod downstream;
 mod extra;
 mod image;
@@ -35,6 +36,7 @@ use extra::Extra;
 use settle::Why;
 use upstream::Upstream;
 
+pub use company::Company;
 pub use downstream::{BadAnnouncement, Downstream, Heard, Inconsistency};
 pub use messages::{
     Account, Announcement, BranchView, Cause, Changes, Closed, Doubt, Finding, FlowConfig,

@@ -11,9 +11,10 @@ use super::problem::Problems;
 use super::raw;
 use super::{
     DEFAULT_INTERFACE_BUNDLE, DEFAULT_INTERFACE_CHARGING, DEFAULT_INTERFACE_HELLO_MS,
-    DEFAULT_INTERFACE_NON_RSVP_HOP, DEFAULT_INTERFACE_REFRESH_REDUCTION, DEFAULT_INTERFACE_ROLE,
-    DEFAULT_INTERFACE_RSVP, Interface, LinkRole, NO_LIMIT, REFRESH_MS_MAX, REFRESH_MS_MIN,
-    VALIDITY_MS_MAX, moving, refund, split, tariff,
+    DEFAULT_INTERFACE_NON_RSVP_HOP, DEFAULT_INTERFACE_PRICE_CURVE,
+    DEFAULT_INTERFACE_REFRESH_REDUCTION, DEFAULT_INTERFACE_ROLE, DEFAULT_INTERFACE_RSVP, Interface,
+    LinkRole, NO_LIMIT, REFRESH_MS_MAX, REFRESH_MS_MIN, VALIDITY_MS_MAX, moving, refund, split,
+    tariff,
 };
 use crate::tariff::{Class, Congestion, Refunds, Schedule, Split, Tariff};
 
@@ -63,6 +64,7 @@ struct Settings {
     /// Where that was set last.
     congestion_place: Option<Range<usize>>,
     split: Split,
+    price_curve: bool,
 }
 
 /// Checks `[default_interface]` and every `[[interface]]`.
@@ -91,6 +93,7 @@ pub(super) fn check(
         congestion: None,
         congestion_place: None,
         split: Split::Equal,
+        price_curve: DEFAULT_INTERFACE_PRICE_CURVE,
     };
     let default_place = default.as_ref().map(Spanned::span);
     let raw_default = default.map(Spanned::into_inner).unwrap_or_default();
@@ -159,9 +162,15 @@ impl Settings {
                     congestion: self.congestion,
                     split: self.split,
                     refunds: self.refunds,
+                    curve: self.price_curve,
                     ..Tariff::new(controlled_load, self.guaranteed_tariff)
                 },
-                None => Tariff { split: self.split, refunds: self.refunds, ..Tariff::free() },
+                None => Tariff {
+                    split: self.split,
+                    refunds: self.refunds,
+                    curve: self.price_curve,
+                    ..Tariff::free()
+                },
             },
             validity_ms: self.validity_ms,
             refresh_ms: self.refresh_ms,
@@ -266,6 +275,7 @@ fn settings(base: &Settings, raw: &raw::Interface, problems: &mut Problems<'_>) 
             Some(given) => split::check(given, problems),
             None => base.split.clone(),
         },
+        price_curve: raw.price_curve.as_ref().map_or(base.price_curve, |given| *given.get_ref()),
     }
 }
 

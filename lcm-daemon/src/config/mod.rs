@@ -153,6 +153,8 @@ pub const DEFAULT_INTERFACE_NON_RSVP_HOP: bool = false;
 pub const DEFAULT_INTERFACE_REFRESH_REDUCTION: bool = false;
 /// Whether messages to one neighbour are bundled where refresh reduction is used.
 pub const DEFAULT_INTERFACE_BUNDLE: bool = true;
+/// Whether next hops are told what other rates would cost.
+pub const DEFAULT_INTERFACE_PRICE_CURVE: bool = false;
 /// Period of Hello messages; 0 sends none.
 pub const DEFAULT_INTERFACE_HELLO_MS: u32 = 0;
 /// Whether RSVP runs on an interface.

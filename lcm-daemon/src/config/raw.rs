@@ -109,6 +109,7 @@ pub(super) struct Interface {
     pub(super) schedule: Given<Schedule>,
     pub(super) congestion: Given<Congestion>,
     pub(super) split: Given<super::split::Raw>,
+    pub(super) price_curve: Given<bool>,
 }
 
 /// `refund = { policy = "free_if_short", threshold_ms = 60000 }`

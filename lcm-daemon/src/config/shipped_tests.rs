@@ -100,6 +100,7 @@ fn the_manual_states_the_defaults() {
         ("charging", DEFAULT_INTERFACE_CHARGING.to_string()),
         ("refresh_reduction", DEFAULT_INTERFACE_REFRESH_REDUCTION.to_string()),
         ("bundle", DEFAULT_INTERFACE_BUNDLE.to_string()),
+        ("price_curve", DEFAULT_INTERFACE_PRICE_CURVE.to_string()),
         ("hello_ms", DEFAULT_INTERFACE_HELLO_MS.to_string()),
     ] {
         let (_, stated) = manual_of(key).split_once("Default").expect(key);

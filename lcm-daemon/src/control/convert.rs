@@ -93,6 +93,13 @@ pub(crate) fn receive(
     engine: &Engine,
     request: &ReceiveRequest,
 ) -> Result<ReceiverRequest, String> {
+    if request.budget.is_some() && request.style != StyleName::Ff {
+        return Err(
+            "a budget is for a reservation of its own for each sender: leave out style, or \
+                    give max_payment instead"
+                .to_owned(),
+        );
+    }
     Ok(ReceiverRequest {
         session: session(request.session),
         sender: request.sender.map(filter),
@@ -103,6 +110,7 @@ pub(crate) fn receive(
         },
         flowspec: request.traffic.map(|traffic| FlowSpec::ControlledLoad(tspec(traffic))),
         max_payment: request.max_payment,
+        budget: request.budget,
         interface: interface(engine, request.interface.as_deref())?,
         confirm: request.confirm,
         identity: request.identity.as_ref().map(credential).transpose()?,
@@ -154,6 +162,9 @@ fn words(event: &NoticeEvent) -> String {
         NoticeEvent::Reserved { receivers_pay, sender_pays, total } => format!(
             "reserved: all hops together cost {total}, receivers pay {receivers_pay}, \
              this sender pays {sender_pays}"
+        ),
+        NoticeEvent::Fitted { bytes_per_s, payment, budget } => format!(
+            "{bytes_per_s} bytes/s cost at most {payment} of the budget of {budget}: asking for that"
         ),
         NoticeEvent::Released => "the last reservation ended".to_owned(),
         NoticeEvent::Confirmed => "reservation confirmed".to_owned(),

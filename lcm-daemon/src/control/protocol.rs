@@ -302,6 +302,10 @@ pub struct ReceiveRequest {
     /// Most that is paid per sender, in wire units; it never leaves this node.
     #[serde(default)]
     pub max_payment: Option<u64>,
+    /// Reserve as much as costs no more than this per sender, in wire units, by the price curves that
+    /// providers announce; it never leaves this node.
+    #[serde(default)]
+    pub budget: Option<u64>,
     /// Interface on which to join a multicast group.
     #[serde(default)]
     pub interface: Option<String>,

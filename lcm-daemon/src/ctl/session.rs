@@ -136,6 +136,11 @@ pub(crate) struct ReceiveArgs {
     /// machine; what is sent is the price due.
     #[arg(long, value_name = "RATE")]
     max_price: Option<u64>,
+    /// Reserve as much as costs no more than this per sender, in 10^-12 currency units per second,
+    /// by the price curves that the providers announce; reserve anew when prices change. It stays on
+    /// this machine. Where no curve is announced it is a --max-price.
+    #[arg(long, value_name = "RATE")]
+    budget: Option<u64>,
     /// Token rate to reserve, in bytes per second; with --bucket. Without both the sender's own
     /// description is taken.
     #[arg(long, value_name = "BYTES/S", requires = "bucket")]
@@ -233,6 +238,7 @@ pub(crate) fn receive(args: &ReceiveArgs) -> Result<(), ClientError> {
         style: args.style,
         traffic,
         max_payment: args.max_price,
+        budget: args.budget,
         interface: args.interface.clone(),
         confirm: args.confirm,
         identity: claim(args).map_err(ClientError::Refused)?,

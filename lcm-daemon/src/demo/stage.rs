@@ -331,6 +331,7 @@ impl Stage {
             style: StyleName::Ff,
             traffic: None,
             max_payment,
+            budget: None,
             interface: None,
             confirm: false,
             identity: None,

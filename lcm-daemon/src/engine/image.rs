@@ -166,6 +166,7 @@ fn write_psb(psb: &Psb, out: &mut String) -> fmt::Result {
         held_back,
         traded,
         detail,
+        curve,
         number: _,
         // As far as it is not durable, a message waits for it in the outbox.
         needs: _,
@@ -179,7 +180,7 @@ fn write_psb(psb: &Psb, out: &mut String) -> fmt::Result {
     writeln!(out, "{facts:?}")?;
     writeln!(out, "{pinned:?} {outgoing:?} {left:?} {blockade:?} {reserved_upstream} {outdated}")?;
     writeln!(out, "{elements:?} {policy_until:?} {held_back:?} {announcer:?} {veiled} {traded:?}")?;
-    writeln!(out, "{former:?} {sent:?} {sent_resv:?} {heard_by:?} {detail:?}")?;
+    writeln!(out, "{former:?} {sent:?} {sent_resv:?} {heard_by:?} {detail:?} {curve:?}")?;
     match flow {
         Some(flow) => writeln!(out, "{:?}", flow.image()),
         None => writeln!(out, "uncharged"),

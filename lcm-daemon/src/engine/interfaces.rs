@@ -66,8 +66,8 @@ impl Port {
 
     /// Changes the local price, to one for whatever is reserved.
     pub(crate) fn set_price(&mut self, price: u64, max_price: u64) {
-        let split = self.settings.tariff.split.clone();
-        self.set_tariff(Tariff { split, ..Tariff::flat(price, max_price) });
+        let Tariff { split, curve, .. } = self.settings.tariff.clone();
+        self.set_tariff(Tariff { split, curve, ..Tariff::flat(price, max_price) });
     }
 
     /// Changes how the local price is found.

@@ -7,6 +7,7 @@ use rsvp_wire::charging::Account;
 use rsvp_wire::object::{Filter, FlowSpec, Session, Style, Tspec};
 use serde::{Deserialize, Serialize};
 
+use super::budget::Fitted;
 use super::charging::HopCharge;
 use super::choice::Choosing;
 use super::limits::Seat;
@@ -72,6 +73,10 @@ pub struct ReceiverRequest {
     pub flowspec: Option<FlowSpec>,
     /// Most that this receiver pays per sender, in wire units; never leaves this node.
     pub max_payment: Option<u64>,
+    /// Reserve as much of it as costs no more than this per sender, in wire units, by what the
+    /// previous hops say that other rates cost; all of it where they do not say. It never leaves
+    /// this node, and nothing beyond it is paid.
+    pub budget: Option<u64>,
     /// Interface on which to join a multicast group; `None` for all that speak RSVP.
     pub interface: Option<u32>,
     /// Ask for a RESVCONF.
@@ -119,6 +124,8 @@ pub(crate) struct LocalReceiver {
     pub(crate) told: BTreeMap<Filter, Option<(u32, NoticeEvent)>>,
     /// Senders for which a hop upstream leaves no more than this.
     pub(crate) reduced: Vec<(Filter, FlowSpec)>,
+    /// What it reserves of each sender to keep within its budget.
+    pub(crate) fitted: Vec<Fitted>,
     /// Where it stands with each sender whose ways it compares.
     pub(crate) choosing: Vec<Choosing>,
     pub(crate) _seat: Seat,
@@ -164,6 +171,15 @@ pub enum NoticeEvent {
         due: u64,
         /// The application's own maximum.
         max_payment: u64,
+    },
+    /// By what other rates cost, as much is asked for as the budget allows.
+    Fitted {
+        /// Token rate, bytes per second.
+        bytes_per_s: u64,
+        /// What that costs at most, in wire units.
+        payment: u64,
+        /// The budget.
+        budget: u64,
     },
     /// A reservation reached this sender.
     Reserved {

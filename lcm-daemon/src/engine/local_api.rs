@@ -325,6 +325,7 @@ impl SessionState {
             joined: Vec::new(),
             told: BTreeMap::new(),
             reduced: Vec::new(),
+            fitted: Vec::new(),
             choosing: Vec::new(),
             _seat: Seat::take(&core.neighbours.handles, 1),
         }));
@@ -397,6 +398,9 @@ impl SessionState {
     /// Lets the receiver on this node decide on the price of one sender as it stands: reserve at
     /// it, or keep what was agreed before (charging.md T7: a new price is answered at once).
     pub(crate) fn answer_locally(&mut self, core: &mut Core, now: Now, index: usize) {
+        if self.senders.get(index).is_some_and(|psb| psb.curve.is_some()) {
+            self.fit_budget(core, now, index);
+        }
         let Some(psb) = self.senders.get(index) else { return };
         let Some(receiver) = &self.receiver else { return };
         let sender = psb.sender;
@@ -410,17 +414,27 @@ impl SessionState {
         let follows = receiver.request.style == Style::FixedFilter;
         let wanted = receiver.wanted(sender, psb.facts.tspec);
         let follows = follows || !receiver.reduced.is_empty();
+        let fitted = receiver.fits(sender);
         let known = standing.is_some_and(|flowspec| !follows || flowspec == wanted);
         let mut payments = charging::Payments::default();
         if psb.flow.is_some() {
             let key = charging::branch(LOCAL, self.session.destination);
             let Some(due) = charging::due_of(psb, key) else { return };
-            let most = receiver.request.max_payment.unwrap_or(u64::MAX);
+            let most = receiver.most();
             let asks = receiver.request.detail == Level::Hops;
             // While nothing can be written, what stands is all that can be approved.
+            // What less costs is quoted when it was asked for; nothing above the old price is offered.
+            let approved = psb.flow.as_ref().and_then(|flow| flow.branch(key)).map(|b| b.ceiling.0);
+            let approved = approved.filter(|paid| *paid <= most);
             let settled = self.settled_on(core, now, index, due.payment, most);
             if !settled || known && (due.approved || core.unwritten.closed()) {
                 return;
+            }
+            let less = fitted.filter(|_| standing.is_some() && !known && due.payment > most);
+            if let (Some(less), Some(approved)) = (less, approved) {
+                let payment = less.payment.max(approved);
+                payments = charging::Payments::of_receiver(sender, payment).asking(asks);
+                return self.reserve_locally(core, now, index, own, payments);
             }
             if due.payment > most {
                 let event = NoticeEvent::Declined { due: due.payment, max_payment: most };
@@ -545,8 +559,11 @@ impl SessionState {
 impl LocalReceiver {
     /// What is reserved for a sender: what the application wants, or else what the sender has, as
     /// far as it was left.
-    fn wanted(&self, sender: Filter, tspec: Tspec) -> FlowSpec {
-        let wanted = self.request.flowspec.unwrap_or(FlowSpec::ControlledLoad(tspec));
+    pub(super) fn wanted(&self, sender: Filter, tspec: Tspec) -> FlowSpec {
+        let mut wanted = self.request.flowspec.unwrap_or(FlowSpec::ControlledLoad(tspec));
+        if let (Some(fitted), FlowSpec::ControlledLoad(all)) = (self.fits(sender), &mut wanted) {
+            all.rate = all.rate.min(fitted.rate);
+        }
         let shared = self.request.style != Style::FixedFilter;
         let mut left = self.reduced.iter().filter(|(other, _)| shared || *other == sender);
         left.try_fold(wanted, |wanted, (_, left)| lower_bound(wanted, *left)).unwrap_or(wanted)

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod blockade;
+mod budget;
 mod charging;
 mod choice;
 mod counters;

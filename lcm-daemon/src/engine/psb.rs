@@ -7,7 +7,7 @@ use rsvp_wire::object::{Filter, FlowId, Hop, Session, Tspec};
 
 use super::Core;
 use super::blockade::Blockade;
-use super::charging::{Detail, Traded};
+use super::charging::{Detail, Heard, Traded};
 use super::limits::Seat;
 use super::policy::{Carried, Elements};
 use super::record::RecordId;
@@ -79,6 +79,8 @@ pub(crate) struct Psb {
     pub(crate) traded: Option<Box<Traded>>,
     /// Where its charges arise, where somebody asks.
     pub(crate) detail: Option<Box<Detail>>,
+    /// What the previous hop says that other rates would cost, where it says so.
+    pub(crate) curve: Option<Box<Heard>>,
     /// Number of this flow in the records, 0 while it is in none.
     pub(crate) number: u64,
     /// The record that must be durable before a RESV speaks of this sender.
@@ -181,6 +183,7 @@ impl Psb {
             held_back: false,
             traded: None,
             detail: None,
+            curve: None,
             number: 0,
             needs: RecordId::default(),
             former: None,

@@ -27,6 +27,10 @@ impl Shape for Guaranteed {
         self.price_pico_per_s.saturating_add(linear(full, half, with_slack))
     }
 
+    fn is_linear(&self) -> bool {
+        true
+    }
+
     fn settings(&self) -> Vec<(&'static str, u64)> {
         vec![
             ("price_pico_per_s", self.price_pico_per_s),

@@ -17,6 +17,7 @@ mod split;
 use std::fmt;
 use std::sync::Arc;
 
+use charging_model::Curve;
 use rsvp_wire::object::{FlowSpec, Tspec};
 use sha2::{Digest, Sha256};
 
@@ -119,6 +120,12 @@ pub trait Shape: fmt::Debug + Send + Sync {
         true
     }
 
+    /// Whether each bit/s of a whole Mbit/s costs as much as any other, but for what is rounded off.
+    /// Otherwise a price curve is drawn by steps.
+    fn is_linear(&self) -> bool {
+        false
+    }
+
     /// Its settings by name, as the configuration has them.
     fn settings(&self) -> Vec<(&'static str, u64)>;
 }
@@ -208,6 +215,8 @@ pub struct Tariff {
     pub split: Split,
     /// What next hops are granted for outages.
     pub refunds: Refunds,
+    /// Whether next hops are told what other rates would cost (PRICE_CURVE).
+    pub curve: bool,
 }
 
 /// What prices are multiplied by for the time being, in percent each.
@@ -224,10 +233,21 @@ impl Factors {
     pub const ONE: Factors = Factors { schedule: 100, congestion: 100 };
 
     fn of(self, price: u64) -> u64 {
-        let product = u128::from(price) * u128::from(self.schedule) * u128::from(self.congestion);
-        u64::try_from(product / 10_000).unwrap_or(u64::MAX)
+        u64::try_from(self.product(price) / 10_000).unwrap_or(u64::MAX)
+    }
+
+    /// As [`of`](Self::of), rounded up; `None` if it does not fit.
+    fn at_most(self, price: u64) -> Option<u64> {
+        u64::try_from(self.product(price).div_ceil(10_000)).ok()
+    }
+
+    fn product(self, price: u64) -> u128 {
+        u128::from(price) * u128::from(self.schedule) * u128::from(self.congestion)
     }
 }
+
+/// Into how many parts a price curve is drawn that is not known to be linear.
+const CURVE_STEPS: u64 = 12;
 
 impl Tariff {
     /// So much per second, whatever is reserved, and at most that much.
@@ -246,6 +266,7 @@ impl Tariff {
             congestion: None,
             split: Split::Equal,
             refunds: Refunds::default(),
+            curve: false,
         }
     }
 
@@ -273,6 +294,33 @@ impl Tariff {
     #[must_use]
     pub fn most(&self, demand: &Demand) -> u64 {
         self.most_factors().of(self.class(demand.service).most(demand))
+    }
+
+    /// L for up to what `sends` is, by the token rate of controlled load that is reserved of it: nowhere
+    /// below [`price`](Self::price). `None` where that does not fit.
+    #[must_use]
+    pub fn price_curve(&self, sends: &Demand, factors: Factors) -> Option<Curve> {
+        let class = self.class(Service::ControlledLoad);
+        let price = |rate| {
+            let part = Demand { rate, reserved: rate, ..*sends };
+            let price = Some(class.price(&part)).filter(|price| *price < u64::MAX)?;
+            factors.at_most(price).map(charging_model::Rate)
+        };
+        if !class.shape.by_demand() {
+            return Some(Curve::level(price(0)?));
+        }
+        let most = sends.rate.max(1);
+        if class.shape.is_linear() {
+            // At whole Mbit/s nothing is rounded off.
+            let mbit = u64::try_from(MBIT).ok()?;
+            let end = most.checked_next_multiple_of(mbit)?;
+            return Curve::new([(0, price(0)?), (end, price(end)?)]);
+        }
+        // Whatever lies between two of them costs no more than the dearer one.
+        let steps = most.div_ceil(CURVE_STEPS).max(1);
+        let at = |step: u64| steps.checked_mul(step);
+        let points = (0..=CURVE_STEPS).map(|step| Some((at(step)?, price(at(step + 1)?)?)));
+        Curve::new(points.collect::<Option<Vec<_>>>()?)
     }
 
     /// The greatest factors that there will ever be.
@@ -331,13 +379,20 @@ impl Tariff {
 const NOTHING: Demand =
     Demand { service: Service::ControlledLoad, rate: 0, bucket: 0, reserved: 0, slack_us: 0 };
 
-/// All but the split.
+/// All but the split, and what is told of them.
 struct Prices<'a>(&'a Tariff);
 
 impl fmt::Display for Prices<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tariff { controlled_load, guaranteed, schedule, congestion, refunds, split: _ } =
-            self.0;
+        let Tariff {
+            controlled_load,
+            guaranteed,
+            schedule,
+            congestion,
+            refunds,
+            split: _,
+            curve: _,
+        } = self.0;
         write!(f, "tariff = {controlled_load}")?;
         if let Some(class) = guaranteed {
             write!(f, "\nguaranteed_tariff = {class}")?;
@@ -358,6 +413,9 @@ impl fmt::Display for Tariff {
         write!(f, "{}", Prices(self))?;
         if !self.split.is_equal() {
             write!(f, "\nsplit = {}", self.split)?;
+        }
+        if self.curve {
+            f.write_str("\nprice_curve = true")?;
         }
         Ok(())
     }

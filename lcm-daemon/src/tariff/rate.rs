@@ -20,6 +20,10 @@ impl Shape for Rate {
         by_rate(demand, self.price_pico_per_s, self.per_mbit_pico_per_s)
     }
 
+    fn is_linear(&self) -> bool {
+        true
+    }
+
     fn settings(&self) -> Vec<(&'static str, u64)> {
         vec![
             ("price_pico_per_s", self.price_pico_per_s),

@@ -36,7 +36,7 @@ pub use dcpe::Dcpe;
 pub use error::ChargingError;
 pub use header::{ChargingFlags, EXPONENT, TIME_UNIT_SECOND, VERSION};
 pub use terms::{ExtraTerms, HopRecord, PricePoint, Refund, RefundPolicy, Refunded, Terms};
-pub use tlv::{MAX_FRACTION_PPM, UnknownTlv, UnknownTlvs};
+pub use tlv::{MAX_FRACTION_PPM, PRICE_CURVE_POINTS_MAX, UnknownTlv, UnknownTlvs};
 pub use ucpe::Ucpe;
 
 /// Default P-Type of a DCPE.

@@ -99,8 +99,8 @@ pub struct Terms {
 pub struct ExtraTerms {
     /// HOP_RECORD, one per hop in path order.
     pub hop_records: Vec<HopRecord>,
-    /// PRICE_CURVE: at least one point, quantities ascending; linear between the points, the last
-    /// slope continues.
+    /// PRICE_CURVE: 1 to [`PRICE_CURVE_POINTS_MAX`](crate::charging::PRICE_CURVE_POINTS_MAX) points,
+    /// quantities ascending; linear between the points, the last slope continues. Empty without one.
     pub price_curve: Vec<PricePoint>,
     /// REFUNDED: what was given back for outages, one for each reservation.
     pub refunded: Vec<Refunded>,

@@ -9,6 +9,10 @@ use crate::writer::Sink;
 /// The whole: a sender that pays everything.
 pub const MAX_FRACTION_PPM: u32 = 1_000_000;
 
+/// The most points of a PRICE_CURVE: more is malformed, so that nobody is made to reckon with
+/// thousands.
+pub const PRICE_CURVE_POINTS_MAX: usize = 64;
+
 const HEADER_LEN: usize = 4;
 const MUST_UNDERSTAND: u8 = 0x80;
 
@@ -146,7 +150,8 @@ impl<'a> Tlv<'a> {
         };
         let count = u16::from_be_bytes([high, low]);
         let (halves, odd) = rest.as_chunks::<8>();
-        if count == 0 || !odd.is_empty() || halves.len() != 2 * usize::from(count) {
+        let bounded = (1..=PRICE_CURVE_POINTS_MAX).contains(&usize::from(count));
+        if !bounded || !odd.is_empty() || halves.len() != 2 * usize::from(count) {
             return Err(ChargingError::malformed(self.offset + 4, "count", count.into()));
         }
         let mut points: Vec<PricePoint> = Vec::with_capacity(count.into());

@@ -136,9 +136,10 @@ fn extra() -> impl Strategy<Value = ExtraTerms> {
     let record = (any::<bool>(), any::<u8>(), any::<u64>()).prop_flat_map(|(v6, detail, price)| {
         address(v6).prop_map(move |address| HopRecord { detail, address, local_price: price })
     });
-    let curve = proptest::collection::btree_map(any::<u64>(), any::<u64>(), 0..4).prop_map(|map| {
-        map.into_iter().map(|(bits_per_s, rate)| PricePoint { bits_per_s, rate }).collect()
-    });
+    let curve =
+        proptest::collection::btree_map(any::<u64>(), any::<u64>(), 0..=64).prop_map(|map| {
+            map.into_iter().map(|(bits_per_s, rate)| PricePoint { bits_per_s, rate }).collect()
+        });
     let refunded = (any::<[u32; 5]>(), any::<u128>()).prop_map(|(words, amount)| Refunded {
         instance: words[0],
         since: words[1],

@@ -41,6 +41,7 @@ pub fn reserve_up_to(session: Session, max_payment: Option<u64>) -> ReceiverRequ
         style: Style::FixedFilter,
         flowspec: None,
         max_payment,
+        budget: None,
         priority: None,
         interface: None,
         cheapest: false,
@@ -134,7 +135,8 @@ impl Net {
     pub fn set_tariff(&mut self, id: NodeId, link: LinkId, price: (u64, u64), usage: (u64, u64)) {
         let interface = self.topology.interface_name(id, link);
         let split = self.topology.splits.get(&(id, link)).cloned().unwrap_or_default();
-        let tariff = Tariff { split, ..tariff(price, usage) };
+        let curve = self.options.config.price_curves;
+        let tariff = Tariff { split, curve, ..tariff(price, usage) };
         self.input(id, |engine, now| engine.set_tariff(now, &interface, tariff))
             .unwrap_or_else(|error| panic!("node {id}: {error}"));
     }

@@ -69,6 +69,8 @@ pub struct NodeConfig {
     pub hop_record: HopRecords,
     /// Who is shown all charges.
     pub trusted: Option<Prefix>,
+    /// Whether next hops are told what other rates would cost, everywhere.
+    pub price_curves: bool,
 }
 
 /// A node and its previous hop abroad; so many of its euros are so many dollars; and a price that
@@ -160,6 +162,7 @@ impl Default for NodeConfig {
             requesters: None,
             hop_record: HopRecords::None,
             trusted: None,
+            price_curves: false,
         }
     }
 }
@@ -515,7 +518,8 @@ pub(crate) fn config(topology: &Topology, id: NodeId, shared: NodeConfig) -> Opt
         let within = [id, spec.other(id)].iter().all(|node| shared.house.contains(node));
         let role = if within { LinkRole::Interior } else { LinkRole::Edge };
         let split = topology.splits.get(&(id, link)).cloned().unwrap_or_default();
-        let tariff = Tariff { split, ..tariff(spec.prices[side], spec.usage[side]) };
+        let curve = shared.price_curves;
+        let tariff = Tariff { split, curve, ..tariff(spec.prices[side], spec.usage[side]) };
         let settings = settings(tariff, spec.reservable[side]);
         config.interfaces.insert(name, InterfaceSettings { role, ..settings });
     }

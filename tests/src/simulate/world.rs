@@ -242,6 +242,7 @@ impl World {
             style,
             flowspec: flowspec.map(FlowSpec::ControlledLoad),
             max_payment: None,
+            budget: None,
             interface: None,
             cheapest: false,
             detail: Level::Totals,

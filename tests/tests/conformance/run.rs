@@ -194,6 +194,7 @@ fn open_receiver(node: &mut Node, name: &str, words: &[String]) -> Result<(), St
         style: build::style(first("style").map_or("FF", String::as_str))?,
         flowspec: find("flowspec").map(build::flowspec).transpose()?,
         max_payment: None,
+        budget: None,
         interface: written.header("on").map(|name| node.interface(name)).transpose()?,
         cheapest: false,
         detail: Level::Totals,

@@ -160,6 +160,7 @@ impl Lan {
             style: StyleName::Ff,
             traffic: None,
             max_payment: None,
+            budget: None,
             interface: None,
             confirm: false,
             identity: None,

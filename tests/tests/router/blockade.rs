@@ -35,6 +35,7 @@ pub(crate) fn small_one_stays() -> TestResult {
         style: StyleName::Ff,
         traffic: Some(traffic(SMALL)),
         max_payment: None,
+        budget: None,
         interface: None,
         confirm: false,
         identity: None,

@@ -115,6 +115,7 @@ fn start(style: StyleName) -> Result<(Play, Handles), Box<dyn Error>> {
             style,
             traffic: Some(traffic()),
             max_payment: None,
+            budget: None,
             interface: None,
             confirm: false,
             identity: None,

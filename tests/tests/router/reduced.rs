@@ -87,6 +87,7 @@ fn at_rest(reduce: bool) -> Result<(f64, f64), Box<dyn Error>> {
                 style: StyleName::Ff,
                 traffic: None,
                 max_payment: None,
+                budget: None,
                 interface: None,
                 confirm: false,
                 identity: None,

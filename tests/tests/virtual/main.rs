@@ -13,6 +13,7 @@ mod audit;
 mod border;
 mod choice;
 mod contracts;
+mod curves;
 mod day;
 mod detail;
 mod detours;

@@ -21,7 +21,7 @@ use super::audit::{AlarmKind, Link, note};
 use super::exchange::{self, Foreign};
 use super::upstream::SERVICE;
 use super::{
-    Accounts, Context, Fault, Priced, assurance, branch, charges_on, clock, detail, journal,
+    Accounts, Context, Fault, Priced, assurance, branch, charges_on, clock, curve, detail, journal,
     pricing, serials,
 };
 use crate::ledger::record::Neighbour;
@@ -159,6 +159,13 @@ pub(super) fn announce(
     let payee = psb.payee();
     end_silence(core, now, psb, payee);
     let link = Link::from(psb, arrived.session);
+    if psb.flow.is_none() {
+        return Ok(true);
+    }
+    let claimed = match &arrived.policy.announced {
+        Announced::Dcpe(said) => curve::claim(now, psb, &arrived.facts.tspec, &said.dcpe),
+        _ => None,
+    };
     let Some(flow) = psb.flow.as_mut() else { return Ok(true) };
     match &arrived.policy.announced {
         Announced::Unread => {}
@@ -183,6 +190,10 @@ pub(super) fn announce(
                 flags: flags.bits(),
                 refresh: Span(u64::from(*refresh_ms)),
                 ..announcement(&mut core.accounts, dcpe).ok_or(Fault::BAD_ELEMENT)?
+            };
+            let announcement = match claimed {
+                Some((total, sponsored)) => Announcement { total, sponsored, ..announcement },
+                None => announcement,
             };
             let sender = (core.in_hand, psb.sender);
             if payee.is_some_and(|hop| core.purses.resumes(now, sender, hop)) {
@@ -209,6 +220,7 @@ pub(super) fn announce(
                     psb.policy_until = now.at + held;
                     exchange::keep(psb, said.foreign);
                     detail::heard(core, now, psb, dcpe);
+                    curve::heard(core, psb, &arrived.facts.tspec, dcpe);
                 }
                 Ok(Heard::Stale) => {
                     core.counters.drop("stale_announcement");
@@ -380,6 +392,7 @@ pub(crate) fn upstream_moved(core: &mut Core, now: Now, psb: &mut Psb) {
     }
     psb.announcer = None;
     psb.traded = None;
+    psb.curve = None;
     if let Some(detail) = &mut psb.detail {
         detail.forget_upstream();
     }
@@ -465,9 +478,11 @@ pub(super) fn downstream_elements(
         let mut dcpe = dcpe_of(context, psb, neighbour, &quote);
         assurance::write(now, psb, (interface, to.map(|hop| hop.address)), &mut dcpe.terms);
         dcpe.terms.quantity = told.then_some(quote.quantity);
-        if let Some(hop) = to.map(|hop| hop.address).or(only.filter(|_| alone)) {
+        let hop = to.map(|hop| hop.address).or(only.filter(|_| alone));
+        if let Some(hop) = hop {
             detail::tell(context, psb, (branch(interface, hop), own), &quote, &mut dcpe.terms);
         }
+        curve::tell(core, psb, (interface, hop), &quote, &mut dcpe.terms);
         Some((to, dcpe))
     };
     quotes.into_iter().filter_map(element).collect()

@@ -19,7 +19,7 @@ use rsvp_wire::charging::{Dcpe, Terms, Ucpe};
 use super::super::Core;
 use super::super::psb::Psb;
 use super::super::time::Now;
-use super::{Context, clock, detail, journal};
+use super::{Context, clock, curve, detail, journal};
 use crate::config::Exchange;
 use crate::ledger::record::{self, Body};
 
@@ -98,6 +98,7 @@ pub(super) fn buy(exchange: &Exchange, dcpe: &mut Dcpe, own: u16) -> Option<Fore
     let per_receiver = limit(dcpe.terms.limit_per_receiver)?;
     let per_hop = limit(dcpe.terms.limit_per_hop)?;
     detail::convert(dcpe, total.ours);
+    curve::end(dcpe);
     dcpe.currency = own;
     dcpe.total = total.ours;
     dcpe.max_total = exchange.ours_at_most(dcpe.max_total).unwrap_or(u64::MAX);

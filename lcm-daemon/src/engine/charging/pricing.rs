@@ -204,7 +204,7 @@ fn pays_for(rsb: &Rsb, psb: &Psb, key: BranchKey) -> bool {
 
 /// What the previous hop of a sender charges by a scheme of its own, which announces nothing here,
 /// as a part of our local prices (paper section 3: other charging schemes).
-fn gateway_price(core: &Core, psb: &Psb) -> Rate {
+pub(super) fn gateway_price(core: &Core, psb: &Psb) -> Rate {
     let mapped = || {
         let down = psb.flow.as_ref()?.downstream()?;
         psb.phop.filter(|_| down.epoch.is_none())?;

@@ -30,6 +30,9 @@ pub(crate) enum Again {
 
 /// The previous hop repeats what it announced last.
 pub(crate) fn announced_again(now: Now, psb: &mut Psb) -> Again {
+    if super::curve::waits(psb) {
+        return Again::Refused;
+    }
     match psb.flow.as_mut().is_none_or(|flow| flow.on_repeated(clock(now))) {
         true => Again::Quiet,
         false => Again::Refused,

@@ -21,8 +21,8 @@ use super::super::rsb::Rsb;
 use super::super::time::{Instant, Now};
 use super::audit::{self, AlarmKind, Link, note};
 use super::{
-    Accounts, ChargingFault, Context, Denied, Fault, assurance, branch, charges_on, clock, detail,
-    exchange, journal, pricing, serials, unwritten, wire_account,
+    Accounts, ChargingFault, Context, Denied, Fault, assurance, branch, charges_on, clock, curve,
+    detail, exchange, journal, pricing, serials, unwritten, wire_account,
 };
 use crate::config::MissingPayment;
 use crate::ledger::record::Neighbour;
@@ -280,6 +280,7 @@ fn take_payment(
         bump(&mut core.counters.payments_refused, fault.reason);
         return Err(fault);
     }
+    curve::ask(now, psb, key, &payment, &request.flowspec);
     let verdict = pay(core, now, session, psb, key, payment, local)?;
     detail::asks(core, psb, key, detail::wants_hops(ucpe));
     assurance::agree(core, now, psb, key, &ucpe.terms);
