@@ -80,7 +80,7 @@ impl SessionState {
         {
             let due = |bytes: u64| due(bytes.saturating_mul(8));
             let old = receiver.fits(sender).filter(|_| standing);
-            let next = choose(now, sender, most, receiver.most(), old, &due);
+            let next = choose(now, sender, most, receiver.most(), old, due);
             let further = next.and_then(|next| Float::from_bits(next.rate.to_bits() + 1));
             let further = further.map(Float::to_integer).filter(|bytes| *bytes <= most);
             waits = further.and_then(&due).is_some_and(|due| due <= receiver.most());

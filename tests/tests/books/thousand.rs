@@ -133,6 +133,7 @@ impl Crowd {
             style: StyleName::Ff,
             traffic: None,
             max_payment: None,
+            budget: None,
             interface: None,
             confirm: false,
             identity: None,
