@@ -101,7 +101,7 @@ impl Figure {
         let interface = self.net.topology.interface_name(router, link);
         let view = self.net.node(router).engine().show_reservations(self.net.clock(router));
         let here = view.iter().find(|of| of.interface == interface)?;
-        Some(here.traffic.rate as u64)
+        Some(here.traffic.rate)
     }
 
     fn dcpe(&self, from: NodeId, link: usize) -> Dcpe {
