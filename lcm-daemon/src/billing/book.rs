@@ -48,6 +48,8 @@ pub struct Issued {
     pub bill: Bill,
     /// What it is made of; of the holder in focus.
     pub rows: Vec<Row>,
+    /// What it is made of, or a part of that, was put away.
+    pub put_away: bool,
 }
 
 /// A bill that says otherwise than the postings.
@@ -86,6 +88,8 @@ struct Posted {
     billed: Vec<(u64, u128)>,
     /// What is given back of what is not billed yet.
     absorbed: u128,
+    /// What is given back of what was billed before these books begin: there is no bill to name.
+    owed: u128,
     disputed: bool,
 }
 
@@ -117,13 +121,18 @@ pub struct Book {
     issued: Vec<Issued>,
     periods: BTreeMap<u64, u64>,
     focus: Option<Holder>,
+    /// The last record and the last period that were put away, and which periods were billed by then.
+    before: (u64, u64),
+    billed_before: BTreeMap<Holder, u64>,
 }
 
 impl Book {
     /// A walk that begins with these books; what runs in them is billed by then.
     #[must_use]
     pub fn new(replay: &Replay, focus: Option<Holder>) -> Self {
-        let mut book = Self { focus, ..Self::default() };
+        let before = (replay.last(), replay.last_period().unwrap_or_default());
+        let billed_before = replay.billed_through().clone();
+        let mut book = Self { focus, before, billed_before, ..Self::default() };
         for open in replay.open() {
             if let Some(holder) = holder(replay, open.meter.payment, open.debit, open.number) {
                 let ms = ms(open.amount, open.rate);
@@ -141,6 +150,7 @@ impl Book {
             billed_ms: 0,
             billed: Vec::new(),
             absorbed: 0,
+            owed: 0,
             disputed: false,
         };
         let posted = self.postings.entry(number).or_insert(new);
@@ -211,15 +221,23 @@ impl Book {
             let refund = posted.absorbed.min(posted.fresh());
             let amount = posted.fresh() - refund;
             let row = Row { record, from_ms: posted.billed_ms, to_ms: posted.ms, refund };
-            if posted.fresh() == 0 {
+            let fresh = posted.fresh() > 0;
+            if !fresh && posted.owed == 0 {
                 continue;
             }
-            posted.billed_ms = posted.ms;
-            posted.absorbed -= refund;
-            posted.billed.push((period, amount));
             let draft = self.drafts.entry((posted.holder.clone(), period)).or_default();
-            draft.exact += signed(amount);
-            draft.rows.push(row);
+            if fresh {
+                posted.billed_ms = posted.ms;
+                posted.absorbed -= refund;
+                posted.billed.push((period, amount));
+                draft.exact += signed(amount);
+                draft.rows.push(row);
+            }
+            let refund = std::mem::take(&mut posted.owed);
+            if refund > 0 {
+                draft.exact -= signed(refund);
+                draft.rows.push(Row { record, from_ms: 0, to_ms: 0, refund });
+            }
         }
     }
 
@@ -251,6 +269,10 @@ impl Book {
                 self.credits.entry((holder, *bill)).or_default().push(credited);
             }
         }
+        if rest > 0 {
+            posted.owed += rest;
+            self.open.insert(of);
+        }
     }
 
     /// What is disputed is taken out of what is not issued yet: it is in no bill until it stands.
@@ -260,13 +282,20 @@ impl Book {
             let key = (posted.holder.clone(), period);
             let Some(draft) = self.drafts.get_mut(&key) else { break };
             posted.billed.pop();
-            draft.exact -= signed(amount);
+            let (mut gross, mut returned) = (0, 0);
             for row in draft.rows.extract_if(.., |row| row.record == record) {
-                posted.absorbed += row.refund;
+                returned += row.refund;
                 if row.from_ms < row.to_ms {
                     posted.billed_ms = posted.billed_ms.min(row.from_ms);
+                    gross += u128::from(posted.rate) * u128::from(row.to_ms - row.from_ms);
                 }
             }
+            // What is given back beyond what it came to here is of earlier bills.
+            let absorbed = gross.saturating_sub(amount);
+            let owed = returned.saturating_sub(absorbed);
+            posted.absorbed += absorbed;
+            posted.owed += owed;
+            draft.exact -= signed(amount) - signed(owed);
             if draft.rows.is_empty() {
                 self.drafts.remove(&key);
             }
@@ -278,6 +307,7 @@ impl Book {
         let holder = &bill.holder;
         let mut rows = Vec::new();
         let mut is = 0;
+        let put_away = self.is_put_away(bill);
         match bill.of {
             BillOf::Period(through) => {
                 for ((_, period), draft) in self.of(holder, through) {
@@ -302,14 +332,34 @@ impl Book {
                 }
             }
         }
-        if is != bill.exact {
+        let put_away = put_away && is != bill.exact;
+        if is != bill.exact && !put_away {
             return Err(Mismatch { record, holder: holder.clone(), says: bill.exact, is });
         }
         if self.focus.as_ref() != Some(holder) {
             rows = Vec::new();
         }
-        self.issued.push(Issued { record, bill: bill.clone(), rows });
+        self.issued.push(Issued { record, bill: bill.clone(), rows, put_away });
         Ok(())
+    }
+
+    /// Whether a document may be about what was put away: then what it says cannot be reckoned anew. A
+    /// bill is issued after its period was closed, and so may stay while that is put away.
+    fn is_put_away(&mut self, bill: &Bill) -> bool {
+        let (record, period) = self.before;
+        let billed = self.billed_before.get(&bill.holder).copied().unwrap_or_default();
+        match bill.of {
+            BillOf::Period(through) if billed < period => {
+                self.billed_before.insert(bill.holder.clone(), through.max(period));
+                true
+            }
+            BillOf::Period(_) => false,
+            BillOf::Credit { bill: of, .. } if of <= record => true,
+            // Its bill is here, and is about what was put away.
+            BillOf::Credit { bill: of, .. } => {
+                self.issued.iter().any(|issued| issued.record == of && issued.put_away)
+            }
+        }
     }
 
     /// The drafts of a holder up to a period.

@@ -90,8 +90,7 @@ impl fmt::Display for Refused {
             ),
             Self::Backwards => f.write_str("--to lies before --from: exchange them"),
             Self::PutAway => f.write_str(
-                "the records of this span were put away: draw the statement from the backup that \
-                 has them",
+                "records of this time were put away: draw this from the backup that has them",
             ),
             Self::Nameless { flow, posting } => write!(
                 f,

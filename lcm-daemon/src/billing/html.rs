@@ -86,15 +86,16 @@ fn flow_table(out: &mut String, flow: &FlowLine) -> std::fmt::Result {
     writeln!(out, "<p>Sender {}, {}</p>", escaped(&flow.sender), span(flow.ms))?;
     writeln!(
         out,
-        "<table>\n<thead><tr><th>From</th><th>Payment</th><th class=\"n\">For</th>\
+        "<table>\n<thead><tr><th>Posting</th><th>From</th><th>Payment</th><th class=\"n\">For</th>\
          <th class=\"n\">Rate per second</th><th class=\"n\">Amount</th><th>Why it changed</th></tr>\
          </thead>\n<tbody>"
     )?;
     for s in &flow.segments {
         writeln!(
             out,
-            "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
              <td class=\"n\">{}</td><td>{}; {}</td></tr>",
+            s.record,
             instant(s.from_ms),
             escaped(s.payment),
             span(s.ms),
@@ -107,7 +108,8 @@ fn flow_table(out: &mut String, flow: &FlowLine) -> std::fmt::Result {
     for refund in &flow.returned {
         writeln!(
             out,
-            "<tr><td colspan=\"4\">{}</td><td class=\"n\">{}</td><td></td></tr>",
+            "<tr><td>{}</td><td colspan=\"4\">{}</td><td class=\"n\">{}</td><td></td></tr>",
+            refund.record,
             escaped(&given_back(refund)),
             amount_text(refund.amount)
         )?;
@@ -138,7 +140,9 @@ fn totals(out: &mut String, statement: &Statement, total: &Total) -> std::fmt::R
     let due = |amount| format!("{} {}", money(amount, statement.digits), statement.currency);
     writeln!(out, "<section>\n<h2>Total</h2>\n<table>\n<tbody>")?;
     row(out, "", "Exact sum", &amount_text(total.exact))?;
-    row(out, "", "Carried from the last bill", &amount_text(total.carried_in))?;
+    if statement.document.is_some() || total.carried_in != 0 {
+        row(out, "", "Carried from the last bill", &amount_text(total.carried_in))?;
+    }
     row(out, "", "Net, rounded half to even", &due(total.net))?;
     for line in &total.taxes {
         let name = format!("{} {}", line.tax.name, percent(line.tax.ppm));
@@ -149,7 +153,11 @@ fn totals(out: &mut String, statement: &Statement, total: &Total) -> std::fmt::R
         row(out, "", "From the account", &due(-total.from_account))?;
     }
     row(out, " class=\"sum\"", "To pay", &due(total.to_pay))?;
-    row(out, "", "Carried to the next bill", &amount_text(total.carried_out))?;
+    let left = match statement.document {
+        Some(_) => "Carried to the next bill",
+        None => "Left over",
+    };
+    row(out, "", left, &amount_text(total.carried_out))?;
     writeln!(out, "</tbody>\n</table>\n</section>")?;
     match &statement.funds {
         Some(funds) => account_table(out, funds),

@@ -6,7 +6,7 @@ use super::book::Issued;
 use super::gather::{Cut, Gathered, Whose};
 use super::issue::{NotIssued, Step, bills, walk};
 use super::sum::from_account;
-use super::{Document, Query, Statement, Tax, TaxLine, Total};
+use super::{Document, Query, Refused, Statement, Tax, TaxLine, Total};
 use crate::ledger::record::{Bill, BillOf};
 use crate::ledger::verify::Walk;
 
@@ -19,6 +19,9 @@ pub fn issued(dir: &Path, number: &str, detail: u8) -> Result<(Statement, Total)
     let of = |issued: &&Issued| issued.bill.number > 0 && issued.bill.to_string() == number;
     let unknown = || NotIssued::Unknown(number.to_owned());
     let wanted = book.issued().iter().find(of).ok_or_else(unknown)?;
+    if wanted.put_away {
+        return Err(NotIssued::Untold(Refused::PutAway));
+    }
     let (record, bill) = (wanted.record, wanted.bill.clone());
     let corrects = match bill.of {
         BillOf::Period(_) => None,

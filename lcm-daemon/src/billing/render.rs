@@ -106,7 +106,8 @@ fn write_text(out: &mut String, statement: &Statement, total: &Total) -> std::fm
             for s in &flow.segments {
                 writeln!(
                     out,
-                    "    {}  {:>14}  {:<12} {:>20}/s {:>24}  {}, {}",
+                    "    {:<8} {}  {:>14}  {:<12} {:>20}/s {:>24}  {}, {}",
+                    format!("#{}", s.record),
                     instant(s.from_ms),
                     span(s.ms),
                     s.payment,
@@ -118,7 +119,8 @@ fn write_text(out: &mut String, statement: &Statement, total: &Total) -> std::fm
             }
             for refund in &flow.returned {
                 let amount = amount_text(refund.amount);
-                writeln!(out, "    {:<55} {amount:>24}", given_back(refund))?;
+                let record = format!("#{}", refund.record);
+                writeln!(out, "    {record:<8} {:<81} {amount:>24}", given_back(refund))?;
             }
             if let Some(arose) = &flow.arose {
                 writeln!(
@@ -147,7 +149,9 @@ fn write_text(out: &mut String, statement: &Statement, total: &Total) -> std::fm
     }
     let exact = |name: &str, amount| format!("{name:<20} {:>24}", amount_text(amount));
     writeln!(out, "{}", exact("exact", total.exact))?;
-    writeln!(out, "{}", exact("carried from before", total.carried_in))?;
+    if statement.document.is_some() || total.carried_in != 0 {
+        writeln!(out, "{}", exact("carried from before", total.carried_in))?;
+    }
     let due = |name: &str, amount| format!("{name:<20} {:>24}", money(amount, *digits));
     writeln!(out, "{} {currency}", due("net", total.net))?;
     for line in &total.taxes {
@@ -159,7 +163,9 @@ fn write_text(out: &mut String, statement: &Statement, total: &Total) -> std::fm
         writeln!(out, "{} {currency}", due("from the account", -total.from_account))?;
     }
     writeln!(out, "{} {currency}", due("to pay", total.to_pay))?;
-    writeln!(out, "{}", exact("carried on", total.carried_out))?;
+    // A bill is followed by another one, a statement by none.
+    let left = if statement.document.is_some() { "carried on" } else { "left over" };
+    writeln!(out, "{}", exact(left, total.carried_out))?;
     let Some(funds) = &statement.funds else { return Ok(()) };
     writeln!(out, "\n{}", account(funds))?;
     writeln!(out, "  {}", exact("balance before", funds.before))?;
@@ -178,7 +184,7 @@ fn write_text(out: &mut String, statement: &Statement, total: &Total) -> std::fm
 /// What a line says that gives something back.
 pub(super) fn given_back(refund: &RefundLine) -> String {
     let when = refund.at_ms.map_or_else(String::new, |at_ms| format!("{}, ", instant(at_ms)));
-    format!("{when}given back of {}, posting {}", refund.payment, refund.record)
+    format!("{when}given back of {}", refund.payment)
 }
 
 /// The name of a hop, or of those that do not tell.

@@ -1,6 +1,6 @@
 //! Disputes and refunds before a period is closed, after that, and after its bill was issued.
 
-use super::spans::{query, run};
+use super::spans::{new_file, put_away, query, run};
 use super::*;
 
 const RATE: u64 = 10_000_000_000;
@@ -108,4 +108,35 @@ fn what_is_given_back_before_the_bill_makes_it_smaller_and_after_it_is_a_credit_
     give_back(&mut play, first, 70);
     play.issue();
     assert_eq!(issued_so_far(&play), [(false, 70, 0), (true, -70, 0)]);
+}
+
+#[test]
+fn what_is_given_back_of_bills_that_were_put_away_is_on_the_next_bill() {
+    let mut play = Play::new(1);
+    let first = run(&mut play, 0, 10 * RATE, Cause::Terms);
+    play.at_ms += 1_000;
+    play.end_period();
+    new_file(&mut play);
+    play.at_ms += 2_000;
+    run(&mut play, 0, 0, Cause::Ended);
+    let (at_ms, flow, payer) = (play.at_ms, 1, neighbour(0));
+    play.write(&Body::Closed(Closed { at_ms, flow, payer, orderly: true }));
+    play.prove();
+    put_away(&mut play, 1);
+    // 10 cents are billed, and 20 are not.
+    give_back(&mut play, first, 25);
+    spend(&mut play, 7);
+    play.close();
+    dispute(&mut play, first, true);
+    play.issue();
+    // The first bill is written behind its period, and stays.
+    assert_eq!(issued_so_far(&play), [(false, 10, 0), (false, 7, 0)]);
+    let (book, _) = bills(play.dir.path()).unwrap();
+    let refused = issued(play.dir.path(), &book.issued()[0].bill.to_string(), 1).unwrap_err();
+    assert!(matches!(refused, NotIssued::Untold(Refused::PutAway)), "{refused}");
+    dispute(&mut play, first, false);
+    play.end_period();
+    assert_eq!(issued_so_far(&play), [(false, 10, 0), (false, 7, 0), (false, -5, 0)]);
+    let both = total(&drawn(&play, 2), 0, &[]).net;
+    assert_eq!(both, 2, "as the statement says");
 }

@@ -165,6 +165,21 @@ fn r010_each_posting_is_on_the_statement_of_whose_account_was_charged() {
     assert_eq!(claimed.lines.iter().map(|line| line.ms).sum::<u64>(), 15_000);
 }
 
+/// The journal goes on in another file, as behind a period.
+pub(super) fn new_file(play: &mut Play) {
+    let elsewhere = tempfile::tempdir().unwrap();
+    play.journal = Journal::open(elsewhere.path(), Options::default()).unwrap();
+    play.journal = Journal::open(play.dir.path(), Options::default()).unwrap();
+}
+
+pub(super) fn put_away(play: &mut Play, period: u64) {
+    let elsewhere = tempfile::tempdir().unwrap();
+    play.journal = Journal::open(elsewhere.path(), Options::default()).unwrap();
+    let end = crate::ledger::replay::Moment { boot: [7; 16], stamp: play.stamp() };
+    prune(play.dir.path(), period, None, &end).unwrap().unwrap();
+    play.journal = Journal::open(play.dir.path(), Options::default()).unwrap();
+}
+
 /// One flow at one rate through two periods; the first is put away.
 #[test]
 fn what_a_pruned_journal_says_is_whole_or_refused() {
@@ -174,14 +189,7 @@ fn what_a_pruned_journal_says_is_whole_or_refused() {
     play.at_ms += 10_000;
     play.close();
     let first_ms = ended_ms(&play, 1);
-    // Behind the period comes another file.
-    let elsewhere = tempfile::tempdir().unwrap();
-    let to = |play: &mut Play, dir: &Path| {
-        play.journal = Journal::open(dir, Options::default()).unwrap();
-    };
-    to(&mut play, elsewhere.path());
-    let dir = play.dir.path().to_owned();
-    to(&mut play, &dir);
+    new_file(&mut play);
     play.at_ms += 20_000;
     run(&mut play, 0, 2_000, Cause::Terms);
     play.at_ms += 1_000;
@@ -191,9 +199,7 @@ fn what_a_pruned_journal_says_is_whole_or_refused() {
     play.close();
     let whole = gather(play.dir.path(), &Query { period: Some(2), ..query(holder.clone()) });
     let whole = whole.unwrap();
-    to(&mut play, elsewhere.path());
-    let end = crate::ledger::replay::Moment { boot: [7; 16], stamp: play.stamp() };
-    prune(play.dir.path(), 1, None, &end).unwrap().unwrap();
+    put_away(&mut play, 1);
     let second = gather(play.dir.path(), &Query { period: Some(2), ..query(holder.clone()) });
     let second = second.unwrap();
     let lines = |statement: &Statement| {

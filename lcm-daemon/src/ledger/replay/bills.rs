@@ -38,6 +38,11 @@ impl Bills {
         self.carried.get(holder).copied().unwrap_or_default()
     }
 
+    /// The last period that was billed, by holder.
+    pub(super) fn through(&self) -> &BTreeMap<Holder, u64> {
+        &self.through
+    }
+
     /// Whether any was issued.
     pub(super) fn any(&self) -> bool {
         !self.holders.is_empty()

@@ -647,6 +647,12 @@ impl Replay {
         self.bills.last(series)
     }
 
+    /// The last period that was billed, by holder.
+    #[must_use]
+    pub fn billed_through(&self) -> &std::collections::BTreeMap<Holder, u64> {
+        self.bills.through()
+    }
+
     /// Whether bills were issued.
     #[must_use]
     pub fn has_bills(&self) -> bool {
