@@ -47,7 +47,11 @@ impl std::error::Error for NotWhole {}
 
 impl fmt::Display for NotWhole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a whole number of tokens, of {} x 10^-15 currency units each", self.token)
+        write!(
+            f,
+            "not a whole number of tokens, of {} x 10^-15 currency units each: name a multiple of that",
+            self.token
+        )
     }
 }
 

@@ -71,7 +71,11 @@ impl fmt::Display for TermsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WorthlessToken => f.write_str("a token of 0 buys nothing: give it a value"),
-            Self::TooLarge => write!(f, "more than {} currency units", AMOUNT_MAX / UNIT),
+            Self::TooLarge => write!(
+                f,
+                "no amount may be more than {} currency units: name less",
+                AMOUNT_MAX / UNIT
+            ),
         }
     }
 }

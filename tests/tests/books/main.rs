@@ -13,6 +13,7 @@ mod accounts;
 mod disk;
 mod outage;
 mod periods;
+mod refused;
 mod restart;
 mod rights;
 #[path = "../support/mod.rs"]
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         ("r047_nothing_new_is_agreed_to_while_the_disk_is_slow", disk::slow),
         #[cfg(target_arch = "x86_64")]
         ("r047_nothing_new_is_agreed_to_while_syncs_fail", disk::failing),
+        ("refusals_one_by_one_say_what_to_do", refused::one_by_one),
         ("a_second_user_may_do_what_its_groups_may", rights::rights),
         ("r023_prepaid_to_the_last_millisecond_and_through_a_kill", accounts::prepaid),
         (

@@ -22,7 +22,7 @@ const ROOT_GROUP: u32 = 0;
 const DAEMON_GROUP: u32 = 1;
 
 /// Whether other users than root are known here: not in a user namespace of one user.
-fn has_users() -> bool {
+pub(crate) fn has_users() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let fits = |line: &str| {
         let fields: Vec<u64> = line.split_whitespace().flat_map(str::parse).collect();
@@ -33,7 +33,7 @@ fn has_users() -> bool {
 }
 
 /// What `lcmctl` says to nobody with this primary group: what it printed, or why not.
-fn as_nobody(
+pub(crate) fn as_nobody(
     play: &Play,
     group: u32,
     words: &[&str],
