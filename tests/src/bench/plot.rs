@@ -3,23 +3,15 @@
 //! Sessions are on a logarithmic axis; costs are, too, where the largest is many times the smallest,
 //! otherwise they begin at zero, so that heights can be compared.
 
-use std::fmt::Write;
+use lcm_daemon::chart::{self, Chart, Line};
 
 use super::figure::grouped;
 use super::outcome::{Curve, Plot};
 
-/// The picture, and the field of the curves in it, in pixels.
-const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 360.0;
-const LEFT: f64 = 84.0;
-const RIGHT: f64 = 616.0;
-const TOP: f64 = 44.0;
-const BOTTOM: f64 = 268.0;
+/// Steps of a picture's axis from one end to the other.
+const STEPS: f64 = 1_000_000.0;
 /// From this ratio of the largest cost to the smallest on, costs are on a logarithmic axis.
 const WIDE: f64 = 30.0;
-/// Colours that are told apart with any eyes, and in grey by their marks.
-const COLOURS: [&str; 4] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"];
-const DASHES: [&str; 4] = ["none", "7 4", "2 3", "9 3 2 3"];
 
 /// An axis: what is at its ends, and how a value is put between them.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,6 +64,16 @@ impl Axis {
             }
         }
     }
+
+    /// As one of a picture, on which [`Axis::step`] finds the places.
+    fn drawn(self, label: String) -> chart::Axis {
+        let marks = self.marks().into_iter().map(|mark| (self.step(mark), number(mark))).collect();
+        chart::Axis { label, from: 0, to: STEPS as u64, marks }
+    }
+
+    fn step(self, value: f64) -> u64 {
+        (self.place(value).clamp(0.0, 1.0) * STEPS).round() as u64
+    }
 }
 
 /// Draws a plot.
@@ -79,70 +81,18 @@ pub(super) fn svg(plot: &Plot) -> String {
     let points = plot.curves.iter().flat_map(|curve| curve.points.iter().copied());
     let across = Axis::decades(points.clone().map(|(sessions, _)| sessions));
     let up = Axis::of_costs(points.map(|(_, cost)| cost));
-    let x = |value: f64| LEFT + across.place(value) * (RIGHT - LEFT);
-    let y = |value: f64| BOTTOM - up.place(value) * (BOTTOM - TOP);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
-         font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n"
-    );
-    text(&mut svg, LEFT, 20.0, "start", &format!("{}, {}", plot.title, plot.unit));
-    for mark in across.marks() {
-        line(&mut svg, [x(mark), TOP, x(mark), BOTTOM]);
-        text(&mut svg, x(mark), BOTTOM + 18.0, "middle", &number(mark));
-    }
-    for mark in up.marks() {
-        line(&mut svg, [LEFT, y(mark), RIGHT, y(mark)]);
-        text(&mut svg, LEFT - 8.0, y(mark) + 4.0, "end", &number(mark));
-    }
-    text(&mut svg, f64::midpoint(LEFT, RIGHT), BOTTOM + 36.0, "middle", "sessions");
-    let style = COLOURS.into_iter().zip(DASHES).cycle();
-    for ((at, curve), (colour, dash)) in (0..).zip(&plot.curves).zip(style) {
-        draw(&mut svg, curve, (&x, &y), (colour, dash));
-        let (column, row) = (f64::from(at % 2), f64::from(at / 2));
-        let (left, base) = (LEFT + column * 270.0, BOTTOM + 58.0 + row * 18.0);
-        let _ = writeln!(
-            svg,
-            "<path d=\"M{left:.1} {:.1}h30\" stroke=\"{colour}\" stroke-width=\"2\" \
-             stroke-dasharray=\"{dash}\"/>",
-            base - 4.0
-        );
-        text(&mut svg, left + 36.0, base, "start", &curve.name);
-    }
-    svg.push_str("</svg>\n");
-    svg
-}
-
-fn draw(
-    svg: &mut String,
-    curve: &Curve,
-    (x, y): (&dyn Fn(f64) -> f64, &dyn Fn(f64) -> f64),
-    (colour, dash): (&str, &str),
-) {
-    let places: Vec<(f64, f64)> = curve.points.iter().map(|&(s, c)| (x(s), y(c))).collect();
-    let joined: Vec<String> = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-    let _ = writeln!(
-        svg,
-        "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" \
-         stroke-dasharray=\"{dash}\"/>",
-        joined.join(" ")
-    );
-    for (x, y) in places {
-        let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>");
-    }
-}
-
-fn line(svg: &mut String, [x1, y1, x2, y2]: [f64; 4]) {
-    let _ = writeln!(
-        svg,
-        "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"#ddd\"/>"
-    );
-}
-
-fn text(svg: &mut String, x: f64, y: f64, anchor: &str, words: &str) {
-    let words = words.replace('&', "&amp;").replace('<', "&lt;");
-    let _ =
-        writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{words}</text>");
+    let line = |Curve { name, points }: &Curve| Line {
+        name: name.clone(),
+        points: points.iter().map(|(x, y)| (across.step(*x), up.step(*y))).collect(),
+        steps: false,
+    };
+    let chart = Chart {
+        title: plot.title.clone(),
+        x: across.drawn("sessions".to_owned()),
+        y: up.drawn(plot.unit.clone()),
+        lines: plot.curves.iter().map(line).collect(),
+    };
+    chart.to_string()
 }
 
 /// A value beside an axis, with as many digits as it needs.
@@ -173,9 +123,8 @@ mod tests {
         });
         let (title, unit) = ("Costs".to_owned(), "µs".to_owned());
         let svg = svg(&Plot { file: "costs", title, unit, curves: curves.into() });
-        assert_eq!(svg.matches("<polyline").count(), 2);
         assert!(svg.contains(">a &lt; b<") && svg.contains(">1,000,000<"), "{svg}");
-        assert!(svg.contains("points=\"84.0,"), "a thousand stands at the left: {svg}");
+        assert!(svg.contains("points=\"96,"), "a thousand stands at the left: {svg}");
     }
 
     #[test]
