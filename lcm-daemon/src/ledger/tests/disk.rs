@@ -18,7 +18,7 @@ use super::super::record::{Body, Period, Stamp};
 use super::super::segment;
 use super::super::sign::Signatures;
 use super::super::writer::{Event, Settings, Writer};
-use super::{sample, started};
+use super::{next_event, sample, started};
 
 fn open(dir: &Path) -> Journal {
     Journal::open(dir, Options::default()).unwrap()
@@ -170,7 +170,7 @@ fn the_thread_acknowledges_what_is_durable() {
     }
     let mut durable = 0;
     while durable < 20_000 {
-        match heard.blocking_recv().unwrap() {
+        match next_event(&mut heard) {
             Event::Durable(id) => {
                 assert!(id > durable);
                 durable = id;
@@ -189,9 +189,9 @@ fn the_thread_signs_and_changes_its_key() {
     let settings = Settings { head: Duration::from_millis(1), ..Settings::default() };
     let mut writer = Writer::start(open(dir.path()), settings, events).unwrap();
     writer.submit(1, &sample(1)).unwrap();
-    assert_eq!(heard.blocking_recv(), Some(Event::Durable(1)));
+    assert_eq!(next_event(&mut heard), Event::Durable(1));
     writer.rotate_key();
-    let Some(Event::KeyRotated(Ok(key))) = heard.blocking_recv() else {
+    let Event::KeyRotated(Ok(key)) = next_event(&mut heard) else {
         panic!("no other key");
     };
     writer.submit(2, &sample(2)).unwrap();

@@ -6,8 +6,21 @@ mod sim;
 mod speed;
 mod tools;
 
+use tokio::sync::mpsc::UnboundedReceiver;
+
 use super::record::{AccountId, Cause, Meter, Payment};
 use super::record::{Body, Consent, Neighbour, Runs, Stamp, Started};
+use super::writer::Event;
+
+/// What the thread says next, but for how fast the disk is: on a busy machine any may be slow.
+pub(super) fn next_event(heard: &mut UnboundedReceiver<Event>) -> Event {
+    loop {
+        match heard.blocking_recv().unwrap() {
+            Event::Slow | Event::Swift => {}
+            event => return event,
+        }
+    }
+}
 
 /// A record that differs with `n`, of a usual kind.
 pub(super) fn sample(n: u64) -> Body {
