@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use rsvp_wire::charging::{
-    Account, AccountKind, CHG_ERR_PTYPE, ChargingError, ChgErr, DCPE_PTYPE, Dcpe, UCPE_PTYPE, Ucpe,
+    Account, AccountKind, CHG_ERR_PTYPE, ChargingError, ChgErr, DCPE_PTYPE, Dcpe,
+    PRICE_CURVE_POINTS_MAX, PricePoint, UCPE_PTYPE, Ucpe,
 };
 use rsvp_wire::object::*;
 use rsvp_wire::{Message, MessageType, MessageWriter, PolicyOptions};
@@ -171,6 +172,34 @@ fn what_was_written_is_read_back() {
     assert_eq!(flows[0].flowspec.rate().to_integer(), 125_000);
     let policy = read.policy_data().next().unwrap();
     assert_eq!(Ucpe::parse(policy.element(UCPE_PTYPE).unwrap().bytes), Ok(ucpe()));
+}
+
+/// A curve has 1 to 64 points that ascend, and its count is theirs.
+#[test]
+fn r114_a_price_curve_is_bounded_and_ascends() {
+    let point = |at: usize| PricePoint { bits_per_s: at as u64, rate: 7 };
+    let element = |curve: Vec<PricePoint>| {
+        let mut dcpe = dcpe();
+        dcpe.terms.extra_mut().price_curve = curve;
+        let mut bytes = vec![0; dcpe.encoded_len()];
+        dcpe.encode(DCPE_PTYPE, &mut bytes).unwrap();
+        (dcpe, bytes)
+    };
+    for points in [1, 2, PRICE_CURVE_POINTS_MAX] {
+        let (dcpe, bytes) = element((0..points).map(point).collect());
+        assert_eq!(bytes.len(), golden::DCPE_CORE + 8 + 16 * points);
+        assert_eq!(Dcpe::parse(&bytes), Ok(dcpe));
+    }
+    let malformed =
+        |bytes: &[u8]| matches!(Dcpe::parse(bytes), Err(ChargingError::Malformed { .. }));
+    assert!(malformed(&element((0..=PRICE_CURVE_POINTS_MAX).map(point).collect()).1));
+    assert!(malformed(&element(vec![point(5), point(5)]).1));
+    assert!(malformed(&element(vec![point(5), point(4)]).1));
+    for count in [0, 1, 3, 0xffff_u16] {
+        let (_, mut bytes) = element(vec![point(4), point(5)]);
+        bytes[40..42].copy_from_slice(&count.to_be_bytes());
+        assert!(malformed(&bytes), "{count}");
+    }
 }
 
 #[test]

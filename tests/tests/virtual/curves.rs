@@ -4,9 +4,13 @@
 use charging_model::{Curve, Rate};
 use lcm_daemon::engine::{NoticeEvent, ReceiverRequest, SenderShare};
 use lcm_daemon::tariff::{Class, Congestion, Most, Tariff};
-use lcm_tests::sim::{Kind, Net, NodeConfig, NodeId, Options, Topology, group, reserve_up_to};
+use lcm_tests::sim::{
+    Kind, Net, NodeConfig, NodeId, Options, Topology, Weather, group, reserve_up_to,
+};
 use rsvp_wire::charging::Dcpe;
-use rsvp_wire::object::{Session, Tspec};
+use rsvp_wire::object::{FlowSpec, Session, Tspec};
+
+use crate::support::{random_tree, seeds};
 
 /// What the sender sends: 1 Mbit/s.
 const SENT: Tspec = Tspec::new(125_000, 10_000, 64, 1_500);
@@ -338,4 +342,118 @@ fn r114_the_worked_numbers_are_what_happens() {
     figure.net.receive_as(R2, reserve_up_to(figure.session, None));
     figure.net.run_ms(60_000);
     assert_eq!(figure.curve(IS2, 3).unwrap().at(8), Some(Rate(says(25_500_000))));
+}
+
+/// A random tree of routers that charge by rate, with a host for each place that receives: the
+/// network, and each host with its router and link.
+fn random_net(seed: u64, weather: Weather) -> (Net, Session, Vec<(NodeId, NodeId, usize)>) {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let tree = random_tree(&mut rng);
+    let mut topology = Topology::default();
+    topology.node("S", Kind::Host);
+    let mut hosts = Vec::new();
+    for (at, link) in tree.links.iter().enumerate() {
+        let kind = if link.receives { Kind::Host } else { Kind::Router };
+        topology.node(&format!("N{}", at + 1), kind);
+    }
+    for (at, link) in tree.links.iter().enumerate() {
+        let id = topology.link(link.parent, at + 1, (0, 0));
+        if link.receives {
+            hosts.push((at + 1, link.parent, id));
+        }
+    }
+    let config = NodeConfig { price_curves: true, ..NodeConfig::default() };
+    let mut net = Net::new(topology, Options { seed, config, weather, ..Options::default() });
+    let session = group(net.family(), 1);
+    net.fix_members(session, hosts.iter().map(|(host, ..)| *host));
+    for (at, link) in tree.links.iter().enumerate().filter(|(_, link)| link.parent > 0) {
+        random_price(&mut net, &mut rng, link.parent, at);
+    }
+    let share = SenderShare { fraction_ppm: rng.u32(0..=900_000), ..SenderShare::default() };
+    net.send_traffic(S, session, SENT, Some(share));
+    (net, session, hosts)
+}
+
+fn random_price(net: &mut Net, rng: &mut fastrand::Rng, node: NodeId, link: usize) {
+    let base = rng.u64(0..2_000_000);
+    let per_mbit = if rng.u8(0..4) == 0 { 0 } else { rng.u64(1..20_000_000) };
+    net.set_tariff(node, link, (base, base), (per_mbit, rng.u64(0..1_000)));
+}
+
+/// What a curve says before somebody joins is no less than what is charged then.
+#[test]
+fn r114_whoever_reserves_by_a_curve_is_charged_no_more_than_it_says() {
+    let mut checked = 0;
+    for seed in seeds(120) {
+        let (mut net, session, mut hosts) = random_net(seed, Weather::FAIR);
+        let mut rng = fastrand::Rng::with_seed(seed ^ 77);
+        rng.shuffle(&mut hosts);
+        net.run_ms(60_000);
+        let sender = net.sender(S);
+        for (host, router, link) in hosts {
+            let before = net.log.last_dcpe(link, router, sender).unwrap();
+            let points = before.terms.price_curve().iter();
+            let points = points.map(|point| (point.bits_per_s, Rate(point.rate)));
+            let curve = Curve::new(points).unwrap_or_else(|| panic!("seed {seed}: no curve"));
+            let bytes = rng.u64(1..=SENT_BYTES);
+            let asked = FlowSpec::ControlledLoad(Tspec::new(bytes, 10_000, 64, 1_500));
+            let request = ReceiverRequest { flowspec: Some(asked), ..reserve_up_to(session, None) };
+            net.receive_as(host, request);
+            net.run_ms(100_000);
+            let after = net.log.last_dcpe(link, router, sender).unwrap();
+            let most = curve.at(8 * bytes).unwrap();
+            assert_eq!(after.terms.quantity, Some(8 * bytes), "seed {seed}, {host}");
+            assert!(after.total <= most.0, "seed {seed}, {host}: {} > {most}", after.total);
+            checked += 1;
+        }
+        net.assert_promise();
+    }
+    assert!(checked > 0);
+}
+
+/// In weather, while prices change: nobody pays beyond its budget.
+#[test]
+fn r114_in_weather_nobody_pays_beyond_its_budget() {
+    let mut reserved = 0;
+    for seed in seeds(60) {
+        let weather = Weather::storm(50);
+        let (mut net, session, hosts) = random_net(seed, weather);
+        let mut rng = fastrand::Rng::with_seed(seed ^ 78);
+        let links: Vec<(NodeId, usize)> = (1..net.topology.links.len())
+            .map(|link| (net.topology.links[link].ends[0], link))
+            .filter(|(node, _)| *node != S)
+            .collect();
+        let mut budgets = Vec::new();
+        for (host, ..) in &hosts {
+            let budget = rng.u64(100_000..60_000_000);
+            let request = ReceiverRequest { budget: Some(budget), ..reserve_up_to(session, None) };
+            net.receive_as(*host, request);
+            budgets.push(budget);
+        }
+        let (start, begun) = (net.balances(), net.now_us());
+        for _ in 0..40 {
+            if rng.u8(0..3) == 0 && !links.is_empty() {
+                let (node, link) = links[rng.usize(0..links.len())];
+                random_price(&mut net, &mut rng, node, link);
+            }
+            let before = net.balances();
+            let ms = rng.u64(1..20_000);
+            net.run_ms(ms);
+            let after = net.balances();
+            for ((host, ..), budget) in hosts.iter().zip(&budgets) {
+                let paid = before[*host] - after[*host];
+                // What a lost refresh left open is billed when it comes, at most H later.
+                let most = i128::from(*budget) * i128::from(ms + 47_000);
+                assert!(paid <= most, "seed {seed}, {host}: {paid} in {ms} ms, at most {most}");
+            }
+        }
+        let (end, ms) = (net.balances(), i128::from(net.now_us() - begun) / 1_000);
+        for ((host, ..), budget) in hosts.iter().zip(&budgets) {
+            let paid = start[*host] - end[*host];
+            assert!(paid <= i128::from(*budget) * ms, "seed {seed}, {host}: {paid} in {ms} ms");
+            reserved += usize::from(paid > 0);
+        }
+        net.assert_promise();
+    }
+    assert!(reserved > 0);
 }
