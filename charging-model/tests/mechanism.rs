@@ -17,7 +17,10 @@ use common::{Net, Will, link};
 use proptest::prelude::*;
 
 /// Every number above 2 in the model, where it stands, and what it is.
-const NUMBERS: [(&str, u128, &str); 20] = [
+const NUMBERS: [(&str, u128, &str); 23] = [
+    ("curve.rs", 3, "places of points from the end of a curve"),
+    ("curve.rs", 4, "the fewest points that a curve is thinned to"),
+    ("curve.rs", 16, "points of a curve that is announced: size of a message"),
     ("flow/asked.rs", 16, "hops that may ask at once: memory"),
     ("flow/audit.rs", 3, "periods until a suspicion is overdue"),
     ("flow/audit.rs", 6, "messages until a suspicion is passed on"),
