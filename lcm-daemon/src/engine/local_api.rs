@@ -430,7 +430,7 @@ impl SessionState {
             if !settled || known && (due.approved || core.unwritten.closed()) {
                 return;
             }
-            let less = fitted.filter(|_| standing.is_some() && !known && due.payment > most);
+            let less = fitted.filter(|_| standing.is_some() && !known && most < due.payment);
             if let (Some(less), Some(approved)) = (less, approved) {
                 let payment = less.payment.max(approved);
                 payments = charging::Payments::of_receiver(sender, payment).asking(asks);

@@ -239,15 +239,15 @@ fn as_kept(books: &Books) -> TestResult {
     Ok(())
 }
 
-/// Numbers as `#` where they begin no word, without the sign of what is carried on; columns are one
-/// blank apart.
+/// Numbers as `#` where they begin no word, without the sign of what is carried on or left over; columns
+/// are one blank apart.
 fn numberless(drawn: &str) -> String {
     let mut out = String::new();
     for line in drawn.lines() {
         let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
         let indent = line.len() - line.trim_start().len();
         out.push_str(&" ".repeat(indent));
-        let carried = ["carried", "Carried"].iter().any(|word| line.contains(word));
+        let carried = ["carried", "left over", "Left over"].iter().any(|word| line.contains(word));
         let mut before = ' ';
         for character in words.join(" ").chars() {
             let sign = carried && character == '-';
