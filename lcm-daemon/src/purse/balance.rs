@@ -609,7 +609,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_s_cap_that_is_exceeded_when_it_is_agreed_on_ends_it_then_and_not_before() {
+    fn r023_a_session_s_cap_that_is_exceeded_when_it_is_agreed_on_ends_it_then_and_not_before() {
         let mut purse = purse(plain(), 10_000);
         purse.join(1, 0);
         purse.turn(1, 0, 0, 10);

@@ -303,7 +303,7 @@ fn r023_unknown_closed_and_empty_accounts_are_refused_and_told_what_is_due() {
 }
 
 #[test]
-fn one_account_is_shared_by_sessions_or_had_by_one_alone() {
+fn r023_one_account_is_shared_by_sessions_or_had_by_one_alone() {
     let mut net = net(Accounts::default());
     let simultaneous = Simultaneous::Deny;
     create(&mut net, holder(), Terms { simultaneous, ..Terms::prepaid(EUR) });

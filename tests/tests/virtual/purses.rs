@@ -286,7 +286,7 @@ fn booked(net: &Net) -> String {
 }
 
 #[test]
-fn a_sender_s_gap_is_paid_from_the_account_and_only_where_there_is_enough() {
+fn r023_a_sender_s_gap_is_paid_from_the_account_and_only_where_there_is_enough() {
     // S is silent until its approval has ended, after some 47 s: what then has passed is due when it
     // is heard again.
     let mut credit = 1_u128 << 60;
