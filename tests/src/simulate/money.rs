@@ -85,7 +85,9 @@ impl Growth<'_> {
             let topology = &self.world.net.topology;
             let Some(payer) = topology.owner(*address) else { continue };
             let (price, max_price) = self.price(node, *link);
-            let each: Vec<u64> = group.iter().map(|other| weights[*other]).collect();
+            // What is added to the reservation on a link is added to that of those on it alone.
+            let there: Vec<_> = group.iter().map(|other| branches[*other]).collect();
+            let each = self.weights(node, &there);
             let receives = topology.nodes[payer].kind == Kind::Host;
             self.tree.links.push(Link {
                 parent: at,
