@@ -256,6 +256,16 @@ fn copy(
             fs::write(copied, content)?;
         }
     }
+    // What is gone here must not be built there.
+    for entry in fs::read_dir(to).into_iter().flatten() {
+        let path = entry?.path();
+        let stands = path.file_name().is_some_and(|name| from.join(name).exists());
+        if !stands && path.is_dir() {
+            fs::remove_dir_all(&path)?;
+        } else if !stands {
+            fs::remove_file(&path)?;
+        }
+    }
     Ok(())
 }
 

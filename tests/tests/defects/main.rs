@@ -111,6 +111,15 @@ fn copy(from: &Path, to: &Path, defects: &[Defect]) {
         }
         put(&to.join(&name), &content);
     }
+    // What is gone here must not be built there.
+    for entry in fs::read_dir(to).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        match from.join(path.file_name().unwrap()) {
+            stands if stands.exists() => {}
+            _ if path.is_dir() => fs::remove_dir_all(&path).unwrap(),
+            _ => fs::remove_file(&path).unwrap(),
+        }
+    }
 }
 
 /// Builds the simulator with all defects in it.

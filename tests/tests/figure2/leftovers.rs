@@ -74,13 +74,13 @@ fn children_of(parent: u32) -> Vec<u32> {
 
 impl Demo {
     /// Starts it in an empty directory and waits until phase A was shown.
-    fn start(name: &str) -> Result<Demo, Box<dyn Error>> {
+    fn start(name: &str, more: &[&str]) -> Result<Demo, Box<dyn Error>> {
         let dir = scratch(name)?;
         let places = PLACES.iter().map(|place| entries(place)).collect();
         let mounts = mounts()?;
         let own = namespaces(std::process::id());
         let mut command = lcmctl(&["demo", "figure2", "--refresh-ms", "500"]);
-        command.current_dir(&dir).env("TMPDIR", &dir).env("HOME", &dir);
+        command.args(more).current_dir(&dir).env("TMPDIR", &dir).env("HOME", &dir);
         let mut talker = Talker::start(command)?;
         talker.wait_line("phase A", |line| line.starts_with("A:"))?;
         let namespaces = &namespaces(talker.pid()) - &own;
@@ -110,14 +110,15 @@ impl Demo {
 }
 
 pub(crate) fn after_success() -> TestResult {
-    let mut demo = Demo::start("success")?;
+    let mut demo = Demo::start("success", &[])?;
     let status = demo.talker.child().wait()?;
     assert_eq!(status.code(), Some(0));
     demo.check_gone()
 }
 
 fn after(signal: Signal, name: &str) -> TestResult {
-    let mut demo = Demo::start(name)?;
+    // Each phase takes a while: it does not come to its end before, on a busy machine either.
+    let mut demo = Demo::start(name, &["--phase-s", "3"])?;
     kill(Pid::from_raw(demo.talker.pid().cast_signed()), signal)?;
     let status = demo.talker.child().wait()?;
     assert!(!status.success(), "it was interrupted: {status}");
