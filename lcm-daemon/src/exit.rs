@@ -11,7 +11,7 @@ pub enum Exit {
     /// refused, a daemon that did not answer. Trying again may help.
     Failed,
     /// 2: the command line or the configuration is wrong. Nothing was started, and trying again
-    /// without a change will not help.
+    /// without a change will not help. `lcmctl notes compare` ends so, too, where it cannot tell.
     Usage,
 }
 

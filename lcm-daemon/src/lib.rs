@@ -19,6 +19,7 @@ pub mod lab;
 pub mod ledger;
 pub mod log;
 pub mod metrics;
+pub mod notes;
 pub mod packet;
 mod page;
 mod price_export;

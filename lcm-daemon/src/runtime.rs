@@ -422,6 +422,15 @@ impl Node {
                 What::Neighbours => Reply::Neighbours(self.engine.show_neighbours()),
                 What::Drain => self.drained(),
             }),
+            Request::Note { session } => {
+                let note = self.engine.note(now, &convert::session(session));
+                note.map(|note| Reply::Note(Box::new(note))).ok_or_else(|| {
+                    format!(
+                        "nothing is charged for {} here: see `lcmctl show sessions`",
+                        session.destination
+                    )
+                })
+            }
             Request::Send(request) => {
                 let request = convert::send(&self.engine, &request)?;
                 let handle = self.engine.open_sender(now, request).map_err(|e| e.to_string())?;

@@ -198,6 +198,17 @@ impl Flow {
         Some(self.own(self.content()?, sequence.unwrap_or(0), instance.unwrap_or(0)))
     }
 
+    /// Whether [`preview_payment`](Self::preview_payment) is not what the last UCPE sent said.
+    pub fn has_unsaid(&self) -> bool {
+        self.content() != self.up.sent.map(|sent| sent.content)
+    }
+
+    /// The part of A for which this hop stands in itself: for members who are expected and not
+    /// there.
+    pub fn stands_in(&self) -> Rate {
+        self.extra.stands_in()
+    }
+
     fn own(&self, content: Content, sequence: u32, instance: u32) -> OwnPayment {
         let sums = self.sums();
         OwnPayment {

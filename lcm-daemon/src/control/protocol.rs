@@ -9,6 +9,7 @@ use crate::config::IdentityKind;
 use crate::engine::{
     AssociationView, DisbeliefView, Level, NoticeEvent, Priority, TraceView, show,
 };
+use crate::notes::Note;
 
 /// Asked of a daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,11 @@ pub enum Request {
     Show {
         /// Which.
         what: What,
+    },
+    /// What this node knows about the charges of a session, to be compared with other nodes' notes.
+    Note {
+        /// The session.
+        session: SessionName,
     },
     /// Open a session as a sender.
     Send(SendRequest),
@@ -424,6 +430,8 @@ pub enum Reply {
     },
     /// Neighbours.
     Neighbours(Vec<show::NeighbourView>),
+    /// What this node knows about the charges of a session.
+    Note(Box<Note>),
     /// What the hops of a path said.
     Trace(Box<TraceView>),
     /// Done, in words.

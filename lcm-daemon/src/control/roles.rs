@@ -28,7 +28,10 @@ impl Right {
     /// What a request needs.
     pub(crate) fn of(request: &Request) -> Self {
         match request {
-            Request::Show { .. } | Request::ListAccounts | Request::Trace(_) => Self::Read,
+            Request::Show { .. }
+            | Request::Note { .. }
+            | Request::ListAccounts
+            | Request::Trace(_) => Self::Read,
             // To speak for a host behind this node, and have the node pay for it, is no use of one's
             // own.
             Request::Send(send) if send.proxy.is_some() => Self::Price,

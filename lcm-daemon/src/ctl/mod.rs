@@ -7,6 +7,7 @@ mod decode;
 mod dispute;
 mod drain;
 mod ledger;
+mod notes;
 mod price;
 pub mod quote;
 mod refresh;
@@ -74,6 +75,11 @@ enum Command {
     Settle(settle::SettleArgs),
     /// What a customer or a neighbour owes, computed from the journal alone.
     Statement(statement::StatementArgs),
+    /// Find out with others whether anybody between cheats.
+    Notes {
+        #[command(subcommand)]
+        what: notes::What,
+    },
     /// What a configuration's tariffs come to.
     Tariff {
         #[command(subcommand)]
@@ -142,6 +148,7 @@ pub fn ctl_with(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Refund(args) => return ended(dispute::refund(&args).map(|()| true)),
         Command::Settle(args) => return ended(settle::run(&args)),
         Command::Statement(args) => return ended(statement::run(&args).map(|()| true)),
+        Command::Notes { what } => return notes::run(&what),
         Command::Tariff { what } => return tariff::run(&what),
         Command::Demo { what } => return demo::run(&what),
     };

@@ -10,7 +10,7 @@ use crate::control::protocol::{Reply, What};
 use crate::engine::show::NeighbourView;
 use crate::engine::show::{
     AccountsView, DownstreamView, InterfaceState, QualityView, ReservationView, SenderId,
-    SessionId, SessionView, UpstreamView,
+    SessionView, UpstreamView,
 };
 
 #[derive(Debug, Args)]
@@ -113,15 +113,6 @@ fn yes_no(yes: bool) -> String {
     if yes { "yes" } else { "no" }.to_owned()
 }
 
-pub(super) fn session_text(session: &SessionId) -> String {
-    let address = std::net::SocketAddr::new(session.destination, session.port);
-    match session.protocol {
-        17 => format!("udp:{address}"),
-        6 => format!("tcp:{address}"),
-        other => format!("{other}:{address}"),
-    }
-}
-
 pub(super) fn sender_text(sender: &SenderId) -> String {
     format!("{}:{}", sender.source, sender.id)
 }
@@ -135,7 +126,7 @@ fn sessions(list: &[SessionView]) -> Table {
             let charging = sender.charging.as_ref();
             let paid = charging.and_then(|state| state.payment.as_ref());
             table.row([
-                session_text(&session.session),
+                session.session.to_string(),
                 sender_text(&sender.sender),
                 sender.phop.map_or("local".to_owned(), |hop| hop.to_string()),
                 or_dash(sender.incoming.as_deref()),
@@ -165,7 +156,7 @@ fn arises(list: &[SessionView]) -> Table {
         for (sender, charging) in charges_told(session) {
             for part in &charging.arises {
                 table.row([
-                    session_text(&session.session),
+                    session.session.to_string(),
                     sender_text(sender),
                     charging.total_charge.to_string(),
                     part.hop.map_or("not told".to_owned(), |hop| hop.to_string()),
@@ -205,7 +196,7 @@ fn reservations(list: &[ReservationView]) -> Table {
     {
         let charging = charging.as_ref();
         table.row([
-            session_text(&rsb.session),
+            rsb.session.to_string(),
             sender_text(&rsb.sender),
             next_hop(rsb, charging),
             rsb.interface.clone(),

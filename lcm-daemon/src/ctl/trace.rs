@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Daemon;
 use super::session::session_name;
-use super::show::{sender_text, session_text};
+use super::show::sender_text;
 use crate::control::Request;
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{Reply, SessionName, TraceSpec};
@@ -72,7 +72,7 @@ pub(crate) fn drawing(view: &TraceView) -> String {
 }
 
 fn draw(out: &mut String, view: &TraceView) -> fmt::Result {
-    let (session, sender) = (session_text(&view.session), sender_text(&view.sender));
+    let (session, sender) = (view.session.to_string(), sender_text(&view.sender));
     write!(out, "{session} from {sender}: {} hops", view.hops.len())?;
     if let Some(us) = view.round_trip_us {
         write!(out, ", {}.{:03} ms there and back", us / 1_000, us % 1_000)?;

@@ -28,6 +28,7 @@ mod local;
 mod local_api;
 mod moving;
 mod neighbours;
+mod note;
 mod outbox;
 mod path;
 mod payers;

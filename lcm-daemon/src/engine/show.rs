@@ -3,7 +3,8 @@
 //! Rates are wire units (10⁻¹² currency units per second); amounts are strings of whole ledger
 //! units (10⁻¹⁵ currency units), since they outgrow what JSON numbers carry.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 use rsvp_wire::object::{Filter, FlowId, Session, Tspec};
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,18 @@ pub struct SessionId {
     pub protocol: u8,
     /// Destination port, or virtual port for IPsec (RFC 2207).
     pub port: u16,
+}
+
+/// As operators write it: `udp:239.1.2.3:5000`.
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = SocketAddr::new(self.destination, self.port);
+        match self.protocol {
+            17 => write!(f, "udp:{address}"),
+            6 => write!(f, "tcp:{address}"),
+            other => write!(f, "{other}:{address}"),
+        }
+    }
 }
 
 /// A sender's name.

@@ -30,6 +30,7 @@ mod limits;
 
 mod multihomed;
 mod networks;
+mod notes;
 mod outages;
 mod paths;
 mod preemption;
