@@ -112,16 +112,24 @@ impl Refunds {
         if !grants {
             return;
         }
-        let above = if self.offered == Grant::None { Grant::MOST } else { self.offered };
-        let own = self.own.iter().map(|(_, grant)| *grant).max().unwrap_or(Grant::MOST);
-        let kept = match own.min(above) {
-            Grant::FreeIfShort(least) if least < Span(u64::MAX) => Span(least.0.max(kept.0)),
-            _ => kept,
-        };
-        let oldest = segment.to.before(kept);
+        let oldest = segment.to.before(self.kept(kept));
         self.recent.retain(|recent| recent.segment.to >= oldest);
         let (account, left) = (account.cloned(), segment.amount);
         self.recent.push(Recent { entry, account, segment, left });
+    }
+
+    fn hears_nothing(&self) -> bool {
+        self.offered == Grant::None
+    }
+
+    /// How long what was metered may have to be given back; an outage is noticed within `kept`.
+    fn kept(&self, kept: Span) -> Span {
+        let above = if self.offered == Grant::None { Grant::MOST } else { self.offered };
+        let own = self.own.iter().map(|(_, grant)| *grant).max().unwrap_or(Grant::MOST);
+        match own.min(above) {
+            Grant::FreeIfShort(least) if least < Span(u64::MAX) => Span(least.0.max(kept.0)),
+            _ => kept,
+        }
     }
 
     pub(super) fn instance_ends(&mut self, instance: Option<u32>) {
@@ -214,6 +222,16 @@ impl Flow {
         self.extra.has_refunds()
     }
 
+    /// How long a closed segment may have to be given back; `None` where nothing is granted.
+    pub fn refunds_kept(&self) -> Option<Span> {
+        Some(self.extra.refunds()?.kept(self.noticed_within()))
+    }
+
+    /// An outage is noticed by 2H here, and was by 2H above.
+    pub(super) fn noticed_within(&self) -> Span {
+        self.config.refresh.approval().twice().twice()
+    }
+
     /// Where nothing is charged above, nothing has to be given back.
     fn granted_above(&self) -> Grant {
         let free = self.down.as_ref().is_some_and(|down| down.max_total == Rate::ZERO);
@@ -233,6 +251,10 @@ impl Flow {
         let agreed = accepted.min(self.refund_offer(key.group));
         if self.find(key).is_none() || !self.extra.has_refunds() {
             return Grant::None;
+        }
+        if agreed != Grant::None && self.refund_agreed(key) == Grant::None {
+            // What was metered before is granted nothing of.
+            self.post_open_segment(key, clock.now);
         }
         let Some(refunds) = self.extra.refunds_mut() else { return Grant::None };
         match refunds.agreed.iter_mut().find(|(of, ..)| *of == key) {
@@ -268,6 +290,12 @@ impl Flow {
     pub fn hear_refunds(&mut self, clock: Clock, offered: Grant, said: &[Refunded]) {
         if offered == Grant::None && said.is_empty() && !self.extra.has_refunds() {
             return;
+        }
+        if offered != Grant::None && self.extra.refunds().is_none_or(Refunds::hears_nothing) {
+            let (end, _) = self.upstream_ends();
+            let rate = self.up.rp.rate();
+            let rp = self.up.rp.restart(clock.now, end, rate);
+            self.post_upstream(Entry::ReceiverPaymentToUpstream, rp);
         }
         let Some(refunds) = self.extra.refunds_mut() else { return };
         if refunds.offered != offered {

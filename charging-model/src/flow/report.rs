@@ -107,8 +107,7 @@ impl Flow {
         gap: bool,
     ) {
         if let Some(segment) = segment {
-            // An outage is noticed by 2H here, and was by 2H above.
-            let kept = self.config.refresh.approval().twice().twice();
+            let kept = self.noticed_within();
             self.extra.push(Posting { entry, account, segment, gap }, kept);
         }
     }

@@ -53,8 +53,7 @@ impl Moves {
                 is_charged(replay, holder, open.debit, open.number)
             };
             let runs: u128 = replay.open().filter(charged).map(|open| open.amount).sum();
-            let kept = &standing.kept;
-            let balance = signed(kept.paid_in) - signed(kept.charged) - signed(runs);
+            let balance = standing.kept.balance() - signed(runs);
             (standing.opened, standing.terms.backend, balance)
         });
         Self { base, all: Vec::new() }

@@ -22,9 +22,9 @@ use crate::control::protocol::Reply;
 use crate::engine::{Engine, Now, RecordId};
 use crate::io::clock;
 use crate::ledger::amend::{Corrected, Correction, Ordered, correct};
-use crate::ledger::record::{Action, Actor, Bill, Body, Operator};
-use crate::ledger::replay::Replay;
-use crate::ledger::verify::{Expected, verify};
+use crate::ledger::record::{Action, Actor, Bill, Body, Meter, Operator};
+use crate::ledger::replay::{GivenBack, Replay};
+use crate::ledger::verify::{Expected, Unsound, Walk};
 use crate::purse::amount_text;
 
 /// Orders that may wait.
@@ -63,8 +63,8 @@ pub(crate) enum Work {
 /// What a thread found in the journal.
 #[derive(Debug)]
 pub(crate) enum Finding {
-    /// Its books.
-    Books(Box<Replay>),
+    /// Its books; and which posting it is, if it was metered since the last start.
+    Books(Box<Replay>, Option<(Meter, u64)>),
     /// What is to be issued.
     Bills(Vec<Bill>),
 }
@@ -193,9 +193,8 @@ impl Books {
 /// What an order comes to, by the journal.
 fn look(directory: &Path, work: &Work, by: &str) -> Found {
     match work {
-        Work::Correct { .. } => {
-            let verified = verify(directory, Expected::default());
-            let books = verified.map(|verified| Finding::Books(Box::new(verified.replay)));
+        Work::Correct { of, .. } => {
+            let books = look_for(directory, *of);
             books.map_err(|unsound| format!("{unsound}; nothing was written"))
         }
         Work::Issue(billing) => {
@@ -203,6 +202,19 @@ fn look(directory: &Path, work: &Work, by: &str) -> Found {
             drawn.map(|(bills, _)| Finding::Bills(bills)).map_err(|error| error.to_string())
         }
     }
+}
+
+/// The books, and a posting in them.
+fn look_for(directory: &Path, of: u64) -> Result<Finding, Unsound> {
+    let mut walk = Walk::new(directory, Expected::default())?;
+    let mut piece = None;
+    while let Some((_, body, applied)) = walk.step()? {
+        applied.postings().for_each(|posting| GivenBack::seen(&mut piece, of, posting));
+        if matches!(body, Body::Started(_)) {
+            piece = None;
+        }
+    }
+    Ok(Finding::Books(Box::new(walk.end()?.replay), piece))
 }
 
 /// Has the engine write what was found; the last record, and what to say when it is durable.
@@ -213,10 +225,13 @@ fn done(
     finding: Finding,
 ) -> Result<(Option<RecordId>, String), String> {
     match (work, finding) {
-        (Work::Correct { of, correction, reason }, Finding::Books(mut replay)) => {
+        (Work::Correct { of, correction, reason }, Finding::Books(mut replay, piece)) => {
             let ordered = Ordered { by: name(by), reason, wall_ms: clock::unix_ms() };
             let corrected = correct(&mut replay, of, &correction, &ordered);
-            let corrected = corrected.map_err(|fault| fault.what.advice())?;
+            let mut corrected = corrected.map_err(|fault| fault.what.advice())?;
+            if let Some((_, to)) = &mut corrected.contra {
+                to.piece = piece;
+            }
             let said = said(of, &corrected);
             Ok((write(engine, now, corrected), said))
         }

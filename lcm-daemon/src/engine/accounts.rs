@@ -309,6 +309,7 @@ impl Engine {
             let at_ms = now.at.as_millis();
             let runs = Runs { at_ms, meter, rate, cause: Cause::Terms };
             self.core.purses.turned_again(now, &runs);
+            self.core.returns.goes_on(&runs, self.core.purses.place_of(&meter));
             self.core.outbox.record(Body::Runs(runs));
         }
         Ok(record)
@@ -397,6 +398,9 @@ impl Engine {
         self.core.books.give_back((of.neighbour.address, false), amount);
         if let Some(holder) = &of.holder {
             self.core.purses.give_back(now, holder, contra.amount);
+        }
+        if let Some(piece) = of.piece {
+            self.core.returns.by_hand(piece, contra.amount);
         }
         self.core.outbox.record(Body::Contra(contra))
     }

@@ -80,6 +80,8 @@ fn write_core(core: &Core, out: &mut String) -> fmt::Result {
         accounts: _,
         // The plays that are explored have no accounts.
         purses: _,
+        // Books, too.
+        returns: _,
         in_hand: _,
         rng: _,
         steady: _,

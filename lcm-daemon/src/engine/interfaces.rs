@@ -66,8 +66,9 @@ impl Port {
 
     /// Changes the local price, to one for whatever is reserved.
     pub(crate) fn set_price(&mut self, price: u64, max_price: u64) {
-        let Tariff { split, curve, .. } = self.settings.tariff.clone();
-        self.set_tariff(Tariff { split, curve, ..Tariff::flat(price, max_price) });
+        // What was agreed on refunds is no price: it stays.
+        let Tariff { split, curve, refunds, .. } = self.settings.tariff.clone();
+        self.set_tariff(Tariff { split, curve, refunds, ..Tariff::flat(price, max_price) });
     }
 
     /// Changes how the local price is found.

@@ -132,6 +132,8 @@ pub(crate) struct Core {
     pub(crate) accounts: Accounts,
     /// Who may still spend how much.
     pub(crate) purses: Purses,
+    /// What can be given back of what was metered.
+    pub(crate) returns: charging::Returns,
     /// Slot of the session that is in hand.
     pub(crate) in_hand: usize,
     pub(crate) rng: fastrand::Rng,
@@ -194,6 +196,7 @@ impl Engine {
             audit: charging::Audit::default(),
             accounts: Accounts::default(),
             purses: Purses::new(&config),
+            returns: charging::Returns::default(),
             in_hand: 0,
             rng: fastrand::Rng::with_seed(seed),
             steady: false,

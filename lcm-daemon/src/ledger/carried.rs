@@ -3,7 +3,8 @@
 //! ```text
 //!  magic 8 B │ version u16 │ first record that follows u64 │ hash before it 32 B │ public key of
 //!  the records that follow 32 B │ public key of this summary 32 B │ signature 64 B │ the books
-//!  by then │ the flows that their run named (both postcard; older programs left the flows out)
+//!  by then │ the flows that their run named │ what was given back to holders of accounts beyond
+//!  what they were charged since (all postcard; older programs left out the last, or both)
 //! ```
 //!
 //! The signature is over the text `lcm ledger sums` with a zero, the first record, the hash, both
@@ -83,6 +84,7 @@ impl Carried {
     pub(super) fn write(&self, dir: &Path, signer: &Signer) -> io::Result<()> {
         let books = postcard::to_extend(&self.replay, Vec::new()).map_err(io::Error::other)?;
         let books = postcard::to_extend(&self.flows, books).map_err(io::Error::other)?;
+        let books = postcard::to_extend(&self.replay.over(), books).map_err(io::Error::other)?;
         let signature = signer.sums(&self.text(&books));
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&FORMAT.to_be_bytes());
@@ -151,7 +153,11 @@ impl Carried {
         let (replay, flows) = postcard::take_from_bytes(&books).map_err(malformed)?;
         carried.replay = replay;
         if !flows.is_empty() {
-            carried.flows = postcard::from_bytes(flows).map_err(malformed)?;
+            let (flows, over) = postcard::take_from_bytes(flows).map_err(malformed)?;
+            carried.flows = flows;
+            if !over.is_empty() {
+                carried.replay.set_over(postcard::from_bytes(over).map_err(malformed)?);
+            }
         }
         Ok(carried)
     }
@@ -160,5 +166,30 @@ impl Carried {
         let digest: Hash = Sha256::digest(books).into();
         let keys = [self.key, self.signer].concat();
         [TEXT.as_slice(), &self.first.to_be_bytes(), &self.before, &keys, &digest].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::record::{Action, Actor, Body, Operator};
+    use crate::purse::{Holder, Terms};
+
+    #[test]
+    fn what_was_given_back_beyond_what_was_charged_is_in_a_summary() {
+        let holder: Holder = "opaque:R".parse().unwrap();
+        let by = Actor { uid: 0, name: String::new() };
+        let action = Action::Open { holder: holder.clone(), terms: Terms::prepaid(978) };
+        let mut replay = Replay::default();
+        replay.apply(1, &Body::Operator(Operator { by, wall_ms: 0, action })).unwrap();
+        replay.set_over(vec![(holder.clone(), 70)]);
+        let signer = Signer::new(&[7; 32]);
+        let (before, key, flows) = ([0; 32], signer.public(), Vec::new());
+        let carried = Carried { first: 2, before, key, signer: key, replay, flows };
+        let dir = tempfile::tempdir().unwrap();
+        carried.write(dir.path(), &signer).unwrap();
+        let read = Carried::read(&dir.path().join(Carried::name(2))).unwrap().unwrap();
+        let left: Vec<_> = read.replay.standings().map(|(_, it)| it.kept.balance()).collect();
+        assert_eq!((read.replay.over(), left), (vec![(holder, 70)], vec![70]));
     }
 }

@@ -68,9 +68,28 @@ pub struct Kept {
     pub day: (u64, u128),
     /// And in the month of this number.
     pub month: (u64, u128),
+    /// What was given back beyond what was charged: of what an earlier account of the same holder
+    /// was charged. Summaries of books have it behind all else, since older ones had none.
+    #[serde(skip)]
+    pub over: u128,
 }
 
 impl Kept {
+    /// What is left by these sums, in 10⁻¹⁵ currency units.
+    #[must_use]
+    pub fn balance(&self) -> i128 {
+        let signed = |sum| i128::try_from(sum).unwrap_or(i128::MAX);
+        let in_all = signed(self.paid_in.saturating_add(self.over));
+        in_all.saturating_sub(signed(self.charged))
+    }
+
+    /// Gives back a part of what its holder was charged, if not since this account was opened.
+    pub fn give_back(&mut self, amount: u128) {
+        let part = amount.min(self.charged);
+        self.charged -= part;
+        self.over = self.over.saturating_add(amount - part);
+    }
+
     /// Adds what a rate came to between two instants of the wall clock, in milliseconds.
     pub fn charge(&mut self, rate: u64, amount: u128, (from_ms, to_ms): (u64, u64)) {
         self.charged = self.charged.saturating_add(amount);
@@ -218,6 +237,7 @@ impl Purse {
     pub fn restore(&mut self, kept: &Kept) -> Result<(), NotWhole> {
         self.money.pay_in(kept.paid_in)?;
         self.money.charge(kept.charged);
+        self.money.give_back(kept.over);
         for (window, (number, spent)) in [(&mut self.day, kept.day), (&mut self.month, kept.month)]
         {
             if window.number == number {

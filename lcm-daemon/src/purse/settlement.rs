@@ -17,7 +17,7 @@ pub trait Settlement: fmt::Debug + Send {
     /// Charges an amount.
     fn charge(&mut self, amount: u128);
 
-    /// Gives back an amount that was charged.
+    /// Gives back an amount that was charged, to this holder if not since this was opened.
     fn give_back(&mut self, amount: u128);
 
     /// Takes what the payer pays in.
@@ -60,16 +60,26 @@ impl fmt::Display for NotWhole {
 struct Sums {
     paid_in: u128,
     charged: u128,
+    /// What was given back beyond that: of what an earlier account of the same holder was charged.
+    over: u128,
 }
 
 impl Sums {
     fn balance(self) -> i128 {
         let signed = |sum| i128::try_from(sum).unwrap_or(i128::MAX);
-        signed(self.paid_in).saturating_sub(signed(self.charged))
+        let in_all = signed(self.paid_in.saturating_add(self.over));
+        in_all.saturating_sub(signed(self.charged))
     }
 
     fn room(self, beyond: u128) -> u128 {
-        self.paid_in.saturating_add(beyond).saturating_sub(self.charged)
+        let in_all = self.paid_in.saturating_add(self.over);
+        in_all.saturating_add(beyond).saturating_sub(self.charged)
+    }
+
+    fn give_back(&mut self, amount: u128) {
+        let part = amount.min(self.charged);
+        self.charged -= part;
+        self.over = self.over.saturating_add(amount - part);
     }
 }
 
@@ -102,7 +112,7 @@ impl Settlement for BookAccount {
     }
 
     fn give_back(&mut self, amount: u128) {
-        self.sums.charged = self.sums.charged.saturating_sub(amount);
+        self.sums.give_back(amount);
     }
 
     fn pay_in(&mut self, amount: u128) -> Result<(), NotWhole> {
@@ -161,7 +171,7 @@ impl Settlement for Tokens {
     }
 
     fn give_back(&mut self, amount: u128) {
-        self.sums.charged = self.sums.charged.saturating_sub(amount);
+        self.sums.give_back(amount);
     }
 
     fn pay_in(&mut self, amount: u128) -> Result<(), NotWhole> {
@@ -185,6 +195,7 @@ fn convert(sums: Sums, to: Backend) -> Result<Box<dyn Settlement>, NotWhole> {
     let mut new = to.open();
     new.pay_in(sums.paid_in)?;
     new.charge(sums.charged);
+    new.give_back(sums.over);
     Ok(new)
 }
 

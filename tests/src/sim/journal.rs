@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use lcm_daemon::engine::Now;
 use lcm_daemon::engine::show::AccountsView;
-use lcm_daemon::ledger::record::{Body, Stamp, Started};
-use lcm_daemon::ledger::replay::{Account, Replay};
+use lcm_daemon::ledger::record::{Body, Meter, Stamp, Started};
+use lcm_daemon::ledger::replay::{Account, GivenBack, Replay};
 
 /// How often the journal proves that all meters run, in milliseconds.
 const PROOF_MS: u64 = 1_000;
@@ -21,6 +21,8 @@ pub(super) struct Journal {
     before: BTreeMap<IpAddr, i128>,
     /// All records, where accounts are kept.
     bodies: Option<Vec<Body>>,
+    /// All postings, and which ones of this life they are; where accounts are kept.
+    postings: BTreeMap<u64, Option<(Meter, u64)>>,
 }
 
 fn stamp(now: Now) -> Stamp {
@@ -64,6 +66,7 @@ impl Journal {
             hold_ms: 0,
             stamp,
         }));
+        self.postings.values_mut().for_each(|piece| *piece = None);
     }
 
     pub(super) fn replay(&self) -> &Replay {
@@ -74,10 +77,26 @@ impl Journal {
     pub(super) fn take(&mut self, body: &Body) {
         let number = self.replay.last() + 1;
         let applied = self.replay.apply(number, body);
-        applied.unwrap_or_else(|fault| panic!("the journal is not sound: {fault}: {body:?}"));
+        let applied =
+            applied.unwrap_or_else(|fault| panic!("the journal is not sound: {fault}: {body:?}"));
         if let Some(bodies) = &mut self.bodies {
             bodies.push(body.clone());
+            for posting in applied.postings() {
+                let piece = Some((posting.meter, posting.from.at_ms));
+                self.postings.insert(posting.number, piece);
+            }
         }
+    }
+
+    /// All postings by their numbers; none where no accounts are kept.
+    pub(super) fn postings(&self) -> impl Iterator<Item = u64> + '_ {
+        self.postings.keys().copied()
+    }
+
+    /// To whom what is given back of a posting goes.
+    pub(super) fn given_back(&self, of: u64) -> GivenBack {
+        let known = self.replay.clone().given_back(of).expect("a posting");
+        GivenBack { piece: self.postings.get(&of).copied().flatten(), ..known }
     }
 
     /// Proves what runs, about every second.

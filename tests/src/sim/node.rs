@@ -15,7 +15,7 @@ use lcm_daemon::engine::{
 };
 use lcm_daemon::kernel::Interface;
 use lcm_daemon::ledger::record::{Body, Neighbour};
-use lcm_daemon::ledger::replay::Replay;
+use lcm_daemon::ledger::replay::{GivenBack, Replay};
 use lcm_daemon::tariff::{Bucket, Class, Most, Refunds, Tariff};
 
 use rsvp_wire::digest::Algorithm;
@@ -354,6 +354,16 @@ impl Node {
     /// The books that follow from the records of this life; of all lives where accounts are kept.
     pub fn replay(&self) -> &Replay {
         self.journal.replay()
+    }
+
+    /// All postings of the journal by their numbers; none where no accounts are kept.
+    pub fn postings(&self) -> Vec<u64> {
+        self.journal.postings().collect()
+    }
+
+    /// To whom what is given back of a posting goes, as who looked it up in the journal knows.
+    pub fn given_back(&self, of: u64) -> GivenBack {
+        self.journal.given_back(of)
     }
 
     /// All that the journal holds of all lives, in its order; nothing where no accounts are kept.

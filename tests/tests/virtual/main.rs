@@ -10,6 +10,7 @@
 
 mod accounts;
 mod audit;
+mod balances;
 mod border;
 mod choice;
 mod contracts;
@@ -27,7 +28,6 @@ mod identities;
 mod input;
 mod integrity;
 mod limits;
-
 mod multihomed;
 mod networks;
 mod notes;

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use charging_model::flow::{Broken, Contra, Outage};
-use charging_model::{Amount, BranchKey, Entry, Grant, Refunded, Span};
+use charging_model::{Amount, BranchKey, Grant, Refunded, Span};
 use rsvp_wire::charging::{Refund, RefundPolicy, Terms};
 use rsvp_wire::iana::{error_code, policy};
 use rsvp_wire::object::{ErrorFlags, ErrorSpec, Session};
@@ -51,14 +51,22 @@ fn give_back(core: &mut Core, now: Now, flow: u64, phop: Option<Neighbour>, cont
     let internal = core.is_internal(who);
     let ours = entry.is_metered_here();
     bump(&mut core.counters.refunds, if ours { "given" } else { "received" });
-    let signed = if ours { *amount } else { Amount(-amount.0) };
-    core.books.give_back((who.address, internal), signed.0);
+    let amount = amount.0.unsigned_abs();
+    let given = core.returns.granted(&meter, amount);
+    let signed = i128::try_from(given.amount).unwrap_or(i128::MAX);
+    core.books.give_back((who.address, internal), if ours { signed } else { -signed });
     if internal || flow == 0 {
         return;
     }
-    let amount = amount.0.unsigned_abs();
-    if matches!(entry, Entry::ReceiverPaymentFrom(_)) {
-        core.purses.refund(now, meter, account.as_ref(), amount);
+    if ours {
+        for (part, place) in given.parts {
+            if let Some(place) = place {
+                core.purses.refund_at(now, place, part);
+            }
+        }
+        if given.rest > 0 {
+            core.purses.refund(now, meter, account.as_ref(), given.rest);
+        }
     }
     let (at_ms, ms, why) = (now.at.as_millis(), time.0, interruption(*why));
     core.outbox.record(Body::Refund(record::Refund { at_ms, meter, ms, amount, why }));

@@ -27,13 +27,24 @@ pub(super) fn take(core: &mut Core, now: Now, psb: &mut Psb) {
     let (number, phop) = (psb.number, psb.previous());
     let border = Border::of(core.charging.as_ref(), psb);
     let Some(flow) = psb.flow.as_mut() else { return };
+    let kept = flow.refunds_kept();
     for turn in flow.take_turns(clock(now).now) {
         let body = of_turn(number, phop, &turn);
         let with = body.as_ref().and_then(neighbour_of);
         if let Some(body) = body.filter(|_| !with.is_some_and(|with| core.is_internal(with))) {
             match &body {
-                Body::Runs(runs) => core.purses.turned(now, runs, (core.in_hand, psb.sender)),
-                Body::Gap(gap) => core.purses.billed(now, gap, core.in_hand),
+                Body::Runs(runs) => {
+                    core.purses.turned(now, runs, (core.in_hand, psb.sender));
+                    if let Some(kept) = kept {
+                        core.returns.turned(runs, core.purses.place_of(&runs.meter), kept);
+                    }
+                }
+                Body::Gap(gap) => {
+                    let place = core.purses.billed(now, gap, core.in_hand);
+                    if kept.is_some() {
+                        core.returns.billed(gap, place);
+                    }
+                }
                 _ => {}
             }
             core.outbox.record(body);
@@ -72,6 +83,7 @@ impl Engine {
 
     /// Writes down all that stands, for books that begin anew.
     pub fn declare(&mut self, now: Now) {
+        self.core.returns.forget_all();
         for slot in self.sessions.slots() {
             self.with_session(slot, |core, session| {
                 let name = session.session;
@@ -124,13 +136,16 @@ fn declare(core: &mut Core, now: Now, session: Session, psb: &mut Psb) {
             instance: of(|said| said.instance),
         }));
     }
-    for (entry, rate) in flow.told() {
+    for (entry, rate) in flow.told().collect::<Vec<_>>() {
         let meter = meter(number, phop, entry);
         let Some(meter) = meter.filter(|meter| !core.is_internal(meter.neighbour)) else {
             continue;
         };
-        let cause = Cause::Terms;
-        core.outbox.record(Body::Runs(record::Runs { at_ms, meter, rate: rate.0, cause }));
+        let runs = record::Runs { at_ms, meter, rate: rate.0, cause: Cause::Terms };
+        if let Some(kept) = flow.refunds_kept() {
+            core.returns.turned(&runs, core.purses.place_of(&meter), kept);
+        }
+        core.outbox.record(Body::Runs(runs));
     }
 }
 

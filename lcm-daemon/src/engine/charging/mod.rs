@@ -19,6 +19,7 @@ mod pricing;
 mod purses;
 mod repeat;
 mod report;
+mod returns;
 mod serials;
 mod unwritten;
 mod upstream;
@@ -42,6 +43,7 @@ pub(crate) use pricing::Priced;
 pub(crate) use purses::{Account as PurseAccount, Denied, Purses, User};
 pub(crate) use repeat::{Again, announced_again, paid_again, was_announced};
 pub(crate) use report::report;
+pub(crate) use returns::Returns;
 pub(crate) use unwritten::Unwritten;
 pub(crate) use upstream::{
     Admission, LocalDue, Payments, approved_until, due_of, is_paid, is_unpaid, new_flow,

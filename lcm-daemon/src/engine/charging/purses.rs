@@ -360,10 +360,16 @@ impl Purses {
         }
     }
 
-    /// A gap was billed to a session. Who pays for a sender uses the account only while that runs.
-    pub(crate) fn billed(&mut self, now: Now, gap: &Gap, slot: usize) {
+    /// The account that a meter spends of, by its last turn.
+    pub(crate) fn place_of(&self, meter: &Meter) -> Option<usize> {
+        self.users.get(meter).and_then(|user| user.place)
+    }
+
+    /// A gap was billed to a session; the account that pays it. Who pays for a sender uses the account
+    /// only while that runs.
+    pub(super) fn billed(&mut self, now: Now, gap: &Gap, slot: usize) -> Option<usize> {
         if !self.is_on() || !is_ours(gap.meter.payment) {
-            return;
+            return None;
         }
         if self.users.get(&gap.meter).is_some_and(|user| user.rate == 0) {
             self.settle_place(now, gap.meter);
@@ -372,13 +378,14 @@ impl Purses {
             Some(user) => user.place,
             None => self.spends_of(gap.meter.neighbour.address, None),
         };
-        let Some(place) = place else { return };
+        let place = place?;
         let amount = u128::from(gap.rate) * u128::from(gap.to_ms.saturating_sub(gap.from_ms));
         if let Some(account) = self.accounts.get_mut(place) {
             account.purse.roll(ms(now), unix(now));
             account.purse.bill(slot, amount);
             self.rearm(now, place);
         }
+        Some(place)
     }
 
     /// A part of what a holder was charged is given back: there is more to spend at once.
@@ -389,10 +396,15 @@ impl Purses {
 
     /// A part of what a meter came to is given back: to the account that it spends of, or spent of.
     pub(crate) fn refund(&mut self, now: Now, meter: Meter, named: Option<&Named>, amount: u128) {
-        let user = self.users.get(&meter).and_then(|user| user.place);
+        let user = self.place_of(&meter);
         let Some(place) = user.or_else(|| self.resolve(meter.neighbour.address, named)) else {
             return;
         };
+        self.refund_at(now, place, amount);
+    }
+
+    /// A part of what was charged to an account is given back.
+    pub(super) fn refund_at(&mut self, now: Now, place: usize, amount: u128) {
         self.change(now, place, |account| account.purse.refund(amount));
     }
 

@@ -659,4 +659,5 @@ pub(crate) fn settle(core: &mut Core, now: Now, session: Session, psb: &mut Psb)
         release(core, now, session, psb, key);
     }
     core.purses.forget_sender(core.in_hand, psb.sender);
+    core.returns.forget(psb.number);
 }

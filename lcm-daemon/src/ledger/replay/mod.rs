@@ -623,6 +623,18 @@ impl Replay {
         self.purses.iter()
     }
 
+    /// What was given back to holders beyond what they were charged since their account was opened:
+    /// a summary keeps it apart from the books.
+    #[must_use]
+    pub fn over(&self) -> Vec<(Holder, u128)> {
+        self.purses.over()
+    }
+
+    /// Takes what a summary kept apart.
+    pub fn set_over(&mut self, over: Vec<(Holder, u128)>) {
+        self.purses.set_over(over);
+    }
+
     /// The holder whose account a posting was charged to, if there is one.
     #[must_use]
     pub fn holder(&self, posting: &Posting) -> Option<&Holder> {
@@ -673,7 +685,7 @@ impl Replay {
         let neighbour = paid.or_else(|| theirs(credit)).ok_or(Wrong::NoSuchPosting { of })?;
         let payer = self.accounts.get(debit);
         let holder = payer.and_then(|payer| self.purses.payer(payer, of)).cloned();
-        Ok(GivenBack { neighbour, to_them: paid.is_some(), holder, left })
+        Ok(GivenBack { neighbour, to_them: paid.is_some(), holder, left, piece: None })
     }
 
     /// The first posting that is not final at an instant, by what `later` knows: these books

@@ -48,6 +48,17 @@ pub struct GivenBack {
     pub holder: Option<Holder>,
     /// What is left of the posting, in ledger units.
     pub left: u128,
+    /// Which one it is, if it was metered since the last start: its meter, and when it began.
+    pub piece: Option<(Meter, u64)>,
+}
+
+impl GivenBack {
+    /// Notes a posting, if it is the one that record `of` opened.
+    pub fn seen(piece: &mut Option<(Meter, u64)>, of: u64, posting: &Posting) {
+        if posting.number == of {
+            *piece = Some((posting.meter, posting.from.at_ms));
+        }
+    }
 }
 
 /// Whether a posting is there to stay.
@@ -112,8 +123,9 @@ impl Kept {
 /// All postings since the books' beginning.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Postings {
+    /// In the order in which they came to their end.
     kept: Vec<Kept>,
-    /// How many of them are in the order of their numbers.
+    /// None; summaries have a place for it.
     sorted: usize,
     tenures: Vec<Tenure>,
     /// Boot of each run, and how long what ended in it is held.
@@ -124,6 +136,9 @@ pub(super) struct Postings {
     /// What of it was by hand, and no grant gave back since: it is given back once.
     #[serde(skip)]
     by_hand: BTreeMap<u64, u128>,
+    /// Their places by number, made when one is looked for.
+    #[serde(skip)]
+    by_number: Vec<u32>,
     /// The last end of a period.
     period: Option<(u64, Moment)>,
 }
@@ -162,10 +177,6 @@ impl Postings {
     pub(super) fn keep(&mut self, posting: &Posting) {
         let Posting { number, rate, from, to, debit, credit, tenure, .. } = *posting;
         let meter = self.digest(&posting.meter);
-        let in_order = self.kept.last().is_none_or(|last| last.number < number);
-        if in_order && self.sorted == self.kept.len() {
-            self.sorted += 1;
-        }
         let ms = to.at_ms.saturating_sub(from.at_ms);
         self.kept.push(Kept { number, rate, ms, sides: Sides { debit, credit }, tenure, meter });
     }
@@ -178,12 +189,16 @@ impl Postings {
     }
 
     fn find(&mut self, number: u64) -> Result<Kept, Wrong> {
-        if self.sorted < self.kept.len() {
-            self.kept.sort_unstable_by_key(|kept| kept.number);
-            self.sorted = self.kept.len();
+        let kept = &self.kept;
+        let number_of =
+            |place: &u32| kept.get(*place as usize).map_or(u64::MAX, |kept| kept.number);
+        if self.by_number.len() != kept.len() {
+            self.by_number = (0..u32::try_from(kept.len()).unwrap_or(u32::MAX)).collect();
+            self.by_number.sort_unstable_by_key(number_of);
         }
-        let place = self.kept.binary_search_by_key(&number, |kept| kept.number);
-        let kept = place.ok().and_then(|place| self.kept.get(place));
+        let place = self.by_number.binary_search_by_key(&number, number_of).ok();
+        let place = place.and_then(|place| self.by_number.get(place));
+        let kept = place.and_then(|place| kept.get(*place as usize));
         kept.copied().ok_or(Wrong::NoSuchPosting { of: number })
     }
 
@@ -342,7 +357,7 @@ impl Postings {
     /// [`keep_tenure`]: Self::keep_tenure
     pub(super) fn forget(&mut self) -> Former {
         self.kept = Vec::new();
-        self.sorted = 0;
+        self.by_number = Vec::new();
         self.returned.clear();
         self.by_hand.clear();
         self.disputed.clear();

@@ -38,6 +38,20 @@ impl Purses {
         self.all.iter()
     }
 
+    /// What was given back to holders beyond what they were charged since.
+    pub(super) fn over(&self) -> Vec<(Holder, u128)> {
+        let over = |(holder, known): (&Holder, &Standing)| (holder.clone(), known.kept.over);
+        self.all.iter().map(over).filter(|(_, over)| *over > 0).collect()
+    }
+
+    pub(super) fn set_over(&mut self, over: Vec<(Holder, u128)>) {
+        for (holder, over) in over {
+            if let Some(known) = self.all.get_mut(&holder) {
+                known.kept.over = over;
+            }
+        }
+    }
+
     /// Does what an operator ordered.
     pub(super) fn ordered(&mut self, number: u64, action: &Action) -> Result<(), Wrong> {
         match action {
@@ -106,7 +120,7 @@ impl Purses {
     pub(super) fn give_back(&mut self, payer: &Account, number: u64, amount: u128) {
         let Some(holder) = self.payer(payer, number).cloned() else { return };
         if let Some(standing) = self.all.get_mut(&holder) {
-            standing.kept.charged = standing.kept.charged.saturating_sub(amount);
+            standing.kept.give_back(amount);
         }
     }
 }
