@@ -1,5 +1,5 @@
 //! Every small conference, completely: all trees of up to four routers with at most two receivers
-//! a router, every style, every single join and leave.
+//! a router, every style, every single join and leave, by every strategy of a split.
 //!
 //! Two senders: one behind router 1, the root of the tree as it is written down, the other behind
 //! each router in turn, so that the tree is also walked with every other root, and a router has
@@ -16,6 +16,7 @@ mod storm;
 use charging_model::flow::Limits;
 use charging_model::tree::{Link, Tree};
 use charging_model::*;
+use common::sharing::Sharing;
 use common::{Net, SENDER, Will, link};
 use conference::Conference;
 
@@ -184,8 +185,31 @@ fn places(shape: &Shape, number: usize, style: Style, walk: Walk) -> Vec<usize> 
     }
 }
 
+/// By which strategies the nodes of a conference share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// The equal split.
+    Equal,
+    /// Each of the others in turn, as the conferences come: so each meets all shapes in some style.
+    Others,
+    /// All of them, one after the other.
+    All,
+}
+
+impl By {
+    fn of(self, number: u64) -> Vec<Sharing> {
+        use Sharing::{Equal, Incremental, Outside, Quantity, Receivers, Weights};
+        let others = [Receivers, Quantity, Incremental, Weights, Outside];
+        match self {
+            Self::Equal => vec![Equal],
+            Self::Others => vec![others[number as usize % others.len()]],
+            Self::All => [&[Equal], others.as_slice()].concat(),
+        }
+    }
+}
+
 /// Plays every conference of `routers` routers.
-fn play(routers: usize, walk: Walk) -> Count {
+fn play(routers: usize, walk: Walk, by: By) -> Count {
     let mut count = Count::default();
     for (number, shape) in shapes(routers).enumerate() {
         for style in [Style::Ff, Style::Se, Style::Wf] {
@@ -193,11 +217,15 @@ fn play(routers: usize, walk: Walk) -> Count {
                 for (index, ppm) in FRACTIONS.iter().enumerate() {
                     let other = FRACTIONS[(index + 1) % FRACTIONS.len()];
                     let trees = vec![shape.rooted_at(1, *ppm), shape.rooted_at(second, other)];
-                    let conference = Conference::new(trees, style != Style::Ff, Net::new);
-                    let mut case = Case { conference, style, steps: 0 };
-                    case.play(walk);
-                    count.conferences += 1;
-                    count.joins_and_leaves += case.steps;
+                    for sharing in by.of(count.conferences) {
+                        let net = |tree: &Tree| Net::shared(tree, FlowConfig::default(), sharing);
+                        let shares = style != Style::Ff;
+                        let conference = Conference::new(trees.clone(), shares, net);
+                        let mut case = Case { conference, style, steps: 0 };
+                        case.play(walk);
+                        count.conferences += 1;
+                        count.joins_and_leaves += case.steps;
+                    }
                 }
             }
         }
@@ -206,8 +234,8 @@ fn play(routers: usize, walk: Walk) -> Count {
 }
 
 /// Plays all conferences of these numbers of routers, which are as many as expected.
-fn play_all(walk: Walk, expected: &[(usize, Count)]) {
-    let played: Vec<_> = expected.iter().map(|(routers, _)| play(*routers, walk)).collect();
+fn play_all((walk, by): (Walk, By), expected: &[(usize, Count)]) {
+    let played: Vec<_> = expected.iter().map(|(routers, _)| play(*routers, walk, by)).collect();
     let expected: Vec<_> = expected.iter().map(|(_, count)| *count).collect();
     assert_eq!(played, expected);
 }
@@ -218,13 +246,19 @@ const fn count(conferences: u64, joins_and_leaves: u64) -> Count {
 
 #[test]
 fn r060_r061_every_conference_of_four_routers() {
-    play_all(Walk::InTurn, &[(4, count(5_136, 43_776))]);
+    play_all((Walk::InTurn, By::Equal), &[(4, count(5_136, 43_776))]);
+}
+
+#[test]
+fn r020_r060_every_conference_of_four_routers_by_another_strategy_each() {
+    play_all((Walk::InTurn, By::Others), &[(4, count(5_136, 43_776))]);
 }
 
 #[test]
 fn r060_r061_every_join_and_leave_of_every_conference_of_up_to_three_routers() {
-    play_all(Walk::Everywhere, &[(1, count(24, 120)), (2, count(144, 2720))]);
-    play_all(Walk::InTurn, &[(3, count(600, 3_816))]);
+    let small = [(1, count(6 * 24, 6 * 120)), (2, count(6 * 144, 6 * 2720))];
+    play_all((Walk::Everywhere, By::All), &small);
+    play_all((Walk::InTurn, By::All), &[(3, count(6 * 600, 6 * 3_816))]);
 }
 
 /// Minutes in an optimised build: `cargo test --release -p charging-model --test exhaustive --
@@ -232,5 +266,8 @@ fn r060_r061_every_join_and_leave_of_every_conference_of_up_to_three_routers() {
 #[test]
 #[ignore = "plays every membership of every conference of three and four routers"]
 fn r060_r061_every_membership_of_every_conference_of_up_to_four_routers() {
-    play_all(Walk::Everywhere, &[(3, count(1_080, 75_640)), (4, count(10_464, 2_551_920))]);
+    for by in [By::Equal, By::Others] {
+        let all = [(3, count(1_080, 75_640)), (4, count(10_464, 2_551_920))];
+        play_all((Walk::Everywhere, by), &all);
+    }
 }

@@ -9,6 +9,7 @@ use charging_model::tree::{Solution, Tree};
 use charging_model::*;
 use proptest::prelude::*;
 
+use crate::common::sharing::Sharing;
 use crate::common::{Net, SENDER, Will, key, link, local_key};
 
 /// Routers 1..=routers, then receivers, each behind one router for all senders; node 0 of a tree
@@ -259,7 +260,13 @@ impl<N: Runs> Conference<N> {
             .trees
             .iter()
             .enumerate()
-            .map(|(s, tree)| tree.solve_for(|node| reserves(s, node)).unwrap())
+            .map(|(s, tree)| {
+                let (net, mut tree) = (self.senders[s].net(), tree.clone());
+                if net.sharing != Sharing::Equal {
+                    net.sharing.weigh(net, &mut tree);
+                }
+                tree.solve_for(|node| reserves(s, node)).unwrap()
+            })
             .collect();
         let expected = if self.shares { shared(&self.trees, reserves) } else { self.trees.clone() };
         let mut earned = vec![0_i128; self.trees[0].links.len() + 1];

@@ -1,14 +1,80 @@
 //! One flow by itself, and what is said to it.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use charging_model::split::{ByQuantity, ByReceivers, Expecting, Incremental, OperatorWeights};
 use charging_model::*;
 
 pub(crate) const UNIX: u32 = 1_750_000_000;
 /// H of a refresh period of 30 s.
 pub(crate) const H: u64 = 47_000;
+
+thread_local! {
+    /// How flows share whose configuration says nothing of it.
+    static POLICY: RefCell<Arc<dyn SplitPolicy>> = RefCell::new(Arc::new(EqualNextHop));
+}
+
+/// Two parts more for each interface with a lower number: a strategy of nobody but this test.
+#[derive(Debug)]
+struct Outside;
+
+impl SplitPolicy for Outside {
+    fn weights(&self, branches: &[BranchFacts], weights: &mut Vec<u64>) {
+        weights.extend(branches.iter().map(|b| u64::from(9_u32.saturating_sub(2 * b.key.group))));
+    }
+}
+
+/// Strategies by which branches weigh the same that reserve the same for the same number.
+fn alike() -> Vec<Arc<dyn SplitPolicy>> {
+    let weights = OperatorWeights { otherwise: 4, ..OperatorWeights::default() };
+    let nobody = Expecting { members: 0, by: Arc::new(ByReceivers) };
+    vec![
+        Arc::new(EqualNextHop),
+        Arc::new(ByReceivers),
+        Arc::new(ByQuantity),
+        Arc::new(weights),
+        Arc::new(nobody),
+    ]
+}
+
+/// Those by which they do not.
+fn unlike() -> Vec<Arc<dyn SplitPolicy>> {
+    let weights = OperatorWeights {
+        by_hop: BTreeMap::from([(key(1).hop, 3)]),
+        joining: BTreeMap::from([(1, 3)]),
+        otherwise: 1,
+    };
+    vec![Arc::new(Incremental), Arc::new(weights), Arc::new(Outside)]
+}
+
+#[allow(clippy::disallowed_macros, reason = "shown where the test fails")]
+fn play(policies: Vec<Arc<dyn SplitPolicy>>, mut test: impl FnMut()) {
+    for policy in policies {
+        println!("by {policy:?}");
+        POLICY.set(policy);
+        test();
+    }
+    POLICY.set(Arc::new(EqualNextHop));
+}
+
+/// Plays a test by each strategy.
+pub(crate) fn by_all(test: impl FnMut()) {
+    play([alike(), unlike()].concat(), test);
+}
+
+/// Plays a test whose amounts are those of two branches that weigh the same.
+pub(crate) fn by_those_alike(test: impl FnMut()) {
+    play(alike(), test);
+}
+
+/// The defaults, and the strategy that is being played.
+pub(crate) fn config() -> FlowConfig {
+    FlowConfig { policy: POLICY.with_borrow(Arc::clone), ..FlowConfig::default() }
+}
 
 pub(crate) fn at(ms: u64) -> Clock {
     Clock { now: Millis(ms), unix_s: UNIX + (ms / 1000) as u32 }
@@ -64,7 +130,7 @@ pub(crate) fn flow_with(config: FlowConfig, said: &Announcement, prices: &[(u32,
 
 /// C_j = 100, r as given, L = 60 on interface 1 and 40 on interface 2.
 pub(crate) fn flow(ppm: u32) -> Flow {
-    flow_with(FlowConfig::default(), &dcpe(100, ppm, UNIX), &[(1, 60), (2, 40)])
+    flow_with(config(), &dcpe(100, ppm, UNIX), &[(1, 60), (2, 40)])
 }
 
 pub(crate) fn new() -> Verdict {
