@@ -25,7 +25,7 @@ use crate::control::server::Call;
 use crate::control::{convert, orders};
 use crate::engine::{AlarmKind, Engine, Handle, Instant, Now, Output, PriceChange};
 use crate::io::clock::Sleep;
-use crate::io::{Kernel, Monitor, RawSocket, RecvBatch, SocketSettings, clock, watch};
+use crate::io::{Monitor, RawSocket, RecvBatch, RouteCache, SocketSettings, clock, watch};
 use crate::kernel::{KernelNews, Route};
 use crate::ledger::record::Actor;
 use crate::page::Page;
@@ -42,7 +42,7 @@ pub(crate) struct Node {
     socket: AsyncFd<RawSocket>,
     ip6: Option<Ip6>,
     monitor: AsyncFd<Monitor>,
-    kernel: Kernel,
+    routes: RouteCache,
     batch: RecvBatch,
     /// First message of the queue that was not sent yet, while the socket is full.
     unsent: Option<usize>,
@@ -90,7 +90,7 @@ impl Node {
             socket: watch(socket)?,
             ip6,
             monitor: watch(monitor)?,
-            kernel: Kernel::open()?,
+            routes: RouteCache::open()?,
             batch: RecvBatch::new(),
             unsent: None,
             listeners: HashMap::new(),
@@ -208,6 +208,7 @@ impl Node {
         let now = now();
         for item in news {
             tracing::debug!(?item, "kernel news");
+            self.routes.news(&item);
             self.engine.handle_news(now, item);
         }
         open_proxies(&mut self.engine, now);
@@ -219,7 +220,7 @@ impl Node {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Route(key) => {
-                    let route = self.kernel.route(&key).unwrap_or_else(|error| {
+                    let route = self.routes.route(&key).unwrap_or_else(|error| {
                         tracing::warn!(%error, ?key, "route look-up failed; taken as unreachable");
                         Route::Unreachable
                     });

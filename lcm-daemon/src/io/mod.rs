@@ -11,6 +11,7 @@
 //! | [`ip6`] | RSVP over IPv6: what is for this node, and what is in transit |
 //! | [`ipv4`], `cmsg`, `options` | the IPv4 header, control messages, socket options |
 //! | [`netlink`], [`monitor`] | questions to the kernel's tables, and news from them |
+//! | [`route_cache`] | one question for all destinations that no route tells apart |
 //! | `rtnetlink`, `interface_table` | the codec of rtnetlink and what both of them know of links |
 //! | [`mroute`], [`mroute6`] | the multicast routing sockets, for networks without a multicast routing daemon |
 //! | [`ready`] | waiting within tokio |
@@ -30,6 +31,7 @@ mod options;
 pub mod raw_socket;
 pub mod ready;
 pub mod receive;
+pub mod route_cache;
 mod rtnetlink;
 pub mod transmit;
 
@@ -44,4 +46,5 @@ pub use netlink::Kernel;
 pub use raw_socket::{RawSocket, SocketSettings};
 pub use ready::watch;
 pub use receive::{RecvBatch, SkipCounters};
+pub use route_cache::RouteCache;
 pub use transmit::{SendFailure, SendReport};

@@ -199,8 +199,6 @@ fn route_news(entry: &RouteEntry) -> Option<KernelNews> {
         FAMILY_IPMR | FAMILY_IP6MR => {
             Some(KernelNews::MulticastRoute { source: entry.source?, group: entry.destination? })
         }
-        // They come and go with the addresses, and no flow of ours follows them.
-        _ if matches!(entry.kind, libc::RTN_BROADCAST | libc::RTN_ANYCAST) => None,
         _ => Some(KernelNews::UnicastRoutes { prefix: prefix(entry) }),
     }
 }

@@ -171,6 +171,52 @@ impl Kernel {
         Ok(Route::Multicast { incoming, outgoing })
     }
 
+    /// Shows the destination of every unicast route, in all tables; copies that the kernel made for
+    /// one destination are none.
+    pub(super) fn route_prefixes(
+        &mut self,
+        see: &mut dyn FnMut(IpAddr, u8),
+    ) -> io::Result<Outcome> {
+        self.prefixes(Request::dump_routes, see)
+    }
+
+    /// Shows the destination of every rule that has one. Rules begin as routes do: family, length
+    /// of the destination, and the destination as attribute 1 (linux/fib_rules.h).
+    pub(super) fn rule_prefixes(&mut self, see: &mut dyn FnMut(IpAddr, u8)) -> io::Result<Outcome> {
+        self.prefixes(Request::dump_rules, see)
+    }
+
+    fn prefixes(
+        &mut self,
+        dump: impl Fn(u32, u8) -> Request,
+        see: &mut dyn FnMut(IpAddr, u8),
+    ) -> io::Result<Outcome> {
+        let mut outcome = Outcome::Whole;
+        for family in [FAMILY_IPV4, FAMILY_IPV6] {
+            let asked = self.ask(
+                |sequence| dump(sequence, family),
+                |message| {
+                    let entry = RouteEntry::read(message.body).filter(|entry| !entry.transient);
+                    if let Some((network, length)) = entry.as_ref().and_then(prefix) {
+                        see(network, length);
+                    }
+                },
+            );
+            match asked {
+                Ok(Outcome::Whole) => {}
+                Ok(Outcome::Torn) => outcome = Outcome::Torn,
+                // A kernel without IPv6, or without rules.
+                Err(error)
+                    if matches!(
+                        error.raw_os_error(),
+                        Some(libc::EOPNOTSUPP | libc::EAFNOSUPPORT)
+                    ) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(outcome)
+    }
+
     /// Asks for one route; `None` if there is none.
     fn lookup(&mut self, request: impl Fn(u32) -> Request) -> io::Result<Option<RouteEntry>> {
         let mut entry = None;

@@ -151,6 +151,24 @@ impl Request {
         Request::new(libc::RTM_GETADDR, libc::NLM_F_DUMP, sequence, &[0; ADDRESS_HEADER])
     }
 
+    /// A dump of all routes of `family`, in all tables.
+    pub(super) fn dump_routes(sequence: u32, family: u8) -> Request {
+        Request::dump_family(libc::RTM_GETROUTE, sequence, family)
+    }
+
+    /// A dump of the rules by which `family` chooses a table.
+    pub(super) fn dump_rules(sequence: u32, family: u8) -> Request {
+        Request::dump_family(libc::RTM_GETRULE, sequence, family)
+    }
+
+    fn dump_family(kind: u16, sequence: u32, family: u8) -> Request {
+        let mut header = [0; ROUTE_HEADER];
+        if let Some(field) = header.first_mut() {
+            *field = family;
+        }
+        Request::new(kind, libc::NLM_F_DUMP, sequence, &header)
+    }
+
     /// A route lookup in the tables of `family` towards one address, from one if it is given.
     pub(super) fn get_route(
         sequence: u32,

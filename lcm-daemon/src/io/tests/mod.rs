@@ -1,5 +1,6 @@
 //! Tests on the real kernel, in namespaces that they make themselves.
 
+mod cached_routes;
 mod delivery;
 mod multicast;
 mod netns;

@@ -203,7 +203,7 @@ pub(super) enum To<'t> {
     Kind(u8),
 }
 
-fn route_order(kind: u16, flags: i32, prefix: &str, to: &To<'_>) {
+fn route_order(kind: u16, flags: i32, table: u8, prefix: &str, to: &To<'_>) {
     let (address, bits) = split(prefix);
     let (route_kind, attribute) = match to {
         To::Via(gateway) => {
@@ -218,7 +218,7 @@ fn route_order(kind: u16, flags: i32, prefix: &str, to: &To<'_>) {
         }
         To::Kind(kind) => (*kind, None),
     };
-    let (table, protocol) = (libc::RT_TABLE_MAIN, libc::RTPROT_STATIC);
+    let protocol = libc::RTPROT_STATIC;
     let scope = if matches!(to, To::Dev(_)) { libc::RT_SCOPE_LINK } else { 0 };
     let header = [family(&address), bits, 0, 0, table, protocol, scope, route_kind, 0, 0, 0, 0];
     let mut attributes = vec![(libc::RTA_DST, octets(&address))];
@@ -241,10 +241,34 @@ fn next_hop(gateway: &IpAddr) -> Vec<u8> {
 
 /// Adds a route.
 pub(super) fn add_route(prefix: &str, to: &To<'_>) {
-    route_order(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, prefix, to);
+    add_route_to(libc::RT_TABLE_MAIN, prefix, to);
+}
+
+/// Adds a route to one of the tables.
+pub(super) fn add_route_to(table: u8, prefix: &str, to: &To<'_>) {
+    route_order(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, table, prefix, to);
+}
+
+/// Makes a table the first to be asked about destinations within a prefix.
+pub(super) fn add_rule(prefix: &str, table: u8) {
+    rule_order(libc::RTM_NEWRULE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, prefix, table);
+}
+
+/// Takes back what [`add_rule`] did.
+pub(super) fn delete_rule(prefix: &str, table: u8) {
+    rule_order(libc::RTM_DELRULE, 0, prefix, table);
+}
+
+/// `struct fib_rule_hdr` and `FRA_DST` of linux/fib_rules.h.
+fn rule_order(kind: u16, flags: i32, prefix: &str, table: u8) {
+    const FR_ACT_TO_TBL: u8 = 1;
+    const FRA_DST: u16 = 1;
+    let (address, bits) = split(prefix);
+    let header = [family(&address), bits, 0, 0, table, 0, 0, FR_ACT_TO_TBL, 0, 0, 0, 0];
+    order(kind, flags, &header, &[(FRA_DST, octets(&address))]).unwrap();
 }
 
 /// Deletes a route.
 pub(super) fn delete_route(prefix: &str, to: &To<'_>) {
-    route_order(libc::RTM_DELROUTE, 0, prefix, to);
+    route_order(libc::RTM_DELROUTE, 0, libc::RT_TABLE_MAIN, prefix, to);
 }
