@@ -259,7 +259,7 @@ fn r085_where_the_sender_is_refused_its_side_pays_nothing_more_below() {
     let _ = flow.take_changes();
     assert!(flow.on_sender_refused(at(1), 1));
     assert!(!flow.on_sender_refused(at(2), 1), "it pays nothing there already");
-    assert_eq!(flow.take_changes().groups, [1]);
+    assert_eq!(flow.take_changes().groups[..], [1]);
     let (cut, whole) = (flow.quote(1).unwrap(), flow.quote(2).unwrap());
     // S_j = 30 of C_j = 100: half of it goes on with each half of C_j.
     assert_eq!((cut.fraction, cut.sponsored, cut.total), (Ppm::ZERO, Rate(15), Rate(110)));

@@ -41,7 +41,7 @@ fn t4_a_larger_reservation_is_quoted_before_it_is_installed_or_billed() {
         panic!("{verdict:?}")
     };
     assert!(flow.unpaid(key(1)));
-    assert_eq!(flow.take_changes().groups, [1], "the larger one is quoted at once");
+    assert_eq!(flow.take_changes().groups[..], [1], "the larger one is quoted at once");
     let quote = flow.quote(1).unwrap();
     assert_eq!((quote.total, quote.quantity), (Rate(150), 2_000));
     assert_eq!(flow.branch(key(1)).unwrap().receiver_payment, Rate(130));

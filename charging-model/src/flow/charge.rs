@@ -1,5 +1,7 @@
 //! What each branch of a set is charged under one claim.
 
+use smallvec::SmallVec;
+
 use super::branch::Group;
 use super::messages::Limits;
 use crate::equations::{sponsored, total_charge};
@@ -82,14 +84,17 @@ impl Charge {
     }
 }
 
+/// Few branches are the rule, so what is worked out for each of them stands on the stack.
+pub(super) type Few<T> = SmallVec<[T; 2]>;
+
 /// Charges each of `members`, which stand in the order of their keys. The carried parts, with what
 /// this hop carries for those who are not there yet, sum to C_j, the local parts to the L of every interface that occurs, the shares to S_j.
 pub(super) fn charges(
     terms: &Terms,
     members: &[Member],
     policy: &dyn SplitPolicy,
-) -> Result<Vec<Target>, Overflow> {
-    let mut out = Vec::with_capacity(members.len());
+) -> Result<Few<Target>, Overflow> {
+    let mut out = Few::with_capacity(members.len());
     let parts = carried_parts(terms, members, policy).into_iter();
     for (carried, local) in parts.zip(locals(members, policy)) {
         let total = total_charge(carried, local)?;
@@ -112,7 +117,7 @@ pub(super) fn charges(
 }
 
 /// c_{j,k}: parts of C_j.
-fn carried_parts(terms: &Terms, members: &[Member], policy: &dyn SplitPolicy) -> Vec<Rate> {
+fn carried_parts(terms: &Terms, members: &[Member], policy: &dyn SplitPolicy) -> Few<Rate> {
     let (total, count) = (terms.claim.total.0, members.len());
     if policy.is_equal() {
         return equal_parts(total, count).map(Rate).collect();
@@ -159,8 +164,8 @@ pub(super) fn stood_in_for(terms: &Terms, members: &[Member], policy: &dyn Split
 
 /// The L of each interface, which is that of the dearest reservation on it, divided among its
 /// branches: a lone next hop has it all.
-fn locals(members: &[Member], policy: &dyn SplitPolicy) -> Vec<Rate> {
-    let mut all = Vec::with_capacity(members.len());
+fn locals(members: &[Member], policy: &dyn SplitPolicy) -> Few<Rate> {
+    let mut all = Few::with_capacity(members.len());
     let mut shares = Vec::new();
     for run in members.chunk_by(|a, b| a.facts.key.group == b.facts.key.group) {
         let price = run.iter().map(|m| m.price.0).max().unwrap_or(0);

@@ -82,6 +82,11 @@ impl Content {
 pub(super) struct Extra(Option<Box<Content>>);
 
 impl Extra {
+    /// Whether there is nothing out of the ordinary.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     fn content(&mut self) -> &mut Content {
         self.0.get_or_insert_default()
     }

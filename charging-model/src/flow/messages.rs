@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::money::{Amount, Overflow, Ppm, Rate};
 use crate::split::{BranchKey, EqualNextHop, Flowspec, SplitPolicy};
 use crate::time::{Millis, Span};
@@ -406,7 +408,7 @@ pub struct Finding {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Interfaces whose quotes changed: an immediate PATH on each.
-    pub groups: Vec<u32>,
+    pub groups: SmallVec<[u32; 2]>,
     /// Our payment changed (or begins): an immediate RESV.
     pub payment: bool,
     /// Only A, B, sender_payment or the epoch echo changed: a RESV within 500 ms (T19).

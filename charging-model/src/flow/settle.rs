@@ -6,7 +6,7 @@
 
 use super::asked::Asked;
 use super::branch::{Branch, Group, NEVER, Status, Sums};
-use super::charge::{Charge, Claim, Member, Target, charges, stood_in_for};
+use super::charge::{Charge, Claim, Few, Member, Target, charges, stood_in_for};
 use super::downstream::Downstream;
 use super::{Flow, equal_or_newer};
 use crate::equations::{sender_payment, sender_take};
@@ -27,7 +27,7 @@ pub(super) enum Why {
 }
 
 /// What the present branches are charged, in their order.
-type Targets = Vec<Target>;
+type Targets = Few<Target>;
 
 impl Flow {
     /// Brings quotes, agreements and meters in line with the state. The bounds of the state were
@@ -89,7 +89,7 @@ impl Flow {
         b.member(self.group(b.key.group), self.extra.flowspec(b.key))
     }
 
-    pub(super) fn members(&self) -> Vec<Member> {
+    pub(super) fn members(&self) -> Few<Member> {
         let none_active = !self.branches.iter().any(|b| b.status == Status::Active);
         let counts = |b: &&Branch| {
             b.status == Status::Active || (none_active && b.status == Status::Pending)
@@ -103,7 +103,7 @@ impl Flow {
         let members = self.members();
         let terms = down.terms(claim, self.config.origin);
         let mut shared = charges(&terms, &members, &*self.config.policy)?.into_iter();
-        let mut targets = Vec::with_capacity(self.branches.len());
+        let mut targets = Few::with_capacity(self.branches.len());
         for b in &self.branches {
             let counted = if self.counts(b) { shared.next() } else { None };
             targets.push(match counted {
@@ -152,7 +152,7 @@ impl Flow {
     /// Renews all quotes under the newest claim, with a new epoch where one differs, and lets a
     /// deadline run for each branch that no longer covers its quote.
     fn requote(&mut self, clock: Clock, why: Why) -> Result<Targets, Overflow> {
-        let Some(down) = &self.down else { return Ok(Vec::new()) };
+        let Some(down) = &self.down else { return Ok(Few::new()) };
         let quotes = self.targets(down, down.newest())?;
         let joins = self.join_charges(down)?;
         let force = why == Why::AllQuotes;
@@ -221,13 +221,13 @@ impl Flow {
     }
 
     /// The join charges of the interfaces that have no installed branch, in their order.
-    fn join_charges(&self, down: &Downstream) -> Result<Vec<Option<Target>>, Overflow> {
+    fn join_charges(&self, down: &Downstream) -> Result<Few<Option<Target>>, Overflow> {
         let idle = |group: &Group| !self.has_branch(group.id);
         if !self.groups.iter().any(idle) {
-            return Ok(vec![None; self.groups.len()]);
+            return Ok(Few::from_elem(None, self.groups.len()));
         }
         let members = self.members();
-        let mut joins = Vec::with_capacity(self.groups.len());
+        let mut joins = Few::with_capacity(self.groups.len());
         for group in &self.groups {
             joins.push(if !idle(group) {
                 None
@@ -380,9 +380,9 @@ impl Flow {
 }
 
 /// The members with one more in its place, and that place.
-fn joined(members: &[Member], joiner: Member) -> (usize, Vec<Member>) {
+fn joined(members: &[Member], joiner: Member) -> (usize, Few<Member>) {
     let place = members.partition_point(|m| m.facts.key < joiner.facts.key);
-    let mut with = Vec::with_capacity(members.len() + 1);
+    let mut with = Few::with_capacity(members.len() + 1);
     with.extend_from_slice(members.get(..place).unwrap_or_default());
     with.push(joiner);
     with.extend_from_slice(members.get(place..).unwrap_or_default());

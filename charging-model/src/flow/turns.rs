@@ -112,6 +112,18 @@ impl Flow {
         turns
     }
 
+    /// Whether nothing was ever to be told of this flow: nobody pays, nothing is paid upstream, and
+    /// neither was so before. Then turns, postings, outages and contra entries are empty.
+    pub fn is_idle(&self) -> bool {
+        let still = |meter: &Meter| meter.told() == Rate::ZERO && meter.rate() == Rate::ZERO;
+        self.branches.is_empty()
+            && self.up.sent.is_none()
+            && !self.up.told
+            && still(&self.up.rp)
+            && still(&self.up.sp)
+            && self.extra.is_empty()
+    }
+
     /// The payments that run, as they were last told by [`take_turns`](Self::take_turns): for a
     /// journal that begins anew.
     pub fn told(&self) -> impl Iterator<Item = (Entry, Rate)> + '_ {

@@ -75,6 +75,7 @@ pub use traffic::{Police, TrafficChange, TrafficSetting};
 use ahash::RandomState;
 use rsvp_wire::Message;
 use rsvp_wire::MessageType::{Ack, Bundle, Drep, Dreq, Hello, PathErr, Resv, ResvErr, ResvTear};
+use smallvec::SmallVec;
 
 use crate::config::Config;
 use crate::kernel::{KernelNews, Route, RouteKey};
@@ -87,6 +88,13 @@ use outbox::Outbox;
 use routes::Routes;
 use session::{SessionState, Sessions};
 use timers::Timers;
+
+/// Things of which there are mostly one or two, as senders of a session: they need no memory but
+/// where they are looked at.
+pub(crate) type Few<T> = SmallVec<[T; 2]>;
+
+/// As [`Few`], of things so large that room for a second one would cost more than it saves.
+pub(crate) type One<T> = SmallVec<[T; 1]>;
 
 /// Tells these hashes from others of the same seed.
 const HASH_SALT: u64 = 0x5253_5650;

@@ -297,12 +297,12 @@ impl Outbox {
             self.held.push_back(Held { needs, to, meta, number, message: message.into() });
             return;
         }
-        let (queue, staged) = match self.reduce.active {
-            true => (&mut self.staged, &mut self.staged_to),
-            false => (&mut self.ready, &mut Vec::new()),
-        };
-        queue.push(meta, message);
-        staged.push(to);
+        if self.reduce.active {
+            self.staged.push(meta, message);
+            self.staged_to.push(to);
+        } else {
+            self.ready.push(meta, message);
+        }
         if let Some(number) = number {
             self.reduce.left(number, Some(self.at));
         }

@@ -8,7 +8,6 @@ use std::net::IpAddr;
 use charging_model::BranchKey;
 use rsvp_wire::object::Filter;
 
-use super::Core;
 use super::charging;
 use super::counters::bump;
 use super::psb::Psb;
@@ -16,6 +15,7 @@ use super::resv::Request;
 use super::rsb::{Payer, Rsb, Selection};
 use super::session::SessionState;
 use super::time::{Instant, Now, Span, lifetime, longest_gap};
+use super::{Core, Few};
 
 impl SessionState {
     /// Who pays once a request is taken, of which these senders were admitted. Who paid before and
@@ -32,7 +32,7 @@ impl SessionState {
             let psb = self.sender(sender).and_then(|index| self.senders.get(index));
             psb.is_some_and(|psb| charging::is_paid(psb, request.outgoing, [origin]))
         };
-        let mut payers = Vec::new();
+        let mut payers: Few<Payer> = Few::new();
         for psb in self.senders.iter().filter(|psb| admitted.contains(&psb.sender)) {
             let present = request.policy.payments.payers(psb, request.outgoing, next_hop);
             let there = |origin| Payer { sender: psb.sender, origin, gone_at: Instant::NEVER };
@@ -67,7 +67,7 @@ impl SessionState {
         if payers.iter().all(itself) {
             return Box::default();
         }
-        payers.into()
+        payers.into_vec().into()
     }
 
     /// The reservation by which a hop pays for a sender.

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use rsvp_wire::object::{AdspecHop, Filter, Float, update_adspec};
 use rsvp_wire::{BufferTooSmall, MessageWriter};
 
+use smallvec::SmallVec;
+
 use super::Core;
 use super::counters::bump;
 use super::rsb::{Rsb, Selection};
@@ -136,7 +138,7 @@ pub(crate) fn write_adspec(
     non_rsvp_hop: bool,
     mtu: u32,
 ) -> Result<(), BufferTooSmall> {
-    let mut copy = adspec.to_vec();
+    let mut copy: SmallVec<[u8; 128]> = SmallVec::from_slice(adspec);
     let hop = AdspecHop {
         bandwidth: Float::INFINITY,
         latency_us: u32::MAX,

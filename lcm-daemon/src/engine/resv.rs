@@ -18,7 +18,7 @@ use super::reduce::Numbers;
 use super::rsb::{LOCAL, Payer, Rsb, Selection};
 use super::session::SessionState;
 use super::time::{Instant, Now, lifetime};
-use super::{Core, Engine};
+use super::{Core, Engine, Few};
 
 /// One flow descriptor of a RESV with all that came with it.
 pub(crate) struct Request {
@@ -90,7 +90,8 @@ impl Engine {
             };
             all_taken &= refusals.is_empty();
             for (sender, fault) in refusals {
-                let about = sender.map_or_else(|| filters.clone(), |sender| vec![sender]);
+                let about =
+                    sender.map_or_else(|| filters.clone(), |sender| Few::from_iter([sender]));
                 let answered = self.refuse_resv(resv, Some((flowspec, &about)), &fault);
                 if !answered || fault.code != error_code::POLICY {
                     continue;
@@ -121,18 +122,18 @@ impl Engine {
 }
 
 /// The flow descriptors: one for each sender with fixed filters, one for all with shared ones.
-pub(crate) fn descriptors(resv: &Resv<'_>) -> Vec<(FlowSpec, Vec<Filter>)> {
+pub(crate) fn descriptors(resv: &Resv<'_>) -> Few<(FlowSpec, Few<Filter>)> {
     let each = resv.flows().map(|flow| (flow.flowspec, flow.filter.map(|filter| filter.0)));
     if resv.style == Style::FixedFilter {
-        return each.map(|(flowspec, filter)| (flowspec, Vec::from_iter(filter))).collect();
+        return each.map(|(flowspec, filter)| (flowspec, Few::from_iter(filter))).collect();
     }
     let Some(flowspec) = resv.flows().next().map(|flow| flow.flowspec) else {
-        return Vec::new();
+        return Few::new();
     };
-    let mut filters: Vec<Filter> = each.filter_map(|(_, filter)| filter).collect();
+    let mut filters: Few<Filter> = each.filter_map(|(_, filter)| filter).collect();
     filters.sort_unstable();
     filters.dedup();
-    vec![(flowspec, filters)]
+    Few::from_iter([(flowspec, filters)])
 }
 
 impl Request {
@@ -251,9 +252,9 @@ impl SessionState {
         request.paid_before = old.policy_until > now.at;
         request.payers = old.payers.clone();
         request.policy.elements.renew(&old.elements, now);
-        let named: Vec<Filter> = match &request.selection {
+        let named: Few<Filter> = match &request.selection {
             Selection::Explicit(filters) => filters.iter().map(|(filter, _)| *filter).collect(),
-            _ => Vec::new(),
+            _ => Few::new(),
         };
         // A list of senders may come in several messages.
         let others =
@@ -293,7 +294,7 @@ impl SessionState {
 
     /// Everything that can refuse a reservation but its payment; otherwise the senders that it is
     /// for. Filters that match no sender are taken out of a shared list (RFC 2209).
-    fn admissible(&self, core: &mut Core, request: &mut Request) -> Result<Vec<Filter>, Fault> {
+    fn admissible(&self, core: &mut Core, request: &mut Request) -> Result<Few<Filter>, Fault> {
         let style = request.selection.style();
         if self.style().is_some_and(|own| own != style) {
             return Err(Fault::STYLE_CONFLICT);
@@ -317,7 +318,7 @@ impl SessionState {
             }
         };
         let all = self.senders.iter().map(|psb| psb.sender);
-        let senders: Vec<Filter> =
+        let senders: Few<Filter> =
             all.filter(|filter| wanted(*filter) && routed(*filter)).collect();
         if senders.is_empty() {
             return Err(Fault::NO_SENDER);
@@ -342,11 +343,11 @@ impl SessionState {
         now: Now,
         request: &Request,
         senders: &[Filter],
-    ) -> (Vec<Filter>, Vec<Refusal>) {
+    ) -> (Few<Filter>, Vec<Refusal>) {
         let session = self.session;
         let known = self.reservation(request.outgoing, request.next_hop, &request.selection);
         let before = known.and_then(|at| self.reservations.get(at));
-        let mut admitted = Vec::new();
+        let mut admitted = Few::new();
         let mut refusals = Vec::new();
         for sender in senders {
             let index = self.sender(*sender);
@@ -418,7 +419,7 @@ impl SessionState {
         }
         let confirms = self.answer_confirm(core, outgoing, next_hop, &selection, &changed);
         self.share_prices(core, now, outgoing);
-        let mut told = Vec::new();
+        let mut told: Few<IpAddr> = Few::new();
         for index in 0..self.senders.len() {
             if self.after_charging(core, now, index).upstream {
                 told.extend(self.senders.get(index).and_then(|psb| psb.phop_address()));

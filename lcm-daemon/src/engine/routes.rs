@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ahash::RandomState;
 use slab::Slab;
 
+use super::Few;
 use super::index::Index;
 use crate::kernel::{Route, RouteKey};
 
@@ -54,10 +55,10 @@ impl Users {
         matches!(self, Self::None)
     }
 
-    fn to_vec(&self) -> Vec<usize> {
+    fn all(&self) -> Few<usize> {
         match self {
-            Self::None => Vec::new(),
-            Self::One(only) => vec![*only],
+            Self::None => Few::new(),
+            Self::One(only) => Few::from_iter([*only]),
             Self::Several(slots) => slots.iter().copied().collect(),
         }
     }
@@ -120,13 +121,13 @@ impl Routes {
     }
 
     /// Takes an answer; returns the sessions to look at if it differs from the last one, and that.
-    pub(crate) fn answer(&mut self, key: &RouteKey, route: Route) -> (Vec<usize>, Option<Route>) {
+    pub(crate) fn answer(&mut self, key: &RouteKey, route: Route) -> (Few<usize>, Option<Route>) {
         match self.place(key).and_then(|place| self.entries.get_mut(place)) {
             Some(entry) if entry.route.as_ref() != Some(&route) => {
                 let old = entry.route.replace(route);
-                (entry.users.to_vec(), old)
+                (entry.users.all(), old)
             }
-            _ => (Vec::new(), None),
+            _ => (Few::new(), None),
         }
     }
 
@@ -200,10 +201,10 @@ mod tests {
         assert_eq!(routes.follow(key, 2), None);
         assert_eq!(routes.next_question(), Some(key));
         assert_eq!(routes.next_question(), None);
-        assert_eq!(routes.answer(&key, Route::Local), (vec![1, 2], None));
-        assert_eq!(routes.answer(&key, Route::Local), (vec![], None));
+        assert_eq!(routes.answer(&key, Route::Local), (Few::from_slice(&[1, 2]), None));
+        assert_eq!(routes.answer(&key, Route::Local), (Few::new(), None));
         let moved = routes.answer(&key, Route::Unreachable);
-        assert_eq!(moved, (vec![1, 2], Some(Route::Local)));
+        assert_eq!(moved, (Few::from_slice(&[1, 2]), Some(Route::Local)));
         routes.unicast_changed(Some((ip("10.0.0.0"), 8)));
         assert_eq!(routes.next_question(), Some(key));
         routes.leave(&key, 1);

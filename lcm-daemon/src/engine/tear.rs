@@ -20,7 +20,7 @@ use super::rsb::{LOCAL, Rsb, Selection};
 use super::session::SessionState;
 use super::time::Now;
 use super::upstream::HOP_TTL;
-use super::{Core, Engine};
+use super::{Core, Engine, Few};
 use crate::packet::{PacketMeta, TransmitMeta};
 
 impl Engine {
@@ -184,7 +184,7 @@ impl SessionState {
     ) {
         let of_hop = |rsb: &&Rsb| rsb.outgoing == outgoing && rsb.next_hop == next_hop;
         let payers = self.reservations.iter().filter(of_hop).flat_map(|rsb| &rsb.payers);
-        let mut hops: Vec<IpAddr> = payers.map(|payer| payer.origin).collect();
+        let mut hops: Few<IpAddr> = payers.map(|payer| payer.origin).collect();
         hops.push(next_hop);
         hops.sort_unstable();
         hops.dedup();

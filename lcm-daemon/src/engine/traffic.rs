@@ -10,7 +10,6 @@
 use rsvp_wire::iana::{admission, error_code};
 use rsvp_wire::object::{Filter, Float, FlowSpec, Session, Style, Tspec};
 
-use super::Core;
 use super::charging::Fault;
 use super::flowspec::{at_least, merge};
 use super::psb::Psb;
@@ -18,6 +17,7 @@ use super::record::RecordId;
 use super::resv::Request;
 use super::rsb::{LOCAL, Rsb, Selection};
 use super::session::SessionState;
+use super::{Core, Few};
 use crate::config::NO_LIMIT;
 
 /// Where packets of a reservation are to be policed (RFC 2205 section 3.8).
@@ -168,9 +168,9 @@ impl SessionState {
     /// it.
     fn setting(&self, outgoing: u32, sender: Option<Filter>) -> Option<TrafficSetting> {
         let together = |rsb: &&Rsb| own_sender(&rsb.selection) == sender;
-        let here: Vec<&Rsb> =
+        let here: Few<&Rsb> =
             self.reservations.iter().filter(together).filter(|r| r.outgoing == outgoing).collect();
-        let senders: Vec<&Psb> =
+        let senders: Few<&Psb> =
             self.senders.iter().filter(|psb| here.iter().any(|rsb| rsb.matches(psb))).collect();
         let path_te = senders.iter().map(|psb| psb.facts.tspec).reduce(sum)?;
         let mut flowspecs = here.iter().map(|rsb| rsb.flowspec);
@@ -185,7 +185,7 @@ impl SessionState {
         let wildcard = style == Style::WildcardFilter;
         let named = senders.iter().filter(|_| !wildcard).map(|psb| psb.sender);
         Some(TrafficSetting {
-            filters: named.collect(),
+            filters: named.collect::<Few<_>>().into_vec().into(),
             flowspec,
             path_te,
             police: Police {

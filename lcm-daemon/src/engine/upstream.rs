@@ -9,7 +9,6 @@ use rsvp_wire::object::{
     ErrorFlags, ErrorSpec, Filter, FlowSpec, Hop, ResvConfirm, Scope, Session, Style, TimeValues,
 };
 
-use super::Core;
 use super::flowspec::merge;
 use super::outbox::Saying;
 use super::policy::{self, Offer, ResvOut};
@@ -19,6 +18,7 @@ use super::resv::filter_specs;
 use super::rsb::{LOCAL, Rsb, Selection};
 use super::session::SessionState;
 use super::time::Now;
+use super::{Core, Few, One};
 use crate::packet::TransmitMeta;
 
 /// TTL of messages that go straight to the neighbouring hop.
@@ -42,17 +42,17 @@ struct Part {
 
 impl SessionState {
     /// What the previous hops are to be asked for now.
-    pub(crate) fn upstream_wishes(&self) -> Vec<Wish> {
+    pub(crate) fn upstream_wishes(&self) -> Few<Wish> {
         let wish = |psb: &Psb| Some((psb.sender, psb.phop_address()?, self.merged(psb.sender)?));
         self.senders.iter().filter_map(wish).collect()
     }
 
     /// The previous hops whose wishes are not what they were.
-    pub(crate) fn changed_wishes(&self, before: &[Wish]) -> Vec<IpAddr> {
+    pub(crate) fn changed_wishes(&self, before: &[Wish]) -> Few<IpAddr> {
         let now = self.upstream_wishes();
         let new = now.iter().filter(|wish| !before.contains(wish));
         let gone = before.iter().filter(|wish| !now.contains(wish));
-        let mut hops: Vec<IpAddr> = new.chain(gone).map(|(_, phop, _)| *phop).collect();
+        let mut hops: Few<IpAddr> = new.chain(gone).map(|(_, phop, _)| *phop).collect();
         hops.sort_unstable();
         hops.dedup();
         hops
@@ -70,7 +70,7 @@ impl SessionState {
 
     fn say_resv(&mut self, core: &mut Core, now: Now, phop: IpAddr, refresh: bool) {
         let Some(style) = self.style() else { return };
-        let reserved: Vec<usize> = (0..self.senders.len())
+        let reserved: Few<usize> = (0..self.senders.len())
             .filter(|index| {
                 let psb = self.senders.get(*index);
                 psb.is_some_and(|psb| {
@@ -95,7 +95,7 @@ impl SessionState {
                 return;
             }
         }
-        let mut said = Vec::new();
+        let mut said: Few<usize> = Few::new();
         for part in reserved.chunks(chunk) {
             said.extend(self.send_parts(core, now, style, shared, part, refresh));
         }
@@ -130,7 +130,7 @@ impl SessionState {
             return None;
         }
         let mut needs = RecordId::default();
-        let mut parts = Vec::with_capacity(indices.len());
+        let mut parts: One<Part> = One::with_capacity(indices.len());
         for index in indices {
             let Some(flowspec) = self.senders.get(*index).and_then(|psb| self.merged(psb.sender))
             else {
@@ -229,7 +229,7 @@ impl SessionState {
             .reservations
             .iter()
             .filter(|rsb| parts.iter().any(|part| rsb.selects(part.sender)));
-        let senders: Vec<Filter> = parts.iter().map(|part| part.sender).collect();
+        let senders: Few<Filter> = parts.iter().map(|part| part.sender).collect();
         let mut confirm = None;
         let mut carried = Vec::new();
         let mut taken: Vec<(Option<NextHop>, &[u8])> = Vec::new();

@@ -10,13 +10,13 @@ use charging_model::{BranchKey, Ppm, Rate, Span};
 use rsvp_wire::charging::{Account, ChargingFlags, Dcpe, Terms};
 use rsvp_wire::object::{Filter, Hop};
 
-use super::super::Core;
 use super::super::integrity::Disbelief;
 use super::super::local::SenderShare;
 use super::super::path::Arrived;
 use super::super::policy::{Addressee, Object};
 use super::super::psb::Psb;
 use super::super::time::{Now, lifetime};
+use super::super::{Core, Few, One};
 use super::audit::{AlarmKind, Link, note};
 use super::exchange::{self, Foreign};
 use super::upstream::SERVICE;
@@ -451,19 +451,19 @@ pub(super) fn downstream_elements(
     now: Now,
     psb: &mut Psb,
     (interface, own): (u32, IpAddr),
-) -> Vec<(Option<Hop>, Dcpe)> {
-    let Some(context) = &core.charging else { return Vec::new() };
+) -> One<(Option<Hop>, Dcpe)> {
+    let Some(context) = &core.charging else { return One::new() };
     if !charges_on(core, psb, interface) {
-        return Vec::new();
+        return One::new();
     }
     let told = pricing::goes_by_quantity(core, psb, interface);
-    let Some(flow) = psb.flow.as_mut() else { return Vec::new() };
-    let hops: Vec<_> =
+    let Some(flow) = psb.flow.as_mut() else { return One::new() };
+    let hops: Few<_> =
         flow.branches().map(|branch| branch.key).filter(|key| key.group == interface).collect();
     let others = psb.veiled || flow.asks_to_join(interface);
     let alone = hops.is_empty() || (hops.len() == 1 && !others);
-    let quotes: Vec<(Option<Hop>, Option<Quote>)> = if alone {
-        vec![(None, flow.quote(interface))]
+    let quotes: One<(Option<Hop>, Option<Quote>)> = if alone {
+        One::from_iter([(None, flow.quote(interface))])
     } else {
         let join = flow.join_quote(clock(now), interface);
         let hop = |key: &BranchKey| Some(Hop { address: key.hop, lih: 0 });

@@ -24,6 +24,9 @@ use crate::ledger::record::{
 /// Takes what a flow's meters did since they were last asked: closed segments into the books,
 /// turns into records.
 pub(super) fn take(core: &mut Core, now: Now, psb: &mut Psb) {
+    if psb.flow.as_ref().is_none_or(|flow| flow.is_idle()) {
+        return;
+    }
     let (number, phop) = (psb.number, psb.previous());
     let border = Border::of(core.charging.as_ref(), psb);
     let Some(flow) = psb.flow.as_mut() else { return };

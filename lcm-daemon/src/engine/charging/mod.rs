@@ -66,7 +66,7 @@ use super::psb::Psb;
 use super::rsb::LOCAL;
 use super::session::SessionState;
 use super::time::{Instant, Now, Span};
-use super::{Core, local::Notice};
+use super::{Core, Few, local::Notice};
 use crate::config::Config;
 
 /// Longest time for which changes that move no payment are collected (T19), in milliseconds.
@@ -107,7 +107,7 @@ pub(crate) fn branch(outgoing: u32, next_hop: IpAddr) -> BranchKey {
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     /// Interfaces on which PATH went out.
-    pub(crate) interfaces: Vec<u32>,
+    pub(crate) interfaces: Few<u32>,
     /// RESV went to the previous hop.
     pub(crate) upstream: bool,
 }

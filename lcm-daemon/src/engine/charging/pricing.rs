@@ -4,11 +4,11 @@ use charging_model::flow::Price;
 use charging_model::{BranchKey, Flowspec, Grant, Rate, Span, shared_local_prices};
 use rsvp_wire::object::{FlowSpec, Style, Tspec};
 
-use super::super::Core;
 use super::super::psb::Psb;
 use super::super::resv::Request;
 use super::super::rsb::{LOCAL, Rsb};
 use super::super::session::SessionState;
+use super::super::{Core, One};
 use super::charges_on;
 use crate::tariff::{Demand, Service};
 
@@ -104,7 +104,7 @@ impl SessionState {
     /// reservation, they share the price of the dearest, by weights (charging.md section 1). A
     /// sender that nobody pays for yet is quoted the price of a reservation of its own, which it
     /// can only undercut.
-    pub(crate) fn prices(&self, core: &Core, psb: &Psb, outgoing: &[u32]) -> Vec<Priced> {
+    pub(crate) fn prices(&self, core: &Core, psb: &Psb, outgoing: &[u32]) -> One<Priced> {
         let shared = self.style().is_some_and(|style| style != Style::FixedFilter);
         let price_on = |interface: &u32| {
             let interface = *interface;
@@ -127,7 +127,7 @@ impl SessionState {
             Some(Priced { interface, price, locals, refund })
         };
         let charging = outgoing.iter().filter(|interface| charges_on(core, psb, **interface));
-        let mut prices: Vec<Priced> = charging.filter_map(price_on).collect();
+        let mut prices: One<Priced> = charging.filter_map(price_on).collect();
         if self.receiver.is_some() {
             let (price, locals) = (Price::default(), Vec::new());
             prices.push(Priced { interface: LOCAL, price, locals, refund: Grant::None });

@@ -9,7 +9,6 @@ use rsvp_wire::charging::{Terms, Ucpe};
 use rsvp_wire::iana::{error_code, policy};
 use rsvp_wire::object::{ErrorFlags, ErrorSpec, Filter, FlowSpec, Session, Style};
 
-use super::super::Core;
 use super::super::counters::bump;
 use super::super::integrity::Disbelief;
 use super::super::limits::Limit;
@@ -19,6 +18,7 @@ use super::super::psb::Psb;
 use super::super::resv::Request;
 use super::super::rsb::Rsb;
 use super::super::time::{Instant, Now};
+use super::super::{Core, Few};
 use super::audit::{self, AlarmKind, Link, note};
 use super::{
     Accounts, ChargingFault, Context, Denied, Fault, assurance, branch, charges_on, clock, curve,
@@ -71,8 +71,8 @@ impl Payments {
     /// The UCPEs for one sender, one of each hop that pays for it: with its FILTER_SPEC, or
     /// without any where there is but one sender (charging.md section 5). Nobody pays twice with
     /// one payment.
-    fn of(&self, sender: Filter, next_hop: IpAddr) -> Vec<(IpAddr, &Offered)> {
-        let mut found: Vec<(IpAddr, &Offered)> = Vec::new();
+    fn of(&self, sender: Filter, next_hop: IpAddr) -> Few<(IpAddr, &Offered)> {
+        let mut found: Few<(IpAddr, &Offered)> = Few::new();
         for offered in &self.neighbour {
             let for_all = offered.concerns == Concerns::All;
             if !offered.concerns.includes(sender) || (for_all && self.several) {
@@ -90,8 +90,8 @@ impl Payments {
 
     /// Who pays for one sender, as these say. Who repeats what is older than what is known of it
     /// says nothing: as next hop of its own it would have to wait for the end of its reservation.
-    pub(crate) fn payers(&self, psb: &Psb, outgoing: u32, next_hop: IpAddr) -> Vec<IpAddr> {
-        let Some(flow) = &psb.flow else { return Vec::new() };
+    pub(crate) fn payers(&self, psb: &Psb, outgoing: u32, next_hop: IpAddr) -> Few<IpAddr> {
+        let Some(flow) = &psb.flow else { return Few::new() };
         let counts = |(origin, offered): (IpAddr, &Offered)| {
             let known = flow.branch(branch(outgoing, origin))?;
             (!serial_newer(known.sequence, offered.ucpe.sequence)).then_some(origin)
@@ -159,6 +159,8 @@ pub(super) fn read_payments(
                 }
                 let concerns = Concerns::of(&object.data);
                 let refresh_ms = object.refresh_ms;
+                // Mostly one: no room for more ahead of them.
+                payments.neighbour.reserve_exact(1);
                 payments.neighbour.push(Offered { concerns, origin, ucpe, refresh_ms });
             }
             Err(error) => Fault::of_element(&error)?,

@@ -6,7 +6,6 @@ use rsvp_wire::iana::{error_code, policy, ptype};
 use rsvp_wire::object::{Filter, FilterSpec, FlowSpec, Hop, PolicyElement, Session};
 use rsvp_wire::policy::{MergeStrategy, PreemptionPri, PriorityError};
 
-use super::super::Core;
 use super::super::charging::Fault;
 use super::super::flowspec::larger;
 use super::super::local::Priority;
@@ -14,6 +13,7 @@ use super::super::psb::Psb;
 use super::super::resv::Request;
 use super::super::rsb::{Rsb, Selection};
 use super::super::time::Now;
+use super::super::{Core, Few};
 use super::{Elements, Handler, Object, Out, PathPolicy, ResvOut, ResvPolicy};
 
 /// Bytes of the element.
@@ -76,7 +76,7 @@ impl Handler for Preemption {
     }
 
     fn resv_out(&self, _core: &Core, about: &ResvOut<'_>, out: &mut Out) {
-        let below: Vec<(FlowSpec, PreemptionPri)> = about
+        let below: Few<(FlowSpec, PreemptionPri)> = about
             .below
             .iter()
             .filter(|rsb| rsb.selects(about.sender))
@@ -84,7 +84,7 @@ impl Handler for Preemption {
                 priorities(&rsb.elements, about.sender).map(|priority| (rsb.flowspec, priority))
             })
             .collect();
-        let flowspecs: Vec<FlowSpec> = about
+        let flowspecs: Few<FlowSpec> = about
             .below
             .iter()
             .filter(|rsb| rsb.selects(about.sender))

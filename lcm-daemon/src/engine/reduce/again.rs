@@ -12,12 +12,12 @@ use rsvp_wire::message::{Path, Resv};
 use rsvp_wire::object::{Filter, Hop, Style};
 use rsvp_wire::{Message, MessageType, count_objects, leading_session};
 
-use super::super::Engine;
 use super::super::charging;
 use super::super::resv::descriptors;
 use super::super::rsb::{Rsb, Selection};
 use super::super::session::SessionState;
 use super::super::time::{Now, lifetime};
+use super::super::{Engine, Few};
 use super::{Name, Numbers};
 use crate::packet::PacketMeta;
 
@@ -124,7 +124,7 @@ impl Engine {
         let slot = self.sessions.find(&resv.session)?;
         let state = self.sessions.get_mut(slot)?;
         let mut complete = name.is_some();
-        let blocks: Vec<(Option<usize>, Vec<Filter>)> = descriptors(resv)
+        let blocks: Few<(Option<usize>, Few<Filter>)> = descriptors(resv)
             .into_iter()
             .map(|(_, filters)| (state.block_of(resv.hop, resv.style, &filters), filters))
             .collect();
@@ -147,9 +147,9 @@ impl Engine {
         }
         for (at, filters) in blocks {
             let Some(rsb) = at.and_then(|at| state.reservations.get_mut(at)) else { continue };
-            let all: Vec<Filter> = match &rsb.selection {
+            let all: Few<Filter> = match &rsb.selection {
                 Selection::Explicit(list) => list.iter().map(|(filter, _)| *filter).collect(),
-                _ => Vec::new(),
+                _ => Few::new(),
             };
             let named = if all.is_empty() { &[] } else { &*filters };
             match name.filter(|_| complete) {
