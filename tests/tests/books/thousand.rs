@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use lcm_daemon::control::client::Client;
 use lcm_daemon::control::protocol::{
@@ -14,6 +13,7 @@ use lcm_daemon::demo::stage::Setup;
 use lcm_daemon::engine::Level;
 use lcm_daemon::engine::show::PurseView;
 use lcm_daemon::lab::Topology;
+use lcm_daemon::lab::wait::until;
 use lcm_daemon::ledger::record::{Action, Body, Cause, Gap, Meter, Payment, Runs, Stamp};
 use lcm_daemon::ledger::verify::{Expected, Walk};
 use lcm_daemon::purse::{amount_text, parse_amount};
@@ -148,18 +148,13 @@ impl Crowd {
 
     /// Waits until so many sessions are paid for at this price each; what is left then.
     fn wait_rate(&mut self, sessions: u64, price: u64) -> Result<u128, Box<dyn Error>> {
-        let end = Instant::now() + 3 * play::PATIENCE;
-        loop {
-            let (account, left) = self.account()?;
-            if (account.sessions as u64, account.rate) == (sessions, sessions * price) {
-                return Ok(left);
-            }
-            if Instant::now() > end {
-                let what = format!("{sessions} sessions at {price}");
-                return Err(format!("{what} never were: {account:?}\n{}", self.play.story()).into());
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let what = format!("{sessions} sessions at {price}");
+        let left = until(3 * play::PATIENCE, &what, || {
+            let (account, left) = self.account().map_err(|error| error.to_string())?;
+            let all = (account.sessions as u64, account.rate) == (sessions, sessions * price);
+            if all { Ok(left) } else { Err(format!("{account:?}")) }
+        });
+        left.map_err(|error| format!("{error}\n{}", self.play.story()).into())
     }
 
     /// A price at which what is left of the account lasts for about [`LASTS_MS`], and how much
@@ -182,15 +177,14 @@ impl Crowd {
     }
 
     fn wait_log(&mut self, words: &str, count: usize) -> Result<String, Box<dyn Error>> {
-        let end = Instant::now() + 3 * play::PATIENCE;
-        while Instant::now() < end {
-            let lines = self.log(words)?;
-            if lines.len() >= count {
-                return lines.last().cloned().ok_or_else(|| "no line".into());
+        let what = format!("{count} times {words:?} in the log");
+        Ok(until(3 * play::PATIENCE, &what, || {
+            let lines = self.log(words).map_err(|error| error.to_string())?;
+            match lines.last() {
+                Some(last) if lines.len() >= count => Ok(last.clone()),
+                _ => Err(format!("{} lines", lines.len())),
             }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Err(format!("{count} times {words:?} is not in the log").into())
+        })?)
     }
 
     /// For how long the daemon waited for a processor so far, in milliseconds.
