@@ -6,11 +6,12 @@ use std::net::IpAddr;
 
 use lcm_daemon::control::protocol::TrafficSpec;
 use lcm_daemon::engine::show::{ReservationView, SenderView, SessionId, SessionView, UpstreamView};
+use lcm_daemon::notes::{self, Verdict};
 
 use super::money::{self, Due};
 use super::reference::{Asked, At, Branch, Expected, PathState, Reservations};
 use super::world::World;
-use crate::sim::NodeId;
+use crate::sim::{Kind, NodeId};
 
 /// Something that is not as it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +103,35 @@ pub(super) fn compare(world: &World, expected: &Expected) -> (Vec<Difference>, u
         }
     }
     (comparison.found, comparison.compared)
+}
+
+/// What the notes of all daemons accuse anybody of, and of the hosts alone: all of them are honest.
+pub(super) fn accused(world: &World) -> Vec<Difference> {
+    let net = &world.net;
+    let all = || (0..net.topology.nodes.len()).filter(|id| world.runs(*id));
+    let hosts = || all().filter(|id| net.topology.nodes[*id].kind == Kind::Host);
+    let mut found = Vec::new();
+    for topic in &world.topics {
+        let note = |id: NodeId| {
+            let mut note = net.node(id).engine().note(net.clock(id), &topic.session)?;
+            world.name(id).clone_into(&mut note.name);
+            Some(note)
+        };
+        for notes in
+            [all().filter_map(note).collect::<Vec<_>>(), hosts().filter_map(note).collect()]
+        {
+            let compared = notes::compare(&notes, &notes::Options::default());
+            if compared.verdict == Verdict::Differ {
+                found.push(Difference {
+                    node: compared.nodes.join(", "),
+                    what: format!("notes of {:?}", topic.session),
+                    expected: "no accusation".to_owned(),
+                    found: compared.to_string(),
+                });
+            }
+        }
+    }
+    found
 }
 
 struct Comparison<'a> {

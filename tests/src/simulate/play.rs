@@ -186,6 +186,7 @@ impl Play {
             return Err(self.failure("a network at rest stays at rest", differences));
         }
         self.check_quiet(&expected, quiet)?;
+        self.check_notes()?;
         self.check_orphans()?;
         self.check_books()?;
         self.check_accounts()?;
@@ -212,6 +213,14 @@ impl Play {
         let topology = &self.world.net.topology;
         let routers = topology.nodes.iter().filter(|node| node.kind != Kind::Host).count();
         routers as u64 + 1
+    }
+
+    /// Honest daemons accuse nobody when they compare what they know.
+    fn check_notes(&mut self) -> Result<(), Failure> {
+        match compare::accused(&self.world) {
+            accused if accused.is_empty() => Ok(()),
+            accused => Err(self.failure("honest nodes' notes do not differ", accused)),
+        }
     }
 
     /// Nobody refreshes what nobody wants: lost tears end hop by hop, each after a lifetime.
