@@ -1,9 +1,12 @@
 //! What this node knows about the charges of a session, for comparing with what others know
 //! (`docs/notes.md`).
 
+use std::collections::BTreeSet;
+
 use rsvp_wire::object::Session;
 
 use super::psb::Psb;
+use super::rsb::LOCAL;
 use super::session::SessionState;
 use super::show::{sender_id, session_id};
 use super::time::Now;
@@ -17,7 +20,9 @@ impl Engine {
         let core = &self.core;
         let currency = core.charging.as_ref()?.currency;
         let state = self.sessions.get(self.sessions.find(session)?)?;
-        let ports = || core.interfaces.iter().filter(|port| !port.kernel.loopback);
+        // Others may use the same addresses on interfaces that have nothing to do with it.
+        let used: BTreeSet<u32> = state.senders.iter().flat_map(interfaces).collect();
+        let ports = || core.interfaces.iter().filter(|port| used.contains(&port.kernel.index));
         let refresh = |index| core.interfaces.refresh_ms_on(index, now.at);
         Some(Note {
             note: VERSION,
@@ -31,6 +36,15 @@ impl Engine {
             senders: state.senders.iter().filter_map(|psb| about(core, state, psb)).collect(),
         })
     }
+}
+
+/// Where a sender's messages come in and go out.
+fn interfaces(psb: &Psb) -> impl Iterator<Item = u32> + '_ {
+    let groups = psb.flow.iter().flat_map(|flow| flow.groups()).map(|(group, _)| group);
+    let payers = psb.flow.iter().flat_map(|flow| flow.branches()).map(|branch| branch.key.group);
+    let incoming = psb.phop.map(|_| psb.incoming);
+    let all = psb.outgoing.iter().copied().chain(groups).chain(payers).chain(incoming);
+    all.filter(|interface| *interface != LOCAL)
 }
 
 fn about(core: &Core, state: &SessionState, psb: &Psb) -> Option<SenderNote> {

@@ -22,6 +22,7 @@
 
 mod compare;
 mod facts;
+mod meet;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -49,13 +50,13 @@ pub struct Note {
     pub name: String,
     /// When it was taken, by the node's own clock, in seconds since 1970.
     pub taken: u32,
-    /// The longest refresh period R of its interfaces, in milliseconds.
+    /// The longest refresh period R of these interfaces, in milliseconds.
     pub refresh_ms: u32,
     /// The currency in which it reckons, by ISO 4217.
     pub currency: String,
     /// The session.
     pub session: SessionId,
-    /// Addresses of its interfaces, by which the notes of its neighbours know it.
+    /// Addresses of the interfaces that the session uses, by which the notes of its neighbours know it.
     pub addresses: Vec<IpAddr>,
     /// One for each sender that it knows charges of.
     pub senders: Vec<SenderNote>,
@@ -159,6 +160,11 @@ pub struct Paid {
     pub sequence: u32,
 }
 
+/// Longest name of a node.
+const NAME_MOST: usize = 64;
+/// What a reservation may be.
+const STATES: [&str; 3] = ["PENDING", "ACTIVE", "LAPSED"];
+
 /// Only the version is looked at before the rest is believed to be of it.
 #[derive(Deserialize)]
 struct Version {
@@ -185,9 +191,29 @@ impl Note {
                  compare it with programs of one release"
             ));
         }
-        Self::deserialize(&plain).map_err(|error| {
-            format!("a damaged note ({error}): have it sent again, or take it anew")
-        })
+        let damaged =
+            |why: String| format!("a damaged note ({why}): have it sent again, or take it anew");
+        let note = Self::deserialize(&plain).map_err(|error| damaged(error.to_string()))?;
+        match note.oddity() {
+            Some(odd) => Err(damaged(odd)),
+            None => Ok(note),
+        }
+    }
+
+    /// Words in it that no daemon writes. They are printed, and notes come from strangers.
+    fn oddity(&self) -> Option<String> {
+        let plain = |text: &str, most: usize| {
+            text.chars().count() <= most && !text.chars().any(char::is_control)
+        };
+        if !plain(&self.name, NAME_MOST) {
+            return Some(format!("its name is longer than {NAME_MOST} or not of one line"));
+        }
+        if self.currency.len() > 5 || !self.currency.chars().all(|c| c.is_ascii_alphanumeric()) {
+            return Some("its currency is none".to_owned());
+        }
+        let mut paid = self.senders.iter().flat_map(|about| &about.paid);
+        let odd = paid.find(|paid| !STATES.contains(&paid.status.as_str()))?;
+        Some(format!("the reservation of {} is in no state that there is", odd.by))
     }
 
     /// What the node is called: its name, or its first address.

@@ -147,6 +147,10 @@ fn damaged_notes_are_refused_with_what_to_do() {
         (r#""taken""#, r#""token""#, "damaged"),
         (r#""total":40"#, r#""total":18446744073709551616"#, "damaged"),
         (r#""receivers":1"#, r#""receivers":1,"receiver":1"#, "damaged"),
+        // What would be printed is looked at: notes come from strangers.
+        (r#""name":"H""#, r#""name":"\u001b[2J""#, "name"),
+        (r#""EUR""#, r#""E\nR""#, "currency"),
+        (r#""ACTIVE""#, r#""ACTING""#, "no state"),
     ] {
         let bad = good.replacen(from, to, 1);
         assert_ne!(bad, good, "{from}");
@@ -268,6 +272,8 @@ fn of_several_notes_of_a_node_the_newest_counts() {
     notes.push(old);
     let compared = compare(&notes, &Options::default());
     assert_eq!((compared.verdict, compared.nodes.len()), (Verdict::Agree, 3), "{compared}");
+    notes[0].name = "Q".to_owned();
+    assert_eq!(verdict(&notes), Verdict::Unclear, "somebody else has that address");
     assert_eq!(verdict(&vec![notes[1].clone(); 3]), Verdict::Unclear, "one node alone");
 }
 

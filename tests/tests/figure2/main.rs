@@ -15,6 +15,7 @@ mod invariants;
 mod leftovers;
 mod minute;
 mod multicast;
+mod notes;
 mod pcap;
 #[path = "../support/mod.rs"]
 mod support;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         ("r003_r010_r011_a_minute_of_the_demo_ends_in_statements_that_add_up", minute::billed),
         ("r106_r111_lcmctl_traces_the_figure_with_its_numbers", traced::through_the_figure),
         ("r012_r013_receivers_that_ask_are_told_where_charges_arise", detail::told_to_receivers),
+        ("r105_lcmctl_compares_the_notes_of_the_figure", notes::compared),
         ("demo_refuses_what_makes_no_sense", demo::refusals),
         ("demo_tells_its_story", demo::story),
         ("demo_leaves_nothing_after_success", leftovers::after_success),

@@ -5,6 +5,7 @@ use charging_model::Ppm;
 use charging_model::tree::Tree;
 use lcm_daemon::engine::{ReceiverRequest, SenderShare};
 use lcm_daemon::notes::{Compared, Finding, Note, Options as Comparison, Place, Verdict, compare};
+use lcm_daemon::tariff::{Split, Tariff};
 use lcm_tests::sim::{
     Family, Kind, Net, NodeId, Options, Topology, TreeNet, Weather, group, reserve_up_to,
 };
@@ -12,6 +13,7 @@ use rsvp_wire::object::{Session, Style};
 
 use crate::support::{link, random_tree, seeds};
 use crate::trees::receivers;
+use crate::veiled::{BETWEEN, Fork, STYLES};
 
 /// Until state that nobody refreshed is gone, and some more.
 const SETTLED_MS: u64 = 240_000;
@@ -383,4 +385,101 @@ fn r105_in_random_networks_the_one_that_lies_is_named() {
         named += 1;
     }
     assert!(named > 0);
+}
+
+/// The figure under other settings, settled.
+fn settled(options: Options, split: &Split, fraction: u32) -> TreeNet {
+    let tree = Tree { fraction: Ppm::new(fraction).unwrap(), ..figure() };
+    let mut play = TreeNet::named(&tree, &NAMES, options, false);
+    for node in [IS1, IS2, IS3] {
+        let upstream = play.net.topology.interface_name(node, node - 1);
+        let tariff = Tariff { split: split.clone(), ..Tariff::free() };
+        play.net.input(node, |engine, now| engine.set_tariff(now, &upstream, tariff)).unwrap();
+    }
+    play.join(R1);
+    play.join(R2);
+    play.rest();
+    play.net.run_ms(2 * SETTLED_MS);
+    play
+}
+
+/// A hop that stands in for members who are not there tells of more than receivers are charged.
+#[test]
+fn whoever_expects_members_is_not_accused_for_them() {
+    let play = settled(Options::default(), &Split::EqualOf(4), 0);
+    let by_ends = compared(&play, ends(&play));
+    assert_eq!(by_ends.verdict, Verdict::Agree, "{by_ends}");
+    let sums = by_ends.senders[0].sums.clone().unwrap();
+    assert!(sums.told > sums.charged && sums.taken == sums.covered, "{by_ends}");
+    assert!(by_ends.to_string().contains("REMARK the sender's side is told of"), "{by_ends}");
+    let by_all = compared(&play, all(&play));
+    assert_eq!(by_all.verdict, Verdict::Agree, "{by_all}");
+    for split in [Split::Receivers(0), Split::Receivers(5), Split::Quantity, Split::Incremental] {
+        let play = settled(Options::default(), &split, 300_000);
+        for nodes in [ends(&play), all(&play).collect()] {
+            let compared = compared(&play, nodes);
+            assert_eq!(compared.verdict, Verdict::Agree, "{split} {compared}");
+        }
+    }
+}
+
+/// S, IS1 and IS2 reckon in dollars, of which three are two euros.
+#[test]
+fn at_a_border_each_side_is_compared_alone() {
+    let mut options = Options::default();
+    options.config.abroad = &[0, 1, 2];
+    options.config.border = Some((IS3, 2, (2, 3), None));
+    let play = settled(options, &Split::Equal, 300_000);
+    let across = compared(&play, ends(&play));
+    assert_eq!(across.verdict, Verdict::Unclear, "{across}");
+    assert!(across.to_string().contains("several currencies"), "{across}");
+    let by_all = compared(&play, all(&play));
+    assert_eq!(by_all.verdict, Verdict::Unclear, "{by_all}");
+    assert!(by_all.to_string().contains("IS2 and IS3 reckon in different currencies"), "{by_all}");
+}
+
+/// Several payers behind a hop that merges or forwards, and does not charge.
+#[test]
+fn what_is_behind_an_ignorant_hop_is_compared_by_who_pays() {
+    for between in BETWEEN {
+        for style in STYLES {
+            let mut fork = Fork::new(between, Family::V4, style, None);
+            fork.net.run_ms(2 * SETTLED_MS);
+            let nodes = 0..fork.net.topology.nodes.len();
+            let running = nodes.filter(|node| fork.net.node(*node).runs());
+            let all = notes(&fork.net, fork.session, running);
+            let compared = compare(&all, &Comparison::default());
+            assert_ne!(compared.verdict, Verdict::Differ, "{style} {compared}");
+            assert_eq!(compared.nodes.len(), 6, "{compared}");
+            let links: usize = compared.senders.iter().map(|sender| sender.links).sum();
+            assert_eq!(links, 5, "S-A, A-B, A-C, B-R1, C-R2: {style} {compared}");
+        }
+    }
+}
+
+/// A sender that announces nothing: charges begin at the first hop that charges, whose note is the
+/// sender's side.
+#[test]
+fn where_the_sender_does_not_charge_the_first_hop_is_its_side() {
+    let mut topology = Topology::default();
+    let (s, a) = (topology.node("S", Kind::Host), topology.node("A", Kind::Router));
+    let (b, r) = (topology.node("B", Kind::Router), topology.node("R", Kind::Host));
+    topology.link(s, a, (0, 0));
+    topology.link(a, b, (100, 120));
+    topology.link(b, r, (60, 60));
+    let mut net = Net::new(topology, Options::default());
+    let session = group(Family::V4, 1);
+    net.fix_members(session, [r]);
+    net.send(s, session, None);
+    net.run_ms(1_000);
+    net.receive(r, session);
+    net.run_ms(2 * SETTLED_MS);
+    for nodes in [vec![s, a, b, r], vec![a, r]] {
+        let compared = compare(&notes(&net, session, nodes), &Comparison::default());
+        assert_eq!(compared.verdict, Verdict::Agree, "{compared}");
+        let sums = compared.senders[0].sums.clone().unwrap();
+        assert_eq!((sums.told, sums.charged, sums.taken), (160, 160, 0), "{compared}");
+    }
+    let ends = compare(&notes(&net, session, [s, r]), &Comparison::default());
+    assert_eq!(ends.verdict, Verdict::Unclear, "{ends}");
 }

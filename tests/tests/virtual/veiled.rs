@@ -21,7 +21,7 @@ const LIFETIME_MS: u64 = 157_500;
 /// ```
 pub(crate) struct Fork {
     pub(crate) net: Net,
-    session: Session,
+    pub(crate) session: Session,
     pub(crate) a: NodeId,
     pub(crate) x: NodeId,
     pub(crate) hops: [NodeId; 2],
@@ -36,7 +36,7 @@ pub(crate) const BETWEEN: [Kind; 2] = [Kind::Ignorant, Kind::Plain];
 
 impl Fork {
     /// Both receive; R1 approves at most what is given.
-    fn new(between: Kind, family: Family, style: Style, most: Option<u64>) -> Self {
+    pub(crate) fn new(between: Kind, family: Family, style: Style, most: Option<u64>) -> Self {
         Self::with(between, family, style, most, |_| {})
     }
 
