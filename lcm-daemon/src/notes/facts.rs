@@ -66,11 +66,11 @@ impl Pair {
         Self { what, upper: upper.into(), lower: lower.into(), tolerance: 0 }
     }
 
-    pub(super) const fn within(self, tolerance: i128) -> Self {
+    pub(super) fn within(self, tolerance: i128) -> Self {
         Self { tolerance, ..self }
     }
 
-    pub(super) const fn differs(&self) -> bool {
+    pub(super) fn differs(&self) -> bool {
         (self.upper - self.lower).unsigned_abs() > self.tolerance.unsigned_abs()
     }
 }
@@ -119,7 +119,7 @@ impl Flows {
     }
 
     /// SP + S: what of the sender's comes in at the top, or what it is used for below.
-    pub(super) const fn covered(&self) -> i128 {
+    pub(super) fn covered(&self) -> i128 {
         self.sender_payment + self.sponsored
     }
 
