@@ -155,6 +155,9 @@ impl Page {
         for (direction, count) in &counters.refunds {
             m.refunds.set([direction], *count);
         }
+        for (event, count) in &counters.curves {
+            m.curves.set([event], *count);
+        }
         for (event, count) in &counters.diagnostics {
             m.diagnostics.set([event], *count);
         }

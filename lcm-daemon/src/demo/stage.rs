@@ -81,7 +81,8 @@ pub struct Extra {
     pub currency: Option<&'static str>,
     /// Settings of `[charging]`.
     pub charging: String,
-    /// Settings of the interfaces to these nodes.
+    /// Settings of the interfaces to these nodes; one that begins with a tariff has that instead of
+    /// its price.
     pub interfaces: BTreeMap<String, String>,
 }
 
@@ -393,14 +394,20 @@ impl Stage {
                 // Writing to a String does not fail.
                 let _ = write!(
                     text,
-                    "\n[[interface]]\nname = \"{}\"\ncharging = true\n\
-                     tariff = {{ price_pico_per_s = {price}, max_price_pico_per_s = {max_price} }}\n",
+                    "\n[[interface]]\nname = \"{}\"\ncharging = true\n",
                     end.interface
                 );
+                let more = extra.interfaces.get(&peer.node);
+                if !more.is_some_and(|more| more.starts_with("tariff")) {
+                    let _ = writeln!(
+                        text,
+                        "tariff = {{ price_pico_per_s = {price}, max_price_pico_per_s = {max_price} }}",
+                    );
+                }
                 if let Some(most) = self.setup.reservable.get(&key) {
                     let _ = writeln!(text, "reservable_bits_per_s = {most}");
                 }
-                if let Some(more) = extra.interfaces.get(&peer.node) {
+                if let Some(more) = more {
                     let _ = writeln!(text, "{more}");
                 }
             }

@@ -52,6 +52,8 @@ pub struct Counters {
     pub outage_ms: u64,
     /// Contra entries for outages: given to payers, received from payees.
     pub refunds: BTreeMap<&'static str, u64>,
+    /// Price curves that previous hops told, by what became of them.
+    pub curves: BTreeMap<&'static str, u64>,
     /// Soft state that timed out, by kind.
     pub expired: BTreeMap<&'static str, u64>,
 }

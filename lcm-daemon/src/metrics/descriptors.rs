@@ -213,6 +213,14 @@ pub const REFUNDS: Descriptor<1> = Descriptor::counter(
     "Contra entries for outages: given to who pays us, received from whom we pay.",
 );
 
+/// Price curves that were heard.
+pub const CURVES: Descriptor<1> = Descriptor::counter(
+    "lcm_price_curves_total",
+    ["event"],
+    "Price curves that previous hops announced, where something new was said: taken, or ignored since \
+     they say less than the total beside them, or are none.",
+);
+
 /// What became of diagnostic requests and replies (RFC 2745), by event.
 pub const DIAGNOSTICS: Descriptor<1> = Descriptor::counter(
     "lcm_diagnostics_total",

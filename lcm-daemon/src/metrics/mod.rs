@@ -84,6 +84,8 @@ pub struct Metrics {
     pub outage_ms: Counter<0>,
     /// Contra entries for outages.
     pub refunds: Counter<1>,
+    /// See [`descriptors::CURVES`].
+    pub curves: Counter<1>,
     /// See [`descriptors::DIAGNOSTICS`].
     pub diagnostics: Counter<1>,
     /// See [`descriptors::RECEIVER_PROXY`].
@@ -159,6 +161,7 @@ impl Metrics {
             outages: counter(r, &descriptors::OUTAGES)?,
             outage_ms: counter(r, &descriptors::OUTAGE_MS)?,
             refunds: counter(r, &descriptors::REFUNDS)?,
+            curves: counter(r, &descriptors::CURVES)?,
             diagnostics: counter(r, &descriptors::DIAGNOSTICS)?,
             receiver_proxy: counter(r, &descriptors::RECEIVER_PROXY)?,
             neighbour_news: counter(r, &descriptors::NEIGHBOUR_NEWS)?,

@@ -23,6 +23,7 @@ fn filled() -> Metrics {
     m.outages.set(["silent"], 1);
     m.outage_ms.set([], 1);
     m.refunds.set(["given"], 1);
+    m.curves.set(["taken"], 1);
     m.diagnostics.set(["request"], 3);
     m.account_events.set(["warned"], 1);
     m.account_end_late_ms.set([], 12);

@@ -14,6 +14,7 @@ mod border;
 mod chain;
 mod choice;
 mod conference;
+mod curves;
 mod ecmp;
 mod ignorant;
 mod killed;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         ("resvtear_and_pathtear_empty_all_nodes", tears::both),
         ("r046_r110_declined_until_the_price_falls", operator::declined),
         ("r006_whatever_changes_nobody_pays_what_it_did_not_approve", random::changes),
+        ("r114_a_budget_steps_to_the_rate_that_fits_and_down_when_prices_rise", curves::budget),
         ("r004_lcmctl_quotes_rate_and_duration_before_anything_is_reserved", operator::quoted),
         ("lcmctl_sends_receives_shows_prices_and_closes", operator::programs),
         ("a_thousand_sessions_at_rest_are_refreshed_by_number", reduced::a_thousand_sessions),

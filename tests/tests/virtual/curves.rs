@@ -47,6 +47,15 @@ impl Figure {
     }
 
     fn with(ppm: u32, config: NodeConfig) -> Self {
+        Self::of(ppm, config, None)
+    }
+
+    /// The same with one hop that knows nothing of charging.
+    fn ignorant(config: NodeConfig, hop: NodeId) -> Self {
+        Self::of(0, config, Some(hop))
+    }
+
+    fn of(ppm: u32, config: NodeConfig, ignorant: Option<NodeId>) -> Self {
         let mut topology = Topology::default();
         for (name, kind) in [
             ("S", Kind::Host),
@@ -56,7 +65,8 @@ impl Figure {
             ("R1", Kind::Host),
             ("R2", Kind::Host),
         ] {
-            topology.node(name, kind);
+            let next = topology.nodes.len();
+            topology.node(name, if ignorant == Some(next) { Kind::Ignorant } else { kind });
         }
         for (from, to) in [(S, IS1), (IS1, IS2), (IS2, IS3), (IS2, R1), (IS3, R2)] {
             let link = topology.link(from, to, (0, 0));
@@ -66,8 +76,10 @@ impl Figure {
         let session = group(net.family(), 1);
         net.fix_members(session, [R1, R2]);
         let mut figure = Self { net, session, ppm, prices: [(0, 0); 4] };
-        for (at, (_, _, base, per_mbit)) in PRICES.into_iter().enumerate() {
-            figure.price(at, base, per_mbit);
+        for (at, (node, _, base, per_mbit)) in PRICES.into_iter().enumerate() {
+            if ignorant != Some(node) {
+                figure.price(at, base, per_mbit);
+            }
         }
         let share = SenderShare { fraction_ppm: ppm, ..SenderShare::default() };
         figure.net.send_traffic(S, session, SENT, Some(share));
@@ -276,6 +288,65 @@ fn r114_a_hop_that_tells_nothing_ends_the_curve() {
         let declined = |event: &NoticeEvent| matches!(event, NoticeEvent::Declined { .. });
         assert!(figure.net.node(R2).notices().iter().any(|notice| declined(&notice.event)));
     }
+}
+
+/// What a node counted of the curves that it was told.
+fn counted(net: &Net, node: NodeId, event: &str) -> u64 {
+    net.node(node).engine().counters().curves.get(event).copied().unwrap_or_default()
+}
+
+/// A hop that adds nothing, since it charges nothing or knows nothing of charging, passes on what it
+/// heard point by point, and what it says costs exactly that.
+#[test]
+fn r114_a_hop_that_adds_nothing_passes_a_curve_on_unchanged() {
+    let free = || {
+        let mut figure = Figure::new(0);
+        figure.price(1, 0, 0);
+        figure.price(2, 0, 0);
+        figure
+    };
+    let ignorant = || {
+        let config = NodeConfig { price_curves: true, ..NodeConfig::default() };
+        Figure::ignorant(config, IS2)
+    };
+    for mut figure in [free(), ignorant()] {
+        figure.budget(R2, 30_000_000);
+        figure.net.run_ms(60_000);
+        let heard = figure.dcpe(IS1, 1).terms.price_curve().to_vec();
+        assert_eq!(figure.dcpe(IS2, 2).terms.price_curve(), heard, "point by point");
+        assert!(heard.len() >= 2, "{heard:?}");
+        assert!(counted(&figure.net, IS3, "taken") > 0);
+        assert_eq!(counted(&figure.net, IS3, "ignored"), 0);
+        // 1,000,000 and 49 a bit/s: 29,000,000 of the budget are for the rate.
+        let bytes = 29_000_000 * 1_000 / 49_000 * 1_000 / 8_000;
+        assert_eq!(figure.reserved(IS3, 4), Some(bytes));
+        let rates = figure.rates();
+        let is1 = 1_000_000 + 40 * 8 * i128::from(bytes);
+        let is3 = 9 * 8 * i128::from(bytes);
+        assert_eq!((rates[IS1], rates[IS3], rates[R2]), (is1, is3, -is1 - is3));
+    }
+}
+
+/// Who charges and passes a curve on as it came says less by it than the total beside it: nobody behind
+/// it believes the curve, and the budget is a maximum.
+#[test]
+fn r114_a_curve_that_leaves_out_who_passes_it_on_is_found_out() {
+    let mut figure = Figure::new(0);
+    // The points of IS1: 1,000,000 at nothing, and 41,000,000 at a Mbit/s.
+    let unchanged = |message: &mut [u8]| {
+        let header = [0, 40, 11, 0, 0, 2, 0, 0];
+        let Some(at) = message.windows(8).position(|bytes| bytes == header) else { return };
+        for (point, rate) in [1_000_000_u64, 41_000_000].into_iter().enumerate() {
+            let field = at + 8 + 16 * point + 8;
+            message[field..field + 8].copy_from_slice(&rate.to_be_bytes());
+        }
+    };
+    figure.net.set_lie(IS2, Some(unchanged));
+    figure.budget(R2, 30_000_000);
+    figure.net.run_ms(120_000);
+    assert_eq!(figure.curve(IS2, 2).unwrap().at(1_000_000), Some(Rate(41_000_000)), "as it came");
+    assert!(counted(&figure.net, IS3, "ignored") > 0 && counted(&figure.net, IS3, "taken") == 0);
+    assert_eq!((figure.curve(IS3, 4), figure.reserved(IS3, 4)), (None, None));
 }
 
 /// A price that follows what is reserved would rise whenever the receiver took more, and fall whenever

@@ -19,6 +19,7 @@ use rsvp_wire::charging::{Dcpe, PricePoint, Terms};
 use rsvp_wire::object::{FlowSpec, Tspec};
 
 use super::super::Core;
+use super::super::counters::bump;
 use super::super::psb::Psb;
 use super::super::rsb::LOCAL;
 use super::super::time::Now;
@@ -123,8 +124,12 @@ pub(super) fn claim(now: Now, psb: &mut Psb, tspec: &Tspec, dcpe: &Dcpe) -> Opti
 }
 
 /// What the previous hop announces was taken, with what it tells of other rates.
-pub(super) fn heard(core: &Core, psb: &mut Psb, tspec: &Tspec, dcpe: &Dcpe) {
+pub(super) fn heard(core: &mut Core, psb: &mut Psb, tspec: &Tspec, dcpe: &Dcpe) {
     let Some(said) = Heard::of(psb, tspec, dcpe) else { return };
+    if !dcpe.terms.price_curve().is_empty() {
+        let event = if said.curve.is_some() { "taken" } else { "ignored" };
+        bump(&mut core.counters.curves, event);
+    }
     let news = psb.curve.as_ref().is_none_or(|old| old.curve != said.curve);
     psb.curve = Some(Box::new(said));
     let Some(flow) = psb.flow.as_mut().filter(|_| news) else { return };
