@@ -93,6 +93,15 @@ use timers::Timers;
 /// where they are looked at.
 pub(crate) type Few<T> = SmallVec<[T; 2]>;
 
+/// What was done with a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Touched {
+    /// Nothing, but that what was to end ends later.
+    Ends,
+    /// Anything.
+    More,
+}
+
 /// As [`Few`], of things so large that room for a second one would cost more than it saves.
 pub(crate) type One<T> = SmallVec<[T; 1]>;
 
@@ -440,6 +449,25 @@ impl Engine {
         } else {
             let deadline = session.deadline().max(self.core.soonest);
             session.armed = self.core.timers.arm(session.slot, session.armed, deadline);
+        }
+        Some(result)
+    }
+
+    /// As [`with_session`](Self::with_session), of work that mostly does no more than put off ends:
+    /// then the alarm that is set comes early at worst, and finds nothing due.
+    fn touch_session<T>(
+        &mut self,
+        slot: usize,
+        work: impl FnOnce(&mut Core, &mut SessionState) -> (T, Touched),
+    ) -> Option<T> {
+        let session = self.sessions.get_mut(slot)?;
+        self.core.in_hand = slot;
+        let (result, touched) = work(&mut self.core, session);
+        if touched == Touched::More {
+            self.with_session(slot, |_, _| ());
+        } else {
+            debug_assert!(!session.traffic_stale && !session.is_empty());
+            debug_assert!(session.deadline().max(self.core.soonest) >= session.armed);
         }
         Some(result)
     }

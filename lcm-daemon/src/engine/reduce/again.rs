@@ -41,7 +41,7 @@ impl Engine {
             core.counters.drop(limit);
             return true;
         }
-        self.with_session(slot, |core, state| state.refresh_by(core, now, neighbour, name))
+        self.touch_session(slot, |core, state| state.refresh_by(core, now, neighbour, name))
             .unwrap_or(false)
     }
 

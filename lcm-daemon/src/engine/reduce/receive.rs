@@ -10,7 +10,7 @@ use super::super::counters::bump;
 use super::super::path::may_be_source;
 use super::super::session::SessionState;
 use super::super::time::{Now, Span};
-use super::super::{Core, Engine};
+use super::super::{Core, Engine, Touched};
 use super::peer::CAPABLE;
 use super::{GROUP_ACK_DELAY, Name, PeerKey, older, peer_key};
 use crate::packet::PacketMeta;
@@ -242,10 +242,12 @@ impl Engine {
         let peer = self.core.outbox.reduce.peers.get(&key);
         let Some(slot) = peer.and_then(|peer| peer.slot_of(number)) else { return false };
         let renew = |core: &mut Core, state: &mut SessionState| {
-            state.is_heard_by(key.1, number)
-                && state.refresh_by(core, now, key.1, Name::number(number))
+            if !state.is_heard_by(key.1, number) {
+                return (false, Touched::Ends);
+            }
+            state.refresh_by(core, now, key.1, Name::number(number))
         };
-        self.with_session(slot, renew).unwrap_or(false)
+        self.touch_session(slot, renew).unwrap_or(false)
     }
 
     /// Whether an unknown number is missed here. Of a multicast session it is not where the data is

@@ -4,24 +4,25 @@ use std::net::IpAddr;
 
 use rsvp_wire::object::Filter;
 
-use super::super::Core;
 use super::super::charging::{self, Again};
 use super::super::rsb::Selection;
 use super::super::session::SessionState;
 use super::super::time::{Now, lifetime};
+use super::super::{Core, Touched};
 use super::Name;
 
 impl SessionState {
     /// Does what the whole message with this name would do now that it says nothing new: path or
     /// reservation state lives on, and what was announced or paid is announced or paid again (T14).
-    /// False if the whole message is needed: it would not simply be taken.
+    /// False if the whole message is needed: it would not simply be taken. Beside it, whether anything
+    /// but the end of what lives on may have changed.
     pub(crate) fn refresh_by(
         &mut self,
         core: &mut Core,
         now: Now,
         neighbour: IpAddr,
         name: Name,
-    ) -> bool {
+    ) -> (bool, Touched) {
         let (mut renewed, mut settled) = (false, false);
         for index in 0..self.senders.len() {
             let psb = self.senders.get(index);
@@ -30,7 +31,7 @@ impl SessionState {
             });
             if names {
                 if !self.renew_path(core, now, index) {
-                    return false;
+                    return (false, Touched::More);
                 }
                 renewed = true;
             }
@@ -42,7 +43,7 @@ impl SessionState {
             });
             if names {
                 match self.renew_reservation(core, now, at, name) {
-                    Again::Refused => return false,
+                    Again::Refused => return (false, Touched::More),
                     done => settled |= done == Again::Settled,
                 }
                 renewed = true;
@@ -51,8 +52,9 @@ impl SessionState {
         // An application here may be waiting to give its consent again.
         if settled || self.receiver.is_some() {
             self.after_all_charging(core, now);
+            return (renewed, Touched::More);
         }
-        renewed
+        (renewed, Touched::Ends)
     }
 
     fn renew_path(&mut self, core: &mut Core, now: Now, index: usize) -> bool {
