@@ -54,6 +54,16 @@ impl Flow {
         self.make_quote(self.group(key.group)?, &b.offered, self.quoted_quantity(b))
     }
 
+    /// What is due of a branch, or would be of a next hop that is none yet: beside those that are.
+    pub fn due_of(&self, key: BranchKey) -> Option<Rate> {
+        if self.find(key).is_none() && self.has_branch(key.group) {
+            let joins = self.charge_anyone(self.down.as_ref()?, self.group(key.group)?).ok()?;
+            return Some(joins.charge.receiver_payment());
+        }
+        let quote = self.quote_for(key).or_else(|| self.quote(key.group));
+        quote.map(|quote| quote.receiver_payment())
+    }
+
     /// What a branch is quoted for: what it asked for, or what it reserves.
     fn quoted_quantity(&self, b: &Branch) -> u64 {
         self.extra.asked_by(b.key).map_or(b.quantity, |asked| asked.quantity)

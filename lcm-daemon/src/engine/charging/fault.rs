@@ -169,9 +169,7 @@ impl Fault {
         ucpe: &Ucpe,
     ) -> Self {
         let (value, reason, detail) = denied_as(denied);
-        let required = psb.flow.as_ref().and_then(|flow| {
-            flow.quote_for(key).or_else(|| flow.quote(key.group)).map(|q| q.receiver_payment().0)
-        });
+        let required = psb.flow.as_ref().and_then(|flow| flow.due_of(key)).map(|due| due.0);
         let mut fault = Self::new(error_code::POLICY, value, reason);
         fault.explain(core, psb, key, required.unwrap_or_default(), ucpe);
         if let (Some(explained), Some(detail)) = (&mut fault.detail, detail) {

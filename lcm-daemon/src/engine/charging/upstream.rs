@@ -337,8 +337,7 @@ pub(super) fn may_pay(
         }
         gap = u128::from(branch.receiver_payment.0).saturating_mul(silent.into());
     }
-    let quote = flow.quote_for(key).or_else(|| flow.quote(key.group));
-    let rate = quote.map_or(payment.payment.0, |quote| quote.receiver_payment().0);
+    let rate = flow.due_of(key).unwrap_or(payment.payment).0;
     core.purses.admits(now, core.in_hand, (key.hop, Some(&payment.account)), (rate, gap))
 }
 
