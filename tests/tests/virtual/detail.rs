@@ -9,26 +9,9 @@ use lcm_tests::sim::{NodeConfig, NodeId, Options, TreeNet};
 use rsvp_wire::charging::HopRecord;
 use rsvp_wire::{Message, MessageType};
 
+use crate::support::figure::{IS2, IS3, NAMES, R1, R2, figure};
 use crate::support::{link, random_tree, seeds};
 use crate::trees::receivers;
-
-/// The figure: S ─ IS1 ─ IS2 ─ IS3 ─ R2, and R1 at IS2.
-fn figure() -> Tree {
-    let links = vec![
-        link(0, 0, 0, false),
-        link(1, 100, 120, false),
-        link(2, 60, 70, false),
-        link(2, 40, 80, true),
-        link(3, 50, 60, true),
-    ];
-    Tree { links, fraction: Ppm::new(300_000).unwrap(), ..Tree::default() }
-}
-
-const NAMES: [&str; 6] = ["S", "IS1", "IS2", "IS3", "R1", "R2"];
-const IS2: NodeId = 2;
-const IS3: NodeId = 3;
-const R1: NodeId = 4;
-const R2: NodeId = 5;
 
 fn options(hop_record: HopRecords) -> Options {
     Options { config: NodeConfig { hop_record, ..NodeConfig::default() }, ..Options::default() }

@@ -27,3 +27,11 @@ fn r023_accounts_in_random_networks_are_spent_to_zero_and_nobody_is_cut_off_befo
     }
     assert!(count("accounts closed") > 0, "{totals:?}");
 }
+
+/// A joiner whose account was used up was told the price of those who paid beside it, and waited for
+/// that for ever, however much was paid in.
+#[test]
+fn r023_who_was_refused_for_its_account_beside_others_comes_back_when_there_is_money() {
+    let (result, _) = play(Plan { seed: 202_846, nodes: 8, minutes: 10 });
+    assert!(result.is_ok(), "{result:?}");
+}

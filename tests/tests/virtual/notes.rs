@@ -11,7 +11,8 @@ use lcm_tests::sim::{
 };
 use rsvp_wire::object::{Session, Style};
 
-use crate::support::{link, random_tree, seeds};
+use crate::support::figure::{IS1, IS2, IS3, NAMES, R1, R2, figure};
+use crate::support::{random_tree, seeds};
 use crate::trees::receivers;
 use crate::veiled::{BETWEEN, Fork, STYLES};
 
@@ -50,25 +51,6 @@ fn all(play: &TreeNet) -> std::ops::Range<NodeId> {
 fn found(compared: &Compared) -> Vec<&Finding> {
     compared.senders.iter().flat_map(|sender| &sender.findings).collect()
 }
-
-/// S 0 - IS1 1 - IS2 2 - IS3 3 - R2 5, and R1 4 at IS2.
-fn figure() -> Tree {
-    let links = vec![
-        link(0, 0, 0, false),
-        link(1, 100, 120, false),
-        link(2, 60, 70, false),
-        link(2, 40, 80, true),
-        link(3, 50, 60, true),
-    ];
-    Tree { links, fraction: Ppm::new(300_000).unwrap(), ..Tree::default() }
-}
-
-const NAMES: [&str; 6] = ["S", "IS1", "IS2", "IS3", "R1", "R2"];
-const IS1: NodeId = 1;
-const IS2: NodeId = 2;
-const IS3: NodeId = 3;
-const R1: NodeId = 4;
-const R2: NodeId = 5;
 
 fn playing(options: Options) -> TreeNet {
     let mut play = TreeNet::named(&figure(), &NAMES, options, false);

@@ -88,3 +88,28 @@ fn limits(rng: &mut fastrand::Rng, dear: u64) -> Limits {
         max_hops: some(rng).then(|| rng.u32(0..6)),
     }
 }
+
+/// The figure: S ─ IS1 ─ IS2 ─ IS3 ─ R2, and R1 at IS2.
+pub(crate) mod figure {
+    use lcm_tests::sim::NodeId;
+
+    use super::{Ppm, Tree, link};
+
+    pub(crate) fn figure() -> Tree {
+        let links = vec![
+            link(0, 0, 0, false),
+            link(1, 100, 120, false),
+            link(2, 60, 70, false),
+            link(2, 40, 80, true),
+            link(3, 50, 60, true),
+        ];
+        Tree { links, fraction: Ppm::new(300_000).unwrap(), ..Tree::default() }
+    }
+
+    pub(crate) const NAMES: [&str; 6] = ["S", "IS1", "IS2", "IS3", "R1", "R2"];
+    pub(crate) const IS1: NodeId = 1;
+    pub(crate) const IS2: NodeId = 2;
+    pub(crate) const IS3: NodeId = 3;
+    pub(crate) const R1: NodeId = 4;
+    pub(crate) const R2: NodeId = 5;
+}
